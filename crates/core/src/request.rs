@@ -1,0 +1,361 @@
+//! A request frame: its bytes and the ranges of its arguments.
+//!
+//! A [`Request`] is a view, two words and a slice of ranges: nothing is copied to look at a command. A
+//! [`RequestBuf`] owns both, for requests that are made here (parts of a split command, replayed commands).
+
+use crate::scan::{Limits, ScanError};
+
+/// Where one argument lies in a frame, in bytes from the frame's first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// A whole request: the frame as it goes over the wire, and its arguments.
+///
+/// Argument 0 is the command's name. A request has at least that one.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    bytes: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Request<'a> {
+    /// A view of `bytes`, whose arguments lie at `spans`, as a [`RequestScanner`] found them.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8], spans: &'a [Span]) -> Self {
+        Self { bytes, spans }
+    }
+
+    /// The frame, as it is sent.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// How many arguments there are, the command's name counted.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The argument at `index`; the name is at 0.
+    #[must_use]
+    pub fn argument(&self, index: usize) -> Option<&'a [u8]> {
+        self.spans.get(index).and_then(|span| slice(self.bytes, *span))
+    }
+
+    /// The command's name as it was written; empty for a request without arguments.
+    #[must_use]
+    pub fn name(&self) -> &'a [u8] {
+        self.argument(0).unwrap_or_default()
+    }
+
+    /// All arguments in order, the name first.
+    pub fn arguments(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
+        let bytes = self.bytes;
+        self.spans.iter().map(move |span| slice(bytes, *span).unwrap_or_default())
+    }
+
+    /// A copy that owns its bytes.
+    #[must_use]
+    pub fn to_buf(&self) -> RequestBuf {
+        RequestBuf { bytes: self.bytes.to_vec(), spans: self.spans.to_vec() }
+    }
+}
+
+impl std::fmt::Debug for Request<'_> {
+    /// The name and the number of arguments; never their contents, which may be secrets.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Request({} +{})", self.name().escape_ascii(), self.count().saturating_sub(1))
+    }
+}
+
+/// A request that owns its bytes.
+///
+/// ```
+/// use rendis_core::request::RequestBuf;
+///
+/// let request = RequestBuf::pack([&b"GET"[..], b"k"]);
+/// assert_eq!(request.view().bytes(), b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n");
+/// assert_eq!(request.view().argument(1), Some(&b"k"[..]));
+/// ```
+#[derive(Clone, Default)]
+pub struct RequestBuf {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl RequestBuf {
+    /// Packs arguments, the command's name first, into a frame.
+    #[must_use]
+    pub fn pack<'a, I>(arguments: I) -> Self
+    where
+        I: IntoIterator<Item = &'a [u8]>,
+        I::IntoIter: ExactSizeIterator + Clone,
+    {
+        let arguments = arguments.into_iter();
+        let body: usize = arguments.clone().map(|argument| argument.len() + 16).sum();
+        let mut request =
+            Self { bytes: Vec::with_capacity(body + 16), spans: Vec::with_capacity(arguments.len()) };
+        push_header(&mut request.bytes, b'*', arguments.len());
+        for argument in arguments {
+            push_header(&mut request.bytes, b'$', argument.len());
+            let start = request.bytes.len();
+            request.bytes.extend_from_slice(argument);
+            request.spans.push(span(start, request.bytes.len()));
+            request.bytes.extend_from_slice(b"\r\n");
+        }
+        request
+    }
+
+    /// Reads one packed request, for frames that another encoder made.
+    ///
+    /// # Errors
+    /// [`ScanError`] when `bytes` are no request, or more or less than one.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, ScanError> {
+        let mut scanner = RequestScanner::new(Limits::REQUEST);
+        match scanner.scan(&bytes)? {
+            Some(end) if end == bytes.len() => Ok(Self { bytes, spans: scanner.spans }),
+            _ => Err(ScanError::BadLength),
+        }
+    }
+
+    /// The view of it.
+    #[must_use]
+    pub fn view(&self) -> Request<'_> {
+        Request::new(&self.bytes, &self.spans)
+    }
+
+    /// The frame alone.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl std::fmt::Debug for RequestBuf {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.view().fmt(out)
+    }
+}
+
+/// Finds the end and the arguments of one request after another in a growing buffer.
+///
+/// A request is an array of bulk strings. Like [`crate::scan::Scanner`] it resumes where it stopped; the same rule
+/// holds for its buffer. After `Ok(Some(end))`, [`RequestScanner::request`] is the view of `buffer[..end]`.
+///
+/// ```
+/// use rendis_core::{request::RequestScanner, scan::Limits};
+///
+/// let mut scanner = RequestScanner::new(Limits::REQUEST);
+/// let buffer = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1\r\n$4\r\nPING\r\n";
+/// assert_eq!(scanner.scan(buffer), Ok(Some(20)));
+/// assert_eq!(scanner.request(&buffer[..20]).argument(1), Some(&b"k"[..]));
+/// ```
+#[derive(Clone, Debug)]
+pub struct RequestScanner {
+    limits: Limits,
+    spans: Vec<Span>,
+    /// Arguments still to come; `None` between requests.
+    remaining: Option<usize>,
+    position: usize,
+    wanted: usize,
+}
+
+impl RequestScanner {
+    /// A scanner at the start of a request.
+    #[must_use]
+    pub const fn new(limits: Limits) -> Self {
+        Self { limits, spans: Vec::new(), remaining: None, position: 0, wanted: 0 }
+    }
+
+    /// The end of the request that begins at `buffer[0]`, or `None` when the buffer ends first. An empty array
+    /// (`*0`, `*-1`) is a request without arguments, which servers pass over.
+    ///
+    /// # Errors
+    /// [`ScanError`] when the bytes are no array of bulk strings or claim more than the limits.
+    pub fn scan(&mut self, buffer: &[u8]) -> Result<Option<usize>, ScanError> {
+        if buffer.len() < self.wanted {
+            return Ok(None);
+        }
+        let mut remaining = match self.remaining {
+            Some(remaining) => remaining,
+            None => match self.start(buffer)? {
+                Some(count) => count,
+                None => return Ok(None),
+            },
+        };
+        while remaining > 0 {
+            let Some(span) = self.bulk(buffer)? else {
+                self.remaining = Some(remaining);
+                return Ok(None);
+            };
+            self.spans.push(span);
+            remaining -= 1;
+        }
+        self.remaining = None;
+        self.wanted = 0;
+        Ok(Some(std::mem::take(&mut self.position)))
+    }
+
+    /// The request that the last `Ok(Some(end))` found; `bytes` is the buffer up to that end.
+    #[must_use]
+    pub fn request<'a>(&'a self, bytes: &'a [u8]) -> Request<'a> {
+        Request::new(bytes, &self.spans)
+    }
+
+    /// How many bytes from the request's start are known to be needed; 0 when nothing is known.
+    #[must_use]
+    pub const fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    fn start(&mut self, buffer: &[u8]) -> Result<Option<usize>, ScanError> {
+        self.spans.clear();
+        let Some((claimed, end)) = header(buffer, 0, b'*')? else {
+            return Ok(None);
+        };
+        let claimed = claimed.unwrap_or(0);
+        self.position = end;
+        match usize::try_from(claimed) {
+            Ok(count) if count <= self.limits.elements => Ok(Some(count)),
+            _ => Err(ScanError::TooManyElements { claimed, limit: self.limits.elements }),
+        }
+    }
+
+    fn bulk(&mut self, buffer: &[u8]) -> Result<Option<Span>, ScanError> {
+        let Some((length, body)) = header(buffer, self.position, b'$')? else {
+            return Ok(None);
+        };
+        let claimed = length.ok_or(ScanError::BadLength)?;
+        let too_long = ScanError::BulkTooLong { claimed, limit: self.limits.bulk };
+        let length = usize::try_from(claimed).map_err(|_| too_long)?;
+        let end = body + length;
+        // Ranges are 32 bits wide: a frame of 4 GiB is refused as if one bulk were too long.
+        if length > self.limits.bulk || u32::try_from(end + 2).is_err() {
+            return Err(too_long);
+        }
+        match buffer.get(end..end + 2) {
+            Some(b"\r\n") => {
+                self.position = end + 2;
+                Ok(Some(span(body, end)))
+            }
+            Some(_) => Err(ScanError::BadLineEnd),
+            None => {
+                self.wanted = end + 2;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The number in the header of type `kind` at `position` (`None` for `-1`), and where its line ends.
+fn header(buffer: &[u8], position: usize, kind: u8) -> Result<Option<(Option<u64>, usize)>, ScanError> {
+    let Some((&first, digits)) = buffer.get(position..).and_then(<[u8]>::split_first) else {
+        return Ok(None);
+    };
+    if first != kind {
+        return Err(ScanError::UnknownType(first));
+    }
+    let mut number = 0_u64;
+    let mut negative = false;
+    for (at, &byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' if at < 19 => number = number * 10 + u64::from(byte - b'0'),
+            b'-' if at == 0 => negative = true,
+            b'\r' if at > usize::from(negative) => {
+                let value = match (negative, number) {
+                    (false, number) => Some(number),
+                    (true, 1) => None,
+                    (true, _) => return Err(ScanError::BadLength),
+                };
+                return match digits.get(at + 1) {
+                    Some(b'\n') => Ok(Some((value, position + at + 3))),
+                    Some(_) => Err(ScanError::BadLineEnd),
+                    None => Ok(None),
+                };
+            }
+            _ => return Err(ScanError::BadLength),
+        }
+    }
+    Ok(None)
+}
+
+/// Appends `kind`, a decimal number and CR LF, as every RESP header is written.
+pub fn push_header(out: &mut Vec<u8>, kind: u8, number: usize) {
+    let mut digits = [0_u8; 20];
+    let mut start = digits.len();
+    let mut rest = number;
+    for (at, slot) in digits.iter_mut().enumerate().rev() {
+        *slot = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        start = at;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.push(kind);
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn slice(bytes: &[u8], span: Span) -> Option<&[u8]> {
+    bytes.get(usize::try_from(span.start).ok()?..usize::try_from(span.end).ok()?)
+}
+
+fn span(start: usize, end: usize) -> Span {
+    Span { start: u32::try_from(start).unwrap_or(u32::MAX), end: u32::try_from(end).unwrap_or(u32::MAX) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_requests_are_read_back_in_any_pieces() {
+        let packed = RequestBuf::pack([&b"SET"[..], b"", b"a\r\nb\0", &[0xff; 300]]);
+        let bytes = packed.view().bytes().to_vec();
+        let mut scanner = RequestScanner::new(Limits::REQUEST);
+        for end in 0..bytes.len() {
+            assert_eq!(scanner.scan(&bytes[..end]), Ok(None));
+        }
+        assert_eq!(scanner.scan(&bytes), Ok(Some(bytes.len())));
+        let read: Vec<_> = scanner.request(&bytes).arguments().collect();
+        assert_eq!(read, packed.view().arguments().collect::<Vec<_>>());
+        assert_eq!(read[2], b"a\r\nb\0");
+        assert_eq!(scanner.scan(b"*0\r\n"), Ok(Some(4)));
+        assert_eq!(scanner.request(b"*0\r\n").count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        let scan = |bytes: &[u8]| RequestScanner::new(Limits::REQUEST).scan(bytes);
+        assert_eq!(scan(b"GET k\r\n"), Err(ScanError::UnknownType(b'G')));
+        assert_eq!(scan(b"*1\r\n:1\r\n"), Err(ScanError::UnknownType(b':')));
+        assert_eq!(scan(b"*1\r\n$-1\r\n"), Err(ScanError::BadLength));
+        assert_eq!(
+            scan(b"*1048577\r\n"),
+            Err(ScanError::TooManyElements { claimed: 1_048_577, limit: 1 << 20 })
+        );
+        assert!(matches!(scan(b"*1\r\n$629145600\r\n"), Err(ScanError::BulkTooLong { .. })));
+        assert_eq!(scan(b"*1\r\n$3\r\nabcd\r\n"), Err(ScanError::BadLineEnd));
+        assert!(RequestBuf::parse(b"*1\r\n$4\r\nPING\r\nx".to_vec()).is_err());
+    }
+
+    #[test]
+    fn headers_are_plain_decimals() {
+        for number in [0, 7, 10, 99, 100, 65_536, usize::MAX] {
+            let mut out = Vec::new();
+            push_header(&mut out, b'$', number);
+            assert_eq!(out, format!("${number}\r\n").into_bytes());
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_arguments() {
+        let request = RequestBuf::pack([&b"AUTH"[..], b"secret"]);
+        assert_eq!(format!("{request:?}"), "Request(AUTH +1)");
+    }
+}
