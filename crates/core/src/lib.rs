@@ -8,3 +8,5 @@
 pub mod id;
 pub mod scan;
 pub mod request;
+pub mod session;
+pub mod command;
