@@ -1,0 +1,593 @@
+//! Sent requests paired with arriving replies, in order, on one connection.
+//!
+//! A [`Session`] is the bookkeeping of a shared, pipelined wire. Callers append frames and get a [`Ticket`]; the
+//! writer takes all that was appended at once; the reader hands in replies, which belong to the oldest request that
+//! still owes one, because a server answers in the order it was asked.
+//!
+//! ```text
+//!  push ──► queued ──take──► written ──complete──► answered ──collect──► (slot free)
+//!              │                │  │
+//!              │ cancel,expire  │  └─ cancel, expire: nobody waits any more, the reply is absorbed when it comes
+//!              ▼                ▼
+//!          withdrawn        fail: "may have been executed"         fail while queued: "never written"
+//! ```
+//!
+//! Everything is kept in three flat arrays that keep their memory, so that a request costs no allocation here. A
+//! caller's future, the writer and the reader reach the session through one lock, held for a few instructions.
+//!
+//! What it does not decide: when to write, how long to wait, whether to send again. It knows no clock: times are
+//! given as durations since some moment of the owner's choice.
+//!
+//! Type parameters: `W` wakes a caller, `R` is a reply, `E` says why a connection ended.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::time::Duration;
+
+/// How much may wait on one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Requests that are queued or not yet answered.
+    pub requests: usize,
+    /// Bytes that are queued and not yet taken by the writer.
+    pub bytes: usize,
+}
+
+impl Default for QueueLimits {
+    /// 16 384 requests and 64 MiB.
+    fn default() -> Self {
+        Self { requests: 16_384, bytes: 64 << 20 }
+    }
+}
+
+/// The session holds as much as its limits allow. Nothing was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Whether a server can have executed a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sent {
+    /// It was never written whole: the server cannot have executed it, and it is safe to send again.
+    No,
+    /// It was written and its reply never came: the outcome is unknown.
+    Maybe,
+}
+
+/// A request that got no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed<E> {
+    /// Whether it can have been executed.
+    pub sent: Sent,
+    /// Why there is no reply.
+    pub cause: E,
+}
+
+/// The replies of one ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replies<R> {
+    /// The reply to a single request.
+    One(R),
+    /// The replies to a batch, in its order.
+    Many(Vec<R>),
+}
+
+/// What one ticket came to.
+pub type Outcome<R, E> = Result<Replies<R>, Failed<E>>;
+
+/// The claim to the outcome of what one [`Session::push`] appended. It is worth exactly one [`Session::collect`] that
+/// yields something, or one [`Session::cancel`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket(u32);
+
+/// What a reply met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It completed a ticket, whose caller has to be woken.
+    Completed,
+    /// It belongs to a ticket that waits for more replies.
+    Collected,
+    /// Nobody waits for it any more.
+    Absorbed,
+    /// Nothing that was written is owed a reply: the connection is out of step and must be closed.
+    Unmatched,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session<W, R, E> {
+    limits: QueueLimits,
+    /// Appended and not yet taken by the writer.
+    outgoing: Vec<u8>,
+    /// One entry per ticket that is still owed replies or was withdrawn, oldest first.
+    order: VecDeque<Entry>,
+    /// The sequence number of the first entry in `order`.
+    first: u64,
+    slots: Vec<Slot<W, R, E>>,
+    free: Vec<u32>,
+    /// Positions in the stream of bytes: appended in all, taken by the writer, accepted by the socket.
+    appended: u64,
+    taken: u64,
+    written: u64,
+    /// Replies owed to requests that are queued or written.
+    owed: usize,
+    /// Some entry was withdrawn while queued, and its bytes still lie in `outgoing`.
+    withdrawn: bool,
+    /// No deadline is earlier than this one.
+    earliest: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Where its bytes end in the stream.
+    end: u64,
+    deadline: Duration,
+    /// Replies still owed; 0 once it is withdrawn.
+    replies: u32,
+    /// `None` when nobody waits any more.
+    slot: Option<u32>,
+}
+
+#[derive(Debug)]
+enum Slot<W, R, E> {
+    Free,
+    Waiting { sequence: u64, waker: W, batch: Option<Vec<R>> },
+    Done(Outcome<R, E>),
+}
+
+impl<W, R, E: Clone> Session<W, R, E> {
+    /// An empty session.
+    #[must_use]
+    pub fn new(limits: QueueLimits) -> Self {
+        Self {
+            limits,
+            outgoing: Vec::new(),
+            order: VecDeque::new(),
+            first: 0,
+            slots: Vec::new(),
+            free: Vec::new(),
+            appended: 0,
+            taken: 0,
+            written: 0,
+            owed: 0,
+            withdrawn: false,
+            earliest: None,
+        }
+    }
+
+    /// Appends what `write` writes: `replies` requests, to be answered as one until `deadline`.
+    ///
+    /// A push that is larger than the limits by itself is let through when nothing else is waiting, so that a large
+    /// value is slow but not impossible.
+    ///
+    /// # Errors
+    /// [`Full`] when the limits are reached; `write` is then not called.
+    pub fn push(
+        &mut self,
+        replies: u32,
+        size: usize,
+        deadline: Duration,
+        waker: W,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Ticket, Full> {
+        let count = usize::try_from(replies).unwrap_or(usize::MAX);
+        let fits = self.owed.saturating_add(count) <= self.limits.requests
+            && self.outgoing.len().saturating_add(size) <= self.limits.bytes;
+        if !fits && (self.owed > 0 || !self.outgoing.is_empty()) {
+            return Err(Full);
+        }
+        let before = self.outgoing.len();
+        write(&mut self.outgoing);
+        self.appended += length(self.outgoing.len() - before);
+        self.owed += count;
+        if self.earliest.is_none_or(|earliest| deadline < earliest) {
+            self.earliest = Some(deadline);
+        }
+        let sequence = self.first + length(self.order.len());
+        let batch = (replies != 1).then(|| Vec::with_capacity(count));
+        let slot = self.occupy(Slot::Waiting { sequence, waker, batch });
+        self.order.push_back(Entry { end: self.appended, deadline, replies, slot: Some(slot) });
+        Ok(Ticket(slot))
+    }
+
+    /// The outcome, when there is one; the ticket is then spent.
+    pub fn collect(&mut self, ticket: &Ticket) -> Option<Outcome<R, E>> {
+        let slot = self.slot(ticket.0)?;
+        if !matches!(slot, Slot::Done(_)) {
+            return None;
+        }
+        let Slot::Done(outcome) = mem::replace(slot, Slot::Free) else {
+            return None;
+        };
+        self.free.push(ticket.0);
+        Some(outcome)
+    }
+
+    /// Who is woken when the ticket completes; `None` when it has.
+    pub fn waker(&mut self, ticket: &Ticket) -> Option<&mut W> {
+        match self.slot(ticket.0)? {
+            Slot::Waiting { waker, .. } => Some(waker),
+            Slot::Done(_) | Slot::Free => None,
+        }
+    }
+
+    /// Gives the ticket up. What is still queued is withdrawn and never sent; the reply to what was taken by the
+    /// writer is absorbed when it comes.
+    #[expect(clippy::needless_pass_by_value, reason = "a cancelled ticket is spent")]
+    pub fn cancel(&mut self, ticket: Ticket) {
+        let Some(slot) = self.slot(ticket.0) else { return };
+        if let Slot::Waiting { sequence, .. } = mem::replace(slot, Slot::Free) {
+            self.abandon(sequence);
+        }
+        self.free.push(ticket.0);
+    }
+
+    /// Moves all that is queued into `batch`, which has to be empty, and gives `batch`'s memory to the queue.
+    pub fn take(&mut self, batch: &mut Vec<u8>) {
+        if self.withdrawn {
+            self.compact();
+        }
+        mem::swap(&mut self.outgoing, batch);
+        self.taken = self.appended;
+    }
+
+    /// The socket accepted `bytes` more of what was taken.
+    pub fn wrote(&mut self, bytes: usize) {
+        self.written += length(bytes);
+    }
+
+    /// Pairs one reply with the request it belongs to; a caller to wake is pushed onto `woken`.
+    pub fn complete(&mut self, reply: R, woken: &mut Vec<W>) -> Arrival {
+        let written = self.written;
+        let entry = loop {
+            match self.order.front_mut() {
+                Some(entry) if entry.replies == 0 => self.pop(),
+                Some(entry) if entry.end <= written => break entry,
+                _ => return Arrival::Unmatched,
+            }
+        };
+        entry.replies -= 1;
+        let last = entry.replies == 0;
+        let slot = entry.slot;
+        self.owed -= 1;
+        if last {
+            self.pop();
+        }
+        let Some(slot) = slot.and_then(|slot| self.slot(slot)) else {
+            return Arrival::Absorbed;
+        };
+        if let (Slot::Waiting { batch: Some(batch), .. }, false) = (&mut *slot, last) {
+            batch.push(reply);
+            return Arrival::Collected;
+        }
+        if let Slot::Waiting { waker, batch, .. } = mem::replace(slot, Slot::Free) {
+            let replies = match batch {
+                None => Replies::One(reply),
+                Some(mut batch) => {
+                    batch.push(reply);
+                    Replies::Many(batch)
+                }
+            };
+            *slot = Slot::Done(Ok(replies));
+            woken.push(waker);
+        }
+        Arrival::Completed
+    }
+
+    /// The connection is gone: every ticket fails. What was not written whole is [`Sent::No`]. The queue is empty
+    /// afterwards and the session ready for the next connection.
+    pub fn fail(&mut self, cause: &E, woken: &mut Vec<W>) {
+        for entry in mem::take(&mut self.order) {
+            self.first += 1;
+            let sent = if entry.end <= self.written { Sent::Maybe } else { Sent::No };
+            self.fail_slot(entry.slot, Failed { sent, cause: cause.clone() }, woken);
+        }
+        self.outgoing = Vec::new();
+        self.taken = self.appended;
+        self.written = self.appended;
+        self.owed = 0;
+        self.withdrawn = false;
+        self.earliest = None;
+    }
+
+    /// Fails every ticket whose deadline is not after `now`, and says when to look again.
+    pub fn expire(&mut self, now: Duration, cause: &E, woken: &mut Vec<W>) -> Option<Duration> {
+        if self.earliest.is_none_or(|earliest| earliest > now) {
+            return self.earliest;
+        }
+        let mut earliest: Option<Duration> = None;
+        for index in 0..self.order.len() {
+            let Some(entry) = self.order.get_mut(index) else { break };
+            if entry.slot.is_none() {
+                continue;
+            }
+            if entry.deadline > now {
+                earliest = Some(earliest.map_or(entry.deadline, |found| found.min(entry.deadline)));
+                continue;
+            }
+            let slot = entry.slot.take();
+            let sent = if entry.end <= self.taken { Sent::Maybe } else { Sent::No };
+            if sent == Sent::No {
+                self.withdraw(index);
+            }
+            self.fail_slot(slot, Failed { sent, cause: cause.clone() }, woken);
+        }
+        self.earliest = earliest;
+        earliest
+    }
+
+    /// No ticket expires before this time; `None` when nothing waits.
+    #[must_use]
+    pub const fn earliest(&self) -> Option<Duration> {
+        self.earliest
+    }
+
+    /// Replies owed to requests that are queued or written, absorbed ones included.
+    #[must_use]
+    pub const fn owed(&self) -> usize {
+        self.owed
+    }
+
+    /// Whether the writer has nothing to take.
+    #[must_use]
+    pub fn nothing_queued(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
+    fn slot(&mut self, index: u32) -> Option<&mut Slot<W, R, E>> {
+        self.slots.get_mut(usize::try_from(index).ok()?)
+    }
+
+    fn occupy(&mut self, slot: Slot<W, R, E>) -> u32 {
+        if let Some(index) = self.free.pop() {
+            if let Some(free) = self.slot(index) {
+                *free = slot;
+            }
+            return index;
+        }
+        let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.slots.push(slot);
+        index
+    }
+
+    fn pop(&mut self) {
+        self.order.pop_front();
+        self.first += 1;
+    }
+
+    fn fail_slot(&mut self, slot: Option<u32>, failed: Failed<E>, woken: &mut Vec<W>) {
+        let Some(slot) = slot.and_then(|slot| self.slot(slot)) else { return };
+        if let Slot::Waiting { waker, .. } = mem::replace(slot, Slot::Done(Err(failed))) {
+            woken.push(waker);
+        }
+    }
+
+    /// Nobody waits for the entry with this sequence number any more.
+    fn abandon(&mut self, sequence: u64) {
+        let Some(index) = sequence.checked_sub(self.first).and_then(|index| usize::try_from(index).ok())
+        else {
+            return;
+        };
+        let Some(entry) = self.order.get_mut(index) else { return };
+        entry.slot = None;
+        if entry.end > self.taken {
+            self.withdraw(index);
+        }
+    }
+
+    /// Marks a queued entry as never to be sent. Its bytes go when the queue is taken: moving them now would cost the
+    /// length of the queue for every one of many withdrawals.
+    fn withdraw(&mut self, index: usize) {
+        let Some(entry) = self.order.get_mut(index) else { return };
+        self.owed -= usize::try_from(mem::take(&mut entry.replies)).unwrap_or(usize::MAX);
+        self.withdrawn = true;
+    }
+
+    /// Leaves the bytes of withdrawn entries out of the queue.
+    fn compact(&mut self) {
+        self.withdrawn = false;
+        let queue = mem::take(&mut self.outgoing);
+        let queued = self.order.partition_point(|entry| entry.end <= self.taken);
+        let (mut start, mut end) = (0_usize, self.taken);
+        for entry in self.order.range_mut(queued..) {
+            let stop = usize::try_from(entry.end - self.taken).unwrap_or(usize::MAX);
+            if entry.replies > 0 {
+                let bytes = queue.get(start..stop).unwrap_or_default();
+                self.outgoing.extend_from_slice(bytes);
+                end += length(bytes.len());
+            }
+            start = stop;
+            entry.end = end;
+        }
+        self.appended = end;
+    }
+}
+
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Numbers = Session<u32, u32, &'static str>;
+
+    fn session(requests: usize, bytes: usize) -> Numbers {
+        Session::new(QueueLimits { requests, bytes })
+    }
+
+    fn push(session: &mut Numbers, replies: u32, text: &str, deadline: u64) -> Result<Ticket, Full> {
+        session.push(replies, text.len(), Duration::from_millis(deadline), 7, |out| {
+            out.extend_from_slice(text.as_bytes());
+        })
+    }
+
+    fn write_all(session: &mut Numbers) -> String {
+        let mut batch = Vec::new();
+        session.take(&mut batch);
+        session.wrote(batch.len());
+        String::from_utf8(batch).unwrap()
+    }
+
+    #[test]
+    fn replies_go_to_requests_in_order() {
+        let mut session = session(10, 100);
+        let mut woken = Vec::new();
+        let one = push(&mut session, 1, "a", 1).unwrap();
+        let many = push(&mut session, 2, "bb", 1).unwrap();
+        assert_eq!(write_all(&mut session), "abb");
+        assert_eq!(session.complete(1, &mut woken), Arrival::Completed);
+        assert_eq!(session.complete(2, &mut woken), Arrival::Collected);
+        assert_eq!(session.collect(&many), None);
+        assert_eq!(session.complete(3, &mut woken), Arrival::Completed);
+        assert_eq!(session.collect(&one), Some(Ok(Replies::One(1))));
+        assert_eq!(session.collect(&many), Some(Ok(Replies::Many(vec![2, 3]))));
+        assert_eq!(session.complete(4, &mut woken), Arrival::Unmatched);
+        assert_eq!(woken, [7, 7]);
+    }
+
+    #[test]
+    fn a_reply_before_its_request_was_written_is_unmatched() {
+        let mut session = session(10, 100);
+        let ticket = push(&mut session, 1, "a", 1).unwrap();
+        assert_eq!(session.complete(1, &mut Vec::new()), Arrival::Unmatched);
+        let mut batch = Vec::new();
+        session.take(&mut batch);
+        assert_eq!(session.complete(1, &mut Vec::new()), Arrival::Unmatched);
+        session.wrote(1);
+        assert_eq!(session.complete(1, &mut Vec::new()), Arrival::Completed);
+        assert!(session.collect(&ticket).is_some());
+    }
+
+    #[test]
+    fn what_was_not_written_whole_is_never_sent() {
+        let mut session = session(10, 100);
+        let written = push(&mut session, 1, "aaaa", 1).unwrap();
+        let half = push(&mut session, 1, "bbbb", 1).unwrap();
+        let mut batch = Vec::new();
+        session.take(&mut batch);
+        session.wrote(6);
+        let queued = push(&mut session, 1, "cccc", 1).unwrap();
+        session.fail(&"reset", &mut Vec::new());
+        let outcome = |session: &mut Numbers, ticket| match session.collect(&ticket) {
+            Some(Err(failed)) => failed.sent,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(outcome(&mut session, written), Sent::Maybe);
+        assert_eq!(outcome(&mut session, half), Sent::No);
+        assert_eq!(outcome(&mut session, queued), Sent::No);
+        let next = push(&mut session, 1, "d", 1).unwrap();
+        assert_eq!(write_all(&mut session), "d");
+        assert_eq!(session.complete(9, &mut Vec::new()), Arrival::Completed);
+        assert_eq!(session.collect(&next), Some(Ok(Replies::One(9))));
+    }
+
+    #[test]
+    fn the_limits_refuse_and_one_large_request_passes_alone() {
+        let mut session = session(2, 10);
+        let large = push(&mut session, 1, &"x".repeat(50), 1).unwrap();
+        assert_eq!(push(&mut session, 1, "a", 1), Err(Full));
+        write_all(&mut session);
+        push(&mut session, 1, "a", 1).unwrap();
+        assert_eq!(push(&mut session, 1, "a", 1), Err(Full), "two are owed");
+        session.complete(1, &mut Vec::new());
+        assert!(session.collect(&large).is_some());
+        push(&mut session, 1, "a", 1).unwrap();
+    }
+
+    #[test]
+    fn a_deadline_withdraws_the_queued_and_absorbs_the_written() {
+        let mut session = session(10, 100);
+        let mut woken = Vec::new();
+        let written = push(&mut session, 1, "aa", 5).unwrap();
+        write_all(&mut session);
+        let queued = push(&mut session, 2, "bb", 5).unwrap();
+        let later = push(&mut session, 1, "cc", 9).unwrap();
+        let at = Duration::from_millis;
+        assert_eq!(session.expire(at(4), &"late", &mut woken), Some(at(5)));
+        assert!(woken.is_empty());
+        assert_eq!(session.expire(at(5), &"late", &mut woken), Some(at(9)));
+        assert_eq!(woken.len(), 2);
+        assert_eq!(session.collect(&written), Some(Err(Failed { sent: Sent::Maybe, cause: "late" })));
+        assert_eq!(session.collect(&queued), Some(Err(Failed { sent: Sent::No, cause: "late" })));
+        assert_eq!(write_all(&mut session), "cc");
+        assert_eq!(session.complete(1, &mut woken), Arrival::Absorbed);
+        assert_eq!(session.complete(2, &mut woken), Arrival::Completed);
+        assert_eq!(session.collect(&later), Some(Ok(Replies::One(2))));
+        assert_eq!(session.owed(), 0);
+    }
+
+    /// What a model of the session expects of one push.
+    #[derive(Debug)]
+    struct Expected {
+        text: String,
+        replies: u32,
+        ticket: Option<Ticket>,
+        written: bool,
+    }
+
+    proptest! {
+        /// Against a plain model: any mix of pushes, writes, replies and cancels sends exactly what was not withdrawn,
+        /// in order, and gives every ticket its own replies.
+        #[test]
+        fn pairing_equals_a_plain_model(steps in proptest::collection::vec((0_u8..4, 1_u32..4, 0_usize..8), 1..200)) {
+            let mut session = session(1000, 10_000);
+            let mut model: Vec<Expected> = Vec::new();
+            let mut wire = String::new();
+            let mut next_reply = 0_u32;
+            for (step, replies, pick) in steps {
+                match step {
+                    0 => {
+                        let text = format!("[{}]", model.len());
+                        let ticket = push(&mut session, replies, &text, 1).unwrap();
+                        model.push(Expected { text, replies, ticket: Some(ticket), written: false });
+                    }
+                    1 => {
+                        wire.push_str(&write_all(&mut session));
+                        for expected in &mut model {
+                            expected.written = true;
+                        }
+                    }
+                    2 => {
+                        if model.first().is_some_and(|expected| expected.written) {
+                            let mut expected = model.remove(0);
+                            let sent: Vec<u32> = (next_reply..next_reply + expected.replies).collect();
+                            next_reply += expected.replies;
+                            for reply in &sent {
+                                prop_assert_ne!(session.complete(*reply, &mut Vec::new()), Arrival::Unmatched);
+                            }
+                            if let Some(ticket) = expected.ticket.take() {
+                                let got = match session.collect(&ticket) {
+                                    Some(Ok(Replies::One(reply))) => vec![reply],
+                                    Some(Ok(Replies::Many(replies))) => replies,
+                                    other => panic!("{other:?}"),
+                                };
+                                prop_assert_eq!(got, sent);
+                            }
+                        } else {
+                            prop_assert_eq!(session.complete(u32::MAX, &mut Vec::new()), Arrival::Unmatched);
+                        }
+                    }
+                    _ => {
+                        let count = model.len();
+                        if count > 0 {
+                            let index = pick % count;
+                            if let Some(ticket) = model[index].ticket.take() {
+                                session.cancel(ticket);
+                                if !model[index].written {
+                                    model.remove(index);
+                                }
+                            }
+                        }
+                    }
+                }
+                let owed: u32 = model.iter().map(|expected| expected.replies).sum();
+                prop_assert_eq!(session.owed(), owed as usize);
+            }
+            wire.push_str(&write_all(&mut session));
+            let unwritten: String = model.iter().filter(|e| !e.written).map(|e| e.text.as_str()).collect();
+            prop_assert!(wire.ends_with(&unwritten));
+        }
+    }
+}
