@@ -9,4 +9,5 @@ pub mod id;
 pub mod scan;
 pub mod request;
 pub mod session;
+pub mod reply;
 pub mod command;
