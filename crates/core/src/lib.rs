@@ -11,3 +11,4 @@ pub mod request;
 pub mod session;
 pub mod reply;
 pub mod command;
+pub mod health;
