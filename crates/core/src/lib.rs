@@ -11,4 +11,5 @@ pub mod request;
 pub mod session;
 pub mod reply;
 pub mod command;
+pub mod merge;
 pub mod health;

@@ -28,7 +28,8 @@ use bytes::Bytes;
 pub use read::{Node, Reader, ReplyError, double};
 pub use resp2::{Nulls, push_resp2};
 pub use write::{
-    push_array, push_bulk, push_error, push_integer, push_null, push_null_array, push_ok, push_simple,
+    push_array, push_bulk, push_error, push_integer, push_map, push_null, push_null_array, push_ok,
+    push_push, push_resp3_null, push_set, push_simple,
 };
 
 /// What a value is, by its first byte.

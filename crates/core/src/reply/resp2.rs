@@ -21,7 +21,7 @@
 use bytes::{BufMut, Bytes};
 
 use crate::reply::read::{Node, Reader, ReplyError};
-use crate::reply::write::{push_array, push_bulk, push_count, push_integer, push_line};
+use crate::reply::write::{push_array, push_bulk, push_integer, push_line};
 
 /// What RESP3's null becomes, which the null alone does not say.
 ///
@@ -120,7 +120,7 @@ fn first<'a>(from: &'a [u8], to: &[u8]) -> &'a [u8] {
 
 fn push_changed(node: &Node<'_>, nulls: Nulls, out: &mut impl BufMut) {
     match *node {
-        Node::Map(count) => push_count(out, b'*', count.saturating_mul(2)),
+        Node::Map(count) => push_array(out, count.saturating_mul(2)),
         Node::Set(count) | Node::Push(count) => push_array(out, count),
         Node::Double(text) | Node::BigNumber(text) | Node::Verbatim { text, .. } => push_bulk(out, text),
         Node::Bool(value) => push_integer(out, i64::from(value)),

@@ -61,9 +61,34 @@ pub fn push_array(out: &mut impl BufMut, count: usize) {
     push_count(out, b'*', count);
 }
 
+/// Appends the header of a map of `pairs` keys and values. RESP3 only: a RESP2 client gets an array of twice as many.
+#[inline]
+pub fn push_map(out: &mut impl BufMut, pairs: usize) {
+    push_count(out, b'%', pairs);
+}
+
+/// Appends the header of a set of `count` values. RESP3 only: a RESP2 client gets an array.
+#[inline]
+pub fn push_set(out: &mut impl BufMut, count: usize) {
+    push_count(out, b'~', count);
+}
+
+/// Appends the header of a push of `count` values, a message that answers no request. RESP3 only: a RESP2 client gets
+/// an array.
+#[inline]
+pub fn push_push(out: &mut impl BufMut, count: usize) {
+    push_count(out, b'>', count);
+}
+
+/// Appends the null of RESP3, `_`.
+#[inline]
+pub fn push_resp3_null(out: &mut impl BufMut) {
+    out.put_slice(b"_\r\n");
+}
+
 /// Appends `kind`, a count or length, and the line end.
 #[inline]
-pub(crate) fn push_count(out: &mut impl BufMut, kind: u8, count: usize) {
+fn push_count(out: &mut impl BufMut, kind: u8, count: usize) {
     push_number(out, kind, false, u64::try_from(count).unwrap_or(u64::MAX));
 }
 

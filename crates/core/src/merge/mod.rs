@@ -1,0 +1,213 @@
+//! The replies of a command's parts → the one reply that its sender gets.
+//!
+//! A command that was cut along shards has one reply for each part. [`merge`] puts them
+//! together by the rule of its row in the command table, in RESP2 and RESP3 alike. Values are moved as the bytes they
+//! are: what is not a number to be added is never decoded, and every byte of an element is copied once, into the
+//! merged reply.
+//!
+//! # Failures
+//!
+//! A part that failed fails the whole (but for [`Response::OneSucceeded`] and [`Response::First`]): the first one, in
+//! the order of the parts, so that the same failures always read the same. What the other parts did stands. A part
+//! fails as `E`, the caller's own error, which can say which shard it was and why; or with an error reply of its
+//! server, which is then the reply of the whole, unchanged.
+//!
+//! # Who calls it
+//!
+//! Whoever gathers the parts, when the last one is in. [`Response::Scan`] has one part only; its cursor is put right
+//! by [`set_cursor`], not here.
+
+mod by_index;
+mod cursor;
+mod lists;
+mod numbers;
+
+use crate::command::Response;
+use crate::reply::Reply;
+
+pub use cursor::{Cursor, set_cursor};
+
+/// The answer of one part.
+#[derive(Clone, Debug)]
+pub struct Part<'a, E> {
+    /// What its shard replied, or why there is no reply.
+    pub reply: Result<Reply, E>,
+    /// For [`Response::ByIndex`]: where in the merged reply each of its elements goes, counted from 0. Not looked at
+    /// for other rules.
+    pub positions: &'a [u32],
+}
+
+impl<E> Part<'_, E> {
+    /// A part whose elements have no places of their own.
+    #[must_use]
+    pub const fn whole(reply: Result<Reply, E>) -> Self {
+        Self { reply, positions: &[] }
+    }
+}
+
+/// Why parts have no merged reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MergeError<E> {
+    /// A part failed: its own error, passed on.
+    #[error("a part of the command failed")]
+    Failed(E),
+    /// A part's reply is not what the rule needs.
+    #[error(transparent)]
+    Unexpected(Unexpected),
+}
+
+/// A shard answered with something else than the command's rule needs: it is no server of the kind that it should
+/// be, or the command table is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("part {part} of the command was not answered with {expected}")]
+pub struct Unexpected {
+    /// Which part, counted from 0 in the order given.
+    pub part: usize,
+    /// What the rule needs, for people.
+    pub expected: &'static str,
+}
+
+/// Merges the replies of `parts`, in the order in which the command was cut.
+///
+/// ```
+/// use rendis_core::{command::Response, merge::{merge, Part}, reply::Reply};
+///
+/// // MGET a b c, where a and c are on one shard and b is on another.
+/// let parts = [
+///     Part { reply: Ok::<_, ()>(Reply::from_static(b"*2\r\n$1\r\nA\r\n$1\r\nC\r\n")), positions: &[0, 2] },
+///     Part { reply: Ok(Reply::from_static(b"*1\r\n$-1\r\n")), positions: &[1] },
+/// ];
+/// let merged = merge(Response::ByIndex, parts).unwrap();
+/// assert_eq!(merged.frame(), b"*3\r\n$1\r\nA\r\n$-1\r\n$1\r\nC\r\n");
+/// ```
+///
+/// # Errors
+/// [`MergeError::Failed`] with the error of the first part that failed; [`MergeError::Unexpected`] when a reply is
+/// not what the rule needs, or there is no part at all. Server errors are no `Err`: they are a reply.
+pub fn merge<'a, E>(
+    rule: Response,
+    parts: impl IntoIterator<Item = Part<'a, E>>,
+) -> Result<Reply, MergeError<E>> {
+    let mut parts = parts.into_iter();
+    match rule {
+        Response::First => {
+            let part = parts.next().ok_or(MergeError::Unexpected(NO_PART))?;
+            return part.reply.map_err(MergeError::Failed);
+        }
+        Response::OneSucceeded => return one_succeeded(parts),
+        _ => {}
+    }
+    let mut replies = Vec::with_capacity(parts.size_hint().0);
+    for part in parts {
+        let reply = part.reply.map_err(MergeError::Failed)?;
+        if reply.is_error() {
+            return Ok(reply);
+        }
+        replies.push((reply, part.positions));
+    }
+    successes(rule, &replies).map_err(MergeError::Unexpected)
+}
+
+/// A reply that is no error, and the positions of its elements.
+type Success<'a> = (Reply, &'a [u32]);
+
+const NO_PART: Unexpected = Unexpected { part: 0, expected: "anything: there is no part" };
+
+fn successes(rule: Response, parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
+    let (first, _) = parts.first().ok_or(NO_PART)?;
+    match rule {
+        Response::ByIndex => by_index::by_index(parts),
+        Response::Sum => numbers::sum(parts),
+        Response::LogicalAnd => {
+            numbers::each(parts, |one, other| i64::from(one != 0) & i64::from(other != 0))
+        }
+        Response::LogicalOr => numbers::each(parts, |one, other| i64::from(one != 0) | i64::from(other != 0)),
+        Response::Min => numbers::each(parts, i64::min),
+        Response::Max => numbers::each(parts, i64::max),
+        Response::Concat => lists::concat(parts),
+        Response::Union => lists::union(parts),
+        Response::PairSum => lists::pair_sum(parts),
+        Response::Random => {
+            let found = parts.iter().map(|(reply, _)| reply).find(|reply| !reply.is_null());
+            Ok(found.unwrap_or(first).clone())
+        }
+        Response::AllOk | Response::First | Response::OneSucceeded | Response::Scan => Ok(first.clone()),
+    }
+}
+
+fn one_succeeded<'a, E>(parts: impl Iterator<Item = Part<'a, E>>) -> Result<Reply, MergeError<E>> {
+    let mut failure = None;
+    for part in parts {
+        match part.reply {
+            Ok(reply) if !reply.is_error() => return Ok(reply),
+            failed => failure = failure.or(Some(failed)),
+        }
+    }
+    failure.ok_or(MergeError::Unexpected(NO_PART))?.map_err(MergeError::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(frames: &[&'static [u8]]) -> Vec<Part<'static, &'static str>> {
+        frames.iter().map(|frame| Part::whole(Ok(Reply::from_static(frame)))).collect()
+    }
+
+    fn merged(rule: Response, frames: &[&'static [u8]]) -> Result<Reply, MergeError<&'static str>> {
+        merge(rule, parts(frames))
+    }
+
+    fn frame(rule: Response, frames: &[&'static [u8]]) -> String {
+        merged(rule, frames)
+            .unwrap()
+            .frame()
+            .escape_ascii()
+            .to_string()
+            .replace("\\r\\n", " ")
+            .trim()
+            .to_owned()
+    }
+
+    #[test]
+    fn all_ok_is_the_first_reply() {
+        assert_eq!(frame(Response::AllOk, &[b"+OK\r\n", b"+OK\r\n"]), "+OK");
+        assert_eq!(frame(Response::AllOk, &[b"$2\r\nab\r\n", b"$2\r\nab\r\n"]), "$2 ab");
+    }
+
+    #[test]
+    fn the_first_part_that_failed_is_the_answer() {
+        for rule in [Response::AllOk, Response::Sum, Response::Concat, Response::ByIndex, Response::Random] {
+            let mut some = parts(&[b":1\r\n", b"-OOM no\r\n", b"-ERR later\r\n"]);
+            assert_eq!(merge(rule, some.clone()).unwrap().frame(), b"-OOM no\r\n");
+            some.insert(1, Part::whole(Err("shard2 refused")));
+            assert_eq!(merge(rule, some), Err(MergeError::Failed("shard2 refused")));
+        }
+    }
+
+    #[test]
+    fn one_success_is_enough_where_the_rule_says_so() {
+        let rule = Response::OneSucceeded;
+        assert_eq!(frame(rule, &[b"-NOTBUSY a\r\n", b"+OK\r\n", b"-NOTBUSY b\r\n"]), "+OK");
+        assert_eq!(frame(rule, &[b"-NOTBUSY a\r\n", b"-ERR b\r\n"]), "-NOTBUSY a");
+        let mut some = parts(&[b"-NOTBUSY a\r\n"]);
+        some.insert(0, Part::whole(Err("gone")));
+        assert_eq!(merge(rule, some.clone()), Err(MergeError::Failed("gone")));
+        some.push(Part::whole(Ok(Reply::ok())));
+        assert_eq!(merge(rule, some), Ok(Reply::ok()));
+    }
+
+    #[test]
+    fn the_first_part_can_speak_for_all() {
+        assert_eq!(frame(Response::First, &[b"+a\r\n", b"-ERR b\r\n"]), "+a");
+        assert_eq!(frame(Response::Random, &[b"$-1\r\n", b"_\r\n", b"$1\r\nk\r\n"]), "$1 k");
+        assert_eq!(frame(Response::Random, &[b"_\r\n", b"$-1\r\n"]), "_");
+    }
+
+    #[test]
+    fn no_part_is_no_reply() {
+        for rule in [Response::First, Response::OneSucceeded, Response::Sum, Response::AllOk] {
+            assert_eq!(merged(rule, &[]), Err(MergeError::Unexpected(NO_PART)));
+        }
+    }
+}
