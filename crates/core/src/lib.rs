@@ -8,6 +8,9 @@
 pub mod id;
 pub mod scan;
 pub mod request;
+pub mod hash;
+pub mod tag;
+pub mod placement;
 pub mod session;
 pub mod reply;
 pub mod command;
