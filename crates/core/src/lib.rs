@@ -15,4 +15,5 @@ pub mod session;
 pub mod reply;
 pub mod command;
 pub mod merge;
+pub mod plan;
 pub mod health;

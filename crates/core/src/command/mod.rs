@@ -1,5 +1,125 @@
 //! The command table: one row per command, and the only place that knows a command's name.
+//!
+//! A [`Row`] says how many arguments a command takes, where its keys are, what it is ([`Flags`]) and what a ring does
+//! with it ([`Class`]). The rows come from three data files in `data/commands`: what a redis-server 7.0 says about
+//! itself, newer commands from public documentation, and our own decisions about rings;
+//! `scripts/commands/generate.py` joins them into `table.rs`.
+//!
+//! A command that is not in the table is [`Found::Unknown`], never "a read" or "safe". Its row can be *learned* from a
+//! server that knows it ([`learn`]), and is then kept in a [`Table`].
 
+mod care;
+mod class;
+mod flags;
+mod index;
+mod keys;
+mod learn;
 mod response;
+mod row;
+mod table;
 
+use std::{collections::HashMap, sync::Arc};
+
+pub use care::Care;
+pub use class::{Anchor, Class, LocalCommand, Subscription, Transaction, Wait};
+pub use flags::Flags;
+pub use keys::{Begin, Find, Key, KeyError, KeySpec, Keys};
+pub use learn::{LearnError, learn};
 pub use response::Response;
+pub use row::{Blocks, Repeat, Row};
+
+use crate::request::Request;
+
+/// What the table says about a request's name.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'t> {
+    /// Its row; for a container with a known subcommand, the subcommand's.
+    Row(&'t Row),
+    /// The container is known (this is its row), the subcommand is not.
+    UnknownSubcommand(&'t Row),
+    /// The command is not known. A server may know it: see [`learn`].
+    Unknown,
+}
+
+/// The commands that are known: those built in, and those learned.
+///
+/// ```
+/// use rendis_core::{command::{Found, Table}, request::RequestBuf};
+///
+/// let table = Table::default();
+/// let request = RequestBuf::pack([&b"Config"[..], b"GET", b"maxmemory"]);
+/// let Found::Row(row) = table.find(request.view()) else { panic!() };
+/// assert_eq!(row.name(), "config|get");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// By name in lower case. A copy of the table shares its rows.
+    learned: HashMap<Box<[u8]>, Arc<Row>>,
+}
+
+impl Table {
+    /// How many rows can be learned. No server comes near it; past it, commands stay unknown.
+    pub const MOST_LEARNED: usize = 4096;
+
+    /// Finds the row for a request by its name, and by its first argument where the name is a container's. Costs no
+    /// allocation for built-in commands.
+    #[must_use]
+    #[inline]
+    pub fn find(&self, request: Request<'_>) -> Found<'_> {
+        let name = request.name();
+        match index::find(name).or_else(|| self.learned(name)) {
+            Some(row) if row.subcommands().is_empty() => Found::Row(row),
+            Some(row) => subcommand(row, request),
+            None => Found::Unknown,
+        }
+    }
+
+    /// The row of a command by its name, or of a subcommand as `container|subcommand`, in any case.
+    #[must_use]
+    pub fn named(&self, name: &[u8]) -> Option<&Row> {
+        let mut words = name.splitn(2, |byte| *byte == b'|');
+        let container = words.next()?;
+        let row = index::find(container).or_else(|| self.learned(container))?;
+        match words.next() {
+            Some(subcommand) => row.subcommand(subcommand),
+            None => Some(row),
+        }
+    }
+
+    /// Adds a learned row. Built-in rows stay as they are: a server cannot change what is known about `GET`.
+    ///
+    /// False when the row was not taken: built in, or the table has [`Table::MOST_LEARNED`] rows.
+    pub fn insert(&mut self, row: Row) -> bool {
+        let name = row.name().to_ascii_lowercase().into_bytes().into_boxed_slice();
+        if index::find(&name).is_some() {
+            return false;
+        }
+        if self.learned.len() >= Self::MOST_LEARNED && !self.learned.contains_key(&name) {
+            return false;
+        }
+        self.learned.insert(name, Arc::new(row));
+        true
+    }
+
+    /// All rows without their subcommands, the built-in ones first and in the order of their names.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        table::ROWS.iter().chain(self.learned.values().map(Arc::as_ref))
+    }
+
+    fn learned(&self, name: &[u8]) -> Option<&Row> {
+        if self.learned.is_empty() {
+            return None;
+        }
+        self.learned.get(name.to_ascii_lowercase().as_slice()).map(Arc::as_ref)
+    }
+}
+
+fn subcommand<'t>(container: &'t Row, request: Request<'_>) -> Found<'t> {
+    match request.argument(1) {
+        None => Found::Row(container),
+        Some(name) => match container.subcommand(name) {
+            Some(row) => Found::Row(row),
+            None => Found::UnknownSubcommand(container),
+        },
+    }
+}

@@ -1,0 +1,244 @@
+use std::{borrow::Cow, time::Duration};
+
+use super::{
+    Care, Class, Flags, Key, KeyError, KeySpec, Keys, Wait,
+    keys::{Begin, Find},
+};
+use crate::request::Request;
+
+/// Everything that is known about one command or subcommand.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub(super) name: Cow<'static, str>,
+    pub(super) arity: i16,
+    pub(super) flags: Flags,
+    pub(super) specs: Cow<'static, [KeySpec]>,
+    pub(super) class: Class,
+    pub(super) wait: Wait,
+    pub(super) care: Care,
+    /// The only key's argument, where there is exactly one at a fixed place; else 0.
+    pub(super) first_key: u16,
+    pub(super) subcommands: Subcommands,
+}
+
+/// Whether a request may be run again when it is not known whether it ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// It changes nothing.
+    Read,
+    /// It changes something, but twice is as once; see [`Flags::IDEMPOTENT`].
+    IdempotentWrite,
+    /// Twice is not once, or nobody knows.
+    Never,
+}
+
+/// How long a request may wait before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocks {
+    /// It does not wait.
+    No,
+    /// At most so long.
+    For(Duration),
+    /// Without an end.
+    Forever,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Subcommands {
+    Known(&'static [Row]),
+    Learned(Vec<Row>),
+}
+
+impl Row {
+    /// In lower case; a subcommand with its container, as servers write it in errors: `config|set`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of arguments, the name (and the container's) counted; negative where it is the least number.
+    #[must_use]
+    pub const fn arity(&self) -> i16 {
+        self.arity
+    }
+
+    /// The name, in a constant. Only rows of the built-in table have one there.
+    pub(super) const fn literal(&self) -> &str {
+        match &self.name {
+            Cow::Borrowed(name) => name,
+            Cow::Owned(_) => "",
+        }
+    }
+
+    /// Whether a request may have this many arguments, the name counted.
+    #[must_use]
+    pub fn takes(&self, count: usize) -> bool {
+        let needed = usize::from(self.arity.unsigned_abs());
+        if self.arity < 0 { count >= needed } else { count == needed }
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    /// What a ring does with it.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// What needs a look besides the keys.
+    #[must_use]
+    pub const fn care(&self) -> Care {
+        self.care
+    }
+
+    /// Where its keys are.
+    #[must_use]
+    pub fn specs(&self) -> &[KeySpec] {
+        &self.specs
+    }
+
+    /// Its subcommands, for a container.
+    #[must_use]
+    pub fn subcommands(&self) -> &[Self] {
+        match &self.subcommands {
+            Subcommands::Known(rows) => rows,
+            Subcommands::Learned(rows) => rows,
+        }
+    }
+
+    /// The subcommand of this name, in any case.
+    #[must_use]
+    pub fn subcommand(&self, name: &[u8]) -> Option<&Self> {
+        let own = self.name.len() + 1;
+        self.subcommands()
+            .iter()
+            .find(|row| row.name.as_bytes().get(own..).is_some_and(|known| known.eq_ignore_ascii_case(name)))
+    }
+
+    /// The argument that is the key, for a command with exactly one key at a fixed place.
+    #[must_use]
+    #[inline]
+    pub fn first_key(&self) -> Option<usize> {
+        (self.first_key != 0).then_some(usize::from(self.first_key))
+    }
+
+    /// The keys of a request.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the arguments do not say which they are. Such a request is never to be sent by a guess.
+    pub fn keys(&self, request: Request<'_>) -> Result<Keys, KeyError> {
+        Keys::find(&self.specs, request)
+    }
+
+    /// The keys of a request that the command may change.
+    ///
+    /// # Errors
+    /// As [`Row::keys`].
+    pub fn written_keys(&self, request: Request<'_>) -> Result<impl Iterator<Item = Key> + use<>, KeyError> {
+        Ok(self.keys(request)?.filter(|key| key.writes))
+    }
+
+    /// The first key, the last and the step, as the `COMMAND` reply of a server has them; zeros without a fixed place.
+    #[must_use]
+    pub fn key_range(&self) -> (i64, i64, i64) {
+        match self.specs.first() {
+            Some(KeySpec { begin: Begin::Index(first) | Begin::NonEmpty(first), find, .. }) => match *find {
+                Find::Range { last, step, .. } => {
+                    let first = i64::from(*first);
+                    let last = i64::from(last) + if last >= 0 { first } else { 0 };
+                    (first, last, i64::from(step))
+                }
+                Find::Count { .. } => (0, 0, 0),
+            },
+            _ => (0, 0, 0),
+        }
+    }
+
+    /// Whether it reads and changes nothing, whatever its arguments.
+    #[must_use]
+    pub const fn is_read(&self) -> bool {
+        self.flags.has(Flags::READONLY)
+    }
+
+    /// Whether a request may be run again when it is not known whether it ran.
+    #[must_use]
+    pub fn repeat(&self, request: Request<'_>) -> Repeat {
+        if self.is_read() {
+            return Repeat::Read;
+        }
+        if !self.flags.has(Flags::IDEMPOTENT) {
+            return Repeat::Never;
+        }
+        if self.care.applies(request) { Repeat::Never } else { Repeat::IdempotentWrite }
+    }
+
+    /// How long a request may wait on the server for something to happen. Arguments that a server refuses do not
+    /// wait.
+    #[must_use]
+    pub fn blocks(&self, request: Request<'_>) -> Blocks {
+        let (argument, unit) = match self.wait {
+            Wait::Never if self.flags.has(Flags::BLOCKING) => return Blocks::Forever,
+            Wait::Never => return Blocks::No,
+            Wait::LastSeconds => (request.count().checked_sub(1), 1.0),
+            Wait::Seconds(index) => (Some(usize::from(index)), 1.0),
+            Wait::Millis(index) => (Some(usize::from(index)), 0.001),
+            Wait::MillisAfter(word, from) => (option(request, word, from), 0.001),
+        };
+        let argument = argument.and_then(|index| request.argument(index));
+        let number = argument.and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse::<f64>().ok());
+        match number {
+            Some(0.0) => Blocks::Forever,
+            Some(number) if number > 0.0 => {
+                Duration::try_from_secs_f64(number * unit).map_or(Blocks::Forever, Blocks::For)
+            }
+            _ => Blocks::No,
+        }
+    }
+}
+
+/// The argument after `word` among the options before `STREAMS`.
+fn option(request: Request<'_>, word: &str, from: u8) -> Option<usize> {
+    let options = request.arguments().enumerate().skip(usize::from(from));
+    options
+        .take_while(|(_, argument)| !argument.eq_ignore_ascii_case(b"streams"))
+        .find(|(_, argument)| argument.eq_ignore_ascii_case(word.as_bytes()))
+        .map(|(at, _)| at + 1)
+}
+
+/// A command that neither waits nor needs a look at its arguments.
+pub(super) const PLAIN: (Wait, Care) = (Wait::Never, Care::None);
+
+/// A row of the built-in table.
+pub(super) const fn row(
+    name: &'static str,
+    arity: i16,
+    flags: Flags,
+    specs: &'static [KeySpec],
+    class: Class,
+    (wait, care): (Wait, Care),
+    subcommands: &'static [Row],
+) -> Row {
+    Row {
+        name: Cow::Borrowed(name),
+        arity,
+        flags,
+        specs: Cow::Borrowed(specs),
+        class,
+        wait,
+        care,
+        first_key: first_key(specs),
+        subcommands: Subcommands::Known(subcommands),
+    }
+}
+
+/// The argument of the only key, if there is exactly one and its place is fixed.
+pub(super) const fn first_key(specs: &[KeySpec]) -> u16 {
+    match specs {
+        [KeySpec { begin: Begin::Index(index), find: Find::Range { last: 0, .. }, .. }] => *index,
+        _ => 0,
+    }
+}

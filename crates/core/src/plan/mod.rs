@@ -1,0 +1,257 @@
+//! What to do with a request: one shard, parts to merge, every shard, answered here, or refused with the reason.
+//!
+//! ```text
+//!                     ┌─ unknown, wrong arity, refused class ─────────────► Refused
+//!   request + row ────┼─ keys on one shard, or something that stands for one ► One       the frame goes as it is
+//!                     ├─ keys apart ─┬─ may be cut ───────────────────────► Split     parts, and how they merge
+//!                     │              └─ may not ──────────────────────────► Refused   CROSSSLOT
+//!                     ├─ no keys, all shards ─────────────────────────────► Every, Scan, Random
+//!                     └─ about the connection ────────────────────────────► Local, Subscription, Transaction
+//! ```
+//!
+//! [`plan`] is total: any request gets a plan, and it never guesses. Keys that must be together and are not are refused;
+//! they never go to the shard of the first. The path to [`Plan::One`] for a command with one key does not allocate.
+
+mod allow;
+mod anchor;
+mod refusal;
+mod scan;
+mod split;
+mod transaction;
+
+pub use allow::{Allow, AllowError};
+pub use refusal::{Refusal, RefusalKind};
+pub use scan::ScanStep;
+pub use split::Part;
+pub use transaction::{Queued, queued, same_shard};
+
+use crate::{
+    command::{Care, Class, Found, Key, LocalCommand, Response, Row, Subscription, Transaction},
+    id::ShardId,
+    request::Request,
+    tag::Tag,
+};
+
+/// What a plan needs to know about the shards at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring<'a, L> {
+    locate: L,
+    live: &'a [ShardId],
+    tag: Tag,
+    entropy: u64,
+    allow: Option<&'a Allow>,
+}
+
+impl<'a, L: Fn(&[u8]) -> Option<ShardId>> Ring<'a, L> {
+    /// A ring where `locate` says which shard serves a key now (`None`: none does), and `live` are the shards to which
+    /// commands without keys go.
+    pub const fn new(locate: L, live: &'a [ShardId]) -> Self {
+        Self { locate, live, tag: Tag::Braces, entropy: 0, allow: None }
+    }
+
+    /// With the rule by which `locate` finds a key's tag; [`Tag::Braces`] where nothing is said. It decides whether a
+    /// pattern of `SORT … BY` can only mean keys of one shard, and how refusals explain tags.
+    #[must_use]
+    pub const fn tag(mut self, tag: Tag) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    /// With a random number, from which [`Plan::Random`] takes its order.
+    #[must_use]
+    pub const fn entropy(mut self, entropy: u64) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// With commands that an operator lets through.
+    #[must_use]
+    pub const fn allow(mut self, allow: &'a Allow) -> Self {
+        self.allow = Some(allow);
+        self
+    }
+}
+
+/// What to do with a request.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Plan {
+    /// Send the frame as it is to this shard.
+    One(ShardId),
+    /// Send each part to its shard, side by side, and merge the replies. There are at least two parts, each key of the
+    /// request is in exactly one, and keys of one part keep their order.
+    Split {
+        /// The parts, in the order of their first keys.
+        parts: Vec<Part>,
+        /// How the replies combine.
+        response: Response,
+    },
+    /// Send the frame as it is to every live shard, of which there is at least one, and merge the replies.
+    Every(Response),
+    /// Send a step of a scan to its shard, and rewrite the cursor of the reply with
+    /// [`crate::merge::set_cursor`].
+    Scan(ScanStep),
+    /// Answer as the end of a scan: cursor 0, no keys. The shards that it had still to see are gone.
+    ScanEnd,
+    /// Ask these shards one after the other until one answers something else than null; null when none does.
+    Random(Vec<ShardId>),
+    /// Answer it here.
+    Local(LocalCommand),
+    /// Subscribe or unsubscribe. Channels are placed as keys are; patterns are on every live shard.
+    Subscription(Subscription),
+    /// Begin, end or guard a transaction; see [`queued`] for what comes in between.
+    Transaction {
+        /// Which of the commands.
+        command: Transaction,
+        /// The shard of the keys of `WATCH`; `None` for the others.
+        shard: Option<ShardId>,
+    },
+    /// Answer with this error.
+    Refused(Refusal),
+    /// Answer that no shard is up.
+    NoShard,
+}
+
+/// Decides what to do with a request, of which the table says `found`.
+///
+/// A command that is [`Found::Unknown`] is refused in a server's words; whoever can ask a server for its row
+/// ([`crate::command::learn`]) does so before it comes here.
+///
+/// ```
+/// use rendis_core::{command::Table, id::ShardId, plan::{Plan, Ring, plan}, request::RequestBuf};
+///
+/// let live = [ShardId::new(0), ShardId::new(1)];
+/// let ring = Ring::new(|key: &[u8]| live.get(key.len() % 2).copied(), &live);
+/// let table = Table::default();
+/// let decide = |words: &[&[u8]]| {
+///     let request = RequestBuf::pack(words.iter().copied());
+///     plan(request.view(), table.find(request.view()), &ring)
+/// };
+/// assert!(matches!(decide(&[b"GET", b"k"]), Plan::One(shard) if shard.index() == 1));
+/// assert!(matches!(decide(&[b"MGET", b"k", b"kk"]), Plan::Split { parts, .. } if parts.len() == 2));
+/// let Plan::Refused(refusal) = decide(&[b"SINTER", b"k", b"kk"]) else { panic!() };
+/// assert!(refusal.to_string().starts_with("CROSSSLOT Keys in request don't hash to the same shard"));
+/// ```
+#[must_use]
+#[inline]
+pub fn plan<L>(request: Request<'_>, found: Found<'_>, ring: &Ring<'_, L>) -> Plan
+where
+    L: Fn(&[u8]) -> Option<ShardId>,
+{
+    // Nearly every request: one key at a fixed place.
+    if let Found::Row(row) = found
+        && let Some(key) = row.first_key()
+        && row.class() == Class::Keys
+        && row.care() != Care::Patterns
+        && row.takes(request.count())
+        && let Some(key) = request.argument(key)
+    {
+        return (ring.locate)(key).map_or(Plan::NoShard, Plan::One);
+    }
+    match found {
+        Found::Row(row) => by_class(request, row, ring),
+        Found::UnknownSubcommand(row) => Plan::Refused(Refusal::unknown_subcommand(row, request)),
+        Found::Unknown => Plan::Refused(Refusal::unknown_command(request)),
+    }
+}
+
+fn by_class<L>(request: Request<'_>, row: &Row, ring: &Ring<'_, L>) -> Plan
+where
+    L: Fn(&[u8]) -> Option<ShardId>,
+{
+    if !row.takes(request.count()) {
+        return Plan::Refused(Refusal::arity(row));
+    }
+    match row.class() {
+        Class::Keys | Class::KeysOr(_) | Class::Anchored(_) => match single(request, row, ring) {
+            Ok(Place::On(shard)) => Plan::One(shard),
+            Ok(Place::Down) => Plan::NoShard,
+            // A request of a command with keys that has none: `Row::keys` made sure that this is how it is written.
+            Ok(Place::Anywhere) => any(ring),
+            Err(refusal) => Plan::Refused(refusal),
+        },
+        Class::Split(response) => split::split(request, row, response, ring),
+        Class::Every(_) | Class::Random if ring.live.is_empty() => Plan::NoShard,
+        Class::Every(response) => Plan::Every(response),
+        Class::Random => Plan::Random(scan::shuffled(ring.live, ring.entropy)),
+        Class::Scan => scan::step(request, ring.live),
+        Class::Any => any(ring),
+        Class::Subscription(command) => Plan::Subscription(command),
+        Class::Transaction(command) => transaction::plan(request, row, command, ring),
+        Class::Local(LocalCommand::Select) if request.argument(1) != Some(b"0") => {
+            Plan::Refused(Refusal::refused(row, "a ring has one database, number 0"))
+        }
+        Class::Local(command) => Plan::Local(command),
+        Class::Refused { because, allowable } => {
+            let allowed = allowable && ring.allow.is_some_and(|allow| allow.has(row));
+            if allowed { through(request, row, ring) } else { Plan::Refused(Refusal::refused(row, because)) }
+        }
+        Class::Container => Plan::Refused(Refusal::arity(row)),
+    }
+}
+
+/// A command that an operator lets through: by its keys where it has some, else to every shard.
+fn through<L>(request: Request<'_>, row: &Row, ring: &Ring<'_, L>) -> Plan
+where
+    L: Fn(&[u8]) -> Option<ShardId>,
+{
+    match single(request, row, ring) {
+        Ok(Place::On(shard)) => Plan::One(shard),
+        Ok(Place::Down) => Plan::NoShard,
+        Ok(Place::Anywhere) if ring.live.is_empty() => Plan::NoShard,
+        Ok(Place::Anywhere) => Plan::Every(Response::AllOk),
+        Err(refusal) => Plan::Refused(refusal),
+    }
+}
+
+fn any<L>(ring: &Ring<'_, L>) -> Plan {
+    ring.live.first().map_or(Plan::NoShard, |shard| Plan::One(*shard))
+}
+
+/// Where a request that has to run on one shard runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    On(ShardId),
+    /// No shard serves its keys now.
+    Down,
+    /// It names nothing that a shard could hold.
+    Anywhere,
+}
+
+/// The shard of all keys of a request, or of what stands for them.
+fn single<L>(request: Request<'_>, row: &Row, ring: &Ring<'_, L>) -> Result<Place, Refusal>
+where
+    L: Fn(&[u8]) -> Option<ShardId>,
+{
+    let mut keys = row.keys(request).map_err(Refusal::keys)?;
+    let Some(first) = keys.next() else {
+        let (Class::KeysOr(anchor) | Class::Anchored(anchor)) = row.class() else {
+            return Ok(Place::Anywhere);
+        };
+        let anchor = anchor::bytes(anchor, request).ok_or_else(|| Refusal::arity(row))?;
+        return Ok((ring.locate)(&anchor).map_or(Place::Down, Place::On));
+    };
+    let Some(shard) = (ring.locate)(key(request, first)) else {
+        return Ok(Place::Down);
+    };
+    for other in keys {
+        if (ring.locate)(key(request, other)) != Some(shard) {
+            return Err(Refusal::cross_shard(key(request, first), key(request, other), ring.tag));
+        }
+    }
+    // A pattern can only mean keys of this shard when its tag stands whole before the asterisk.
+    for (pattern, prefix) in row.care().patterns(request) {
+        let tagged = ring.tag.tagged(prefix).len() < prefix.len();
+        if !tagged || (ring.locate)(prefix) != Some(shard) {
+            return Err(Refusal::cross_shard(key(request, first), pattern, ring.tag));
+        }
+    }
+    if matches!(row.care(), Care::Database(..)) && row.care().applies(request) {
+        return Err(Refusal::refused(row, "it names another database, and a ring has one"));
+    }
+    Ok(Place::On(shard))
+}
+
+fn key<'a>(request: Request<'a>, key: Key) -> &'a [u8] {
+    request.argument(key.index).unwrap_or_default()
+}
