@@ -91,7 +91,7 @@ fn check_identity(spec: &Spec, node: &Node, at: usize, identity: &str) -> Result
     if identity.is_empty() {
         return Err(PlacementError::EmptyIdentity { shard, number: at + 1 });
     }
-    if matches!(spec.rule, Rule::PhpRedis { .. }) && identity.len() > PHPREDIS_LIMIT {
+    if matches!(spec.rule, Rule::PhpRedis { consistent: true }) && identity.len() > PHPREDIS_LIMIT {
         let identity = identity.to_owned();
         return Err(PlacementError::LongIdentity { shard, identity, limit: PHPREDIS_LIMIT });
     }

@@ -59,7 +59,7 @@ pub use self::spec::Spec;
 /// ```
 /// use rendis_core::placement::{Address, Node, Placement, Spec};
 /// let nodes: Vec<_> =
-///     ["shard1", "shard2", "shard3"].iter().map(|name| Node::new(*name, Address::tcp("127.0.0.1", 7001))).collect();
+///     ["shard1", "shard2", "shard3"].map(|name| Node::new(name, Address::tcp("127.0.0.1", 7001))).into();
 /// let all = Placement::build(&Spec::go_redis(), &nodes, &[true; 3]).unwrap();
 /// assert_eq!(all.locate(b"b").map(|shard| shard.index()), Some(2));
 /// let without = Placement::build(&Spec::go_redis(), &nodes, &[true, true, false]).unwrap();
@@ -112,16 +112,16 @@ impl Placement {
     /// shard is down, build with every flag set.
     ///
     /// # Errors
-    /// What cannot be reproduced is refused with the reason, whether the shard concerned is up or not: an empty list or
-    /// one that is too long, a weight or `named` where the preset knows none, an identity that is empty or that two
-    /// shards share, flags of another number than shards. See [`PlacementError`].
+    /// What cannot be reproduced is refused with the reason, whether the shard concerned is up or not: an empty
+    /// list or one that is too long, a weight or `named` where the preset knows none, an identity that is empty
+    /// or that two shards share, flags of another number than shards. See [`PlacementError`].
     pub fn build(spec: &Spec, nodes: &[Node], live: &[bool]) -> Result<Self, PlacementError> {
         let members = members(spec, nodes, live)?;
         check_size(spec, &members)?;
-        let up = members.into_iter().zip(live).filter(|(_, up)| **up).map(|(member, _)| member).collect();
+        let up: Vec<_> =
+            members.into_iter().zip(live).filter(|(_, up)| **up).map(|(member, _)| member).collect();
         let strategy = match &spec.rule {
             Rule::Custom(rule) => {
-                let up: Vec<Member> = up;
                 let ids: Vec<_> = up.iter().map(|member| member.shard).collect();
                 Strategy::Custom(Custom::new(Arc::clone(&rule.0), nodes, &ids))
             }
