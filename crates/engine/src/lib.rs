@@ -1,1 +1,25 @@
-//! Under construction.
+//! The data plane of rendis: frames in, frames out.
+//!
+//! The engine moves whole RESP frames between callers and servers. It never looks inside one: where a frame ends, what
+//! a command needs and how replies combine is asked of `rendis_core`. The modules below are listed bottom-up, and a
+//! module names only modules listed before it.
+
+pub mod error;
+pub mod address;
+pub mod settings;
+pub mod stream;
+pub mod tls;
+pub mod frames;
+pub mod connection;
+pub mod dial;
+pub mod backoff;
+mod pulse;
+mod queue;
+mod wire;
+mod lane;
+pub mod exclusive;
+pub mod shard;
+pub mod probe;
+mod monitor;
+pub mod engine;
+pub mod gather;

@@ -1,0 +1,251 @@
+//! One socket that one party has to itself: requests out, replies in, explicit about both.
+//!
+//! It carries handshakes, probes, blocking commands, watched transactions and the connections of `Pool`. Shared wires
+//! are in `wire`.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::FutureExt;
+use rendis_core::reply::Reply;
+use rendis_core::scan::{Limits, Scanner};
+use rendis_core::session::{Failed, Sent};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::error::{Cause, Kind};
+use crate::frames::Frames;
+use crate::stream::Stream;
+
+/// A connection with one owner.
+///
+/// Every method is cancel safe in this sense: a dropped future loses no reply and repeats no byte, and the next call
+/// goes on where it stopped. After an error the connection is broken, and every further call fails.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Stream,
+    scanner: Scanner,
+    arrived: BytesMut,
+    outgoing: Vec<u8>,
+    /// How many bytes of `outgoing` the socket has accepted.
+    written: usize,
+    owed: usize,
+    read_deadline: Duration,
+    write_deadline: Duration,
+    broken: Option<Arc<Cause>>,
+}
+
+/// A call that failed on an exclusive connection.
+pub type Failure = Failed<Arc<Cause>>;
+
+impl Connection {
+    /// A connection over a connected socket. Nothing is sent.
+    #[must_use]
+    pub fn new(stream: Stream, read_deadline: Duration, write_deadline: Duration) -> Self {
+        Self {
+            stream,
+            scanner: Scanner::new(Limits::REPLY),
+            arrived: BytesMut::new(),
+            outgoing: Vec::new(),
+            written: 0,
+            owed: 0,
+            read_deadline,
+            write_deadline,
+            broken: None,
+        }
+    }
+
+    /// Appends requests to what [`Connection::flush`] writes. Does no IO, except that it flushes first when 64 KiB are
+    /// already waiting.
+    ///
+    /// # Errors
+    /// As [`Connection::flush`]; the new requests are then not appended.
+    pub async fn send<F: Frames + ?Sized>(&mut self, frames: &F) -> Result<(), Failure> {
+        self.check()?;
+        if self.outgoing.len() - self.written >= FLUSH_AT {
+            self.flush().await?;
+        }
+        frames.write(&mut self.outgoing);
+        self.owed += usize::try_from(frames.replies()).unwrap_or(usize::MAX);
+        Ok(())
+    }
+
+    /// Writes all that was sent.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`] when the socket accepts nothing for the write deadline, [`Kind::ShardDown`] when it is closed.
+    pub async fn flush(&mut self) -> Result<(), Failure> {
+        self.check()?;
+        while let Some(rest @ [_, ..]) = self.outgoing.get(self.written..) {
+            match timeout(self.write_deadline, self.stream.write(rest)).await {
+                Ok(Ok(0)) => {
+                    return Err(self.broke(Cause::new(Kind::ShardDown, "connection closed while writing")));
+                }
+                Ok(Ok(count)) => self.written += count,
+                Ok(Err(error)) => return Err(self.broke(lost(error))),
+                Err(_) => {
+                    let text = format!("nothing could be written for {:?}", self.write_deadline);
+                    return Err(self.broke(Cause::new(Kind::Timeout, text)));
+                }
+            }
+        }
+        self.outgoing.clear();
+        self.outgoing.shrink_to(FLUSH_AT * 2);
+        self.written = 0;
+        match self.stream.flush().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.broke(lost(error))),
+        }
+    }
+
+    /// The next reply, within the read deadline. Flushes first what was sent and not flushed. An error reply of the
+    /// server is a reply.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`], [`Kind::ShardDown`] or [`Kind::Protocol`]; [`Kind::Refused`] when no reply is owed.
+    pub async fn receive(&mut self) -> Result<Reply, Failure> {
+        self.receive_within(Some(self.read_deadline)).await
+    }
+
+    /// As [`Connection::receive`] with another deadline; `None` waits for ever, as blocking commands may.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`].
+    pub async fn receive_within(&mut self, deadline: Option<Duration>) -> Result<Reply, Failure> {
+        self.check()?;
+        if self.owed == 0 {
+            let cause = Cause::new(Kind::Refused, "no reply is owed: nothing was sent before receive");
+            return Err(Failed { sent: Sent::No, cause });
+        }
+        if self.written < self.outgoing.len() {
+            self.flush().await?;
+        }
+        let reply = self.next_frame(deadline).await?;
+        self.owed -= 1;
+        Ok(reply)
+    }
+
+    /// The next frame whether a reply is owed or not: for subscriptions, where servers speak unasked.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`].
+    pub async fn next_frame(&mut self, deadline: Option<Duration>) -> Result<Reply, Failure> {
+        self.check()?;
+        loop {
+            match self.scanner.scan(&self.arrived) {
+                Ok(Some(end)) => return Ok(Reply::new(self.arrived.split_to(end).freeze())),
+                Ok(None) => {}
+                Err(error) => {
+                    let text = format!("the answer is not RESP: {error}");
+                    return Err(self.broke(Cause::caused_by(Kind::Protocol, text, error)));
+                }
+            }
+            let missing = self.scanner.wanted().saturating_sub(self.arrived.len()).max(READ_AT_LEAST);
+            self.arrived.reserve(missing);
+            let read = pin!(self.stream.read_buf(&mut self.arrived));
+            let read = match deadline {
+                Some(deadline) => timeout(deadline, read).await.map_err(|_| deadline),
+                None => Ok(read.await),
+            };
+            match read {
+                Ok(Ok(0)) => {
+                    return Err(self.broke(Cause::new(Kind::ShardDown, "connection closed by the server")));
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(self.broke(lost(error))),
+                Err(deadline) => {
+                    return Err(self.broke(Cause::new(Kind::Timeout, format!("no reply in {deadline:?}"))));
+                }
+            }
+        }
+    }
+
+    /// One request and its reply.
+    ///
+    /// # Errors
+    /// As [`Connection::flush`] and [`Connection::receive`].
+    pub async fn ask<F: Frames + ?Sized>(&mut self, frames: &F) -> Result<Reply, Failure> {
+        self.send(frames).await?;
+        self.flush().await?;
+        self.receive().await
+    }
+
+    /// Replies still owed to what was sent.
+    #[must_use]
+    pub const fn owed(&self) -> usize {
+        self.owed
+    }
+
+    /// Whether the connection can be handed to the next user: not broken, nothing owed, nothing unread or unwritten.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.broken.is_none()
+            && self.owed == 0
+            && self.arrived.is_empty()
+            && self.written == self.outgoing.len()
+    }
+
+    /// Whether it is clean and, as far as this side can know without asking, still open: a connection that the server
+    /// closed while it was idle, or that got bytes nobody asked for, is not.
+    pub fn is_usable(&mut self) -> bool {
+        if !self.is_clean() {
+            return false;
+        }
+        self.arrived.reserve(1);
+        let idle = self.stream.read_buf(&mut self.arrived).now_or_never().is_none();
+        self.arrived = BytesMut::new();
+        idle
+    }
+
+    /// Whether an error ended it.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// The socket, when nothing is owed and nothing waits in the buffers; how a shared wire gets its socket after the
+    /// handshake.
+    #[must_use]
+    pub fn into_stream(self) -> Option<Stream> {
+        self.is_clean().then_some(self.stream)
+    }
+
+    /// Replaces the deadlines.
+    pub fn set_deadlines(&mut self, read: Duration, write: Duration) {
+        self.read_deadline = read;
+        self.write_deadline = write;
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        match &self.broken {
+            None => Ok(()),
+            Some(cause) => Err(Failed { sent: Sent::No, cause: Arc::clone(cause) }),
+        }
+    }
+
+    fn broke(&mut self, cause: Arc<Cause>) -> Failure {
+        self.broken = Some(Arc::clone(&cause));
+        Failed { sent: Sent::Maybe, cause }
+    }
+}
+
+/// An error of a socket, in words.
+#[must_use]
+pub fn lost(error: std::io::Error) -> Arc<Cause> {
+    let text = match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        std::io::ErrorKind::ConnectionReset => "connection reset by the server".to_owned(),
+        std::io::ErrorKind::BrokenPipe => "connection closed by the server".to_owned(),
+        std::io::ErrorKind::NotFound => "no such socket".to_owned(),
+        _ => error.to_string(),
+    };
+    Cause::caused_by(Kind::ShardDown, text, error)
+}
+
+/// A longer queue of unwritten requests is flushed by itself, so that explicit pipelining needs bounded memory.
+const FLUSH_AT: usize = 64 << 10;
+
+/// The room that a read is given at least.
+const READ_AT_LEAST: usize = 4 << 10;

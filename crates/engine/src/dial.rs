@@ -1,0 +1,208 @@
+//! From an address to a connection that is ready for commands: resolve, connect, TLS, handshake, under one deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rendis_core::reply::Reply;
+use rendis_core::request::RequestBuf;
+use rendis_core::session::Failed;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::address::Address;
+use crate::connection::{Connection, lost};
+use crate::error::{Cause, Error, Kind};
+use crate::settings::{Deadlines, Protocol, ShardSettings};
+use crate::stream::Stream;
+use crate::tls::Tls;
+
+/// Makes connections to one server.
+#[derive(Debug)]
+pub struct Dialer {
+    settings: ShardSettings,
+    tls: Option<Tls>,
+    deadlines: Deadlines,
+}
+
+impl Dialer {
+    /// Checks what can be checked without a connection.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] when certificates cannot be used or TLS is asked for on a unix socket.
+    pub fn new(settings: ShardSettings, deadlines: Deadlines) -> Result<Self, Error> {
+        let tls = match (&settings.tls, &settings.address) {
+            (None, _) => None,
+            (Some(tls), Address::Tcp { host, .. }) => Some(Tls::new(tls, host).map_err(|error| {
+                Error::local(Kind::Config, format!("shard \"{}\": {}", settings.name, error.text()))
+            })?),
+            (Some(_), Address::Unix(_)) => {
+                let text = format!("shard \"{}\": TLS is not spoken on unix sockets", settings.name);
+                return Err(Error::local(Kind::Config, text));
+            }
+        };
+        Ok(Self { settings, tls, deadlines })
+    }
+
+    /// What it dials.
+    #[must_use]
+    pub const fn settings(&self) -> &ShardSettings {
+        &self.settings
+    }
+
+    /// A connection that has finished its handshake, within the connect deadline. Cancel safe: a dropped future leaves
+    /// no socket behind.
+    ///
+    /// # Errors
+    /// [`Kind::ShardDown`], [`Kind::Timeout`], [`Kind::Tls`], [`Kind::Auth`], [`Kind::Protocol`] or [`Kind::Config`]
+    /// (a database that the server does not have).
+    pub async fn dial(&self) -> Result<Connection, Arc<Cause>> {
+        let deadline = self.deadlines.connect;
+        match timeout(deadline, self.connect()).await {
+            Ok(result) => result,
+            Err(_) => Err(Cause::new(Kind::Timeout, format!("no connection in {deadline:?}"))),
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, Arc<Cause>> {
+        let stream = match &self.settings.address {
+            Address::Tcp { host, port } => {
+                let socket = TcpStream::connect((host.as_str(), *port)).await.map_err(lost)?;
+                prepare(&socket).map_err(lost)?;
+                match &self.tls {
+                    Some(tls) => tls.handshake(socket).await?,
+                    None => Stream::Tcp(socket),
+                }
+            }
+            #[cfg(unix)]
+            Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await.map_err(lost)?),
+            #[cfg(not(unix))]
+            Address::Unix(_) => return Err(Cause::new(Kind::Config, "this system has no unix sockets")),
+        };
+        let mut connection = Connection::new(stream, self.deadlines.connect, self.deadlines.write);
+        self.greet(&mut connection).await?;
+        connection.set_deadlines(self.deadlines.reply, self.deadlines.write);
+        Ok(connection)
+    }
+
+    /// The Redis handshake. The first round asks for RESP3; a server that knows no `HELLO` gets a second round in RESP2.
+    async fn greet(&self, connection: &mut Connection) -> Result<(), Arc<Cause>> {
+        if self.settings.protocol == Protocol::Newest {
+            let hello = self.hello();
+            let first = self.round(connection, vec![(Step::Hello, hello)], true).await?;
+            if first == Greeting::Done {
+                return Ok(());
+            }
+        }
+        self.round(connection, self.older(), false).await.map(|_| ())
+    }
+
+    fn hello(&self) -> RequestBuf {
+        let mut words: Vec<&[u8]> = vec![b"HELLO", b"3"];
+        if let Some(password) = &self.settings.password {
+            let user = self.settings.username.as_deref().unwrap_or("default");
+            words.extend([&b"AUTH"[..], user.as_bytes(), password.reveal().as_bytes()]);
+        }
+        if let Some(name) = &self.settings.client_name {
+            words.extend([&b"SETNAME"[..], name.as_bytes()]);
+        }
+        RequestBuf::pack(words)
+    }
+
+    fn older(&self) -> Vec<(Step, RequestBuf)> {
+        let mut steps = Vec::new();
+        if let Some(password) = &self.settings.password {
+            let mut words: Vec<&[u8]> = vec![b"AUTH"];
+            words.extend(self.settings.username.as_deref().map(str::as_bytes));
+            words.push(password.reveal().as_bytes());
+            steps.push((Step::Auth, RequestBuf::pack(words)));
+        } else {
+            // Without this nothing would be asked, and a server that wants a password be taken for a good one.
+            steps.push((Step::Auth, RequestBuf::pack([&b"PING"[..]])));
+        }
+        if let Some(name) = &self.settings.client_name {
+            steps.push((Step::Name, RequestBuf::pack([&b"CLIENT"[..], b"SETNAME", name.as_bytes()])));
+        }
+        steps
+    }
+
+    async fn round(
+        &self,
+        connection: &mut Connection,
+        mut steps: Vec<(Step, RequestBuf)>,
+        may_fall_back: bool,
+    ) -> Result<Greeting, Arc<Cause>> {
+        if self.settings.database != 0 {
+            let number = self.settings.database.to_string();
+            steps.push((Step::Select, RequestBuf::pack([&b"SELECT"[..], number.as_bytes()])));
+        }
+        let version = env!("CARGO_PKG_VERSION").as_bytes();
+        steps.push((Step::Optional, RequestBuf::pack([&b"CLIENT"[..], b"SETINFO", b"LIB-NAME", b"rendis"])));
+        steps.push((Step::Optional, RequestBuf::pack([&b"CLIENT"[..], b"SETINFO", b"LIB-VER", version])));
+        for (_, request) in &steps {
+            connection.send(request).await.map_err(cause_of)?;
+        }
+        let mut outcome = Ok(Greeting::Done);
+        for (step, _) in &steps {
+            let reply = connection.receive().await.map_err(cause_of)?;
+            if outcome.is_ok() {
+                outcome = step.judge(&reply, may_fall_back).map_or(outcome, |verdict| verdict);
+            }
+        }
+        outcome
+    }
+}
+
+/// What one request of the handshake is for.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Hello,
+    Auth,
+    Name,
+    Select,
+    /// Newer servers know it; the answer does not matter.
+    Optional,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Greeting {
+    Done,
+    /// The server knows no RESP3.
+    FallBack,
+}
+
+impl Step {
+    /// `None` when the reply lets the handshake go on.
+    fn judge(self, reply: &Reply, may_fall_back: bool) -> Option<Result<Greeting, Arc<Cause>>> {
+        let error = reply.as_error()?;
+        let line = error.to_string();
+        let code = line.split(' ').next().unwrap_or_default();
+        let unknown = code == "NOPROTO" || line.to_ascii_lowercase().contains("unknown command");
+        match (self, code) {
+            (Self::Optional, _) | (_, "LOADING" | "MASTERDOWN" | "BUSY") => None,
+            (Self::Hello, _) if unknown && may_fall_back => Some(Ok(Greeting::FallBack)),
+            (_, "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED") => Some(Err(Cause::new(Kind::Auth, line))),
+            (Self::Hello, _) if line.contains("max number of clients") => {
+                Some(Err(Cause::new(Kind::ShardDown, line)))
+            }
+            (Self::Hello | Self::Auth, _) => Some(Err(Cause::new(Kind::Auth, line))),
+            (Self::Name, _) => Some(Err(Cause::new(Kind::Config, format!("CLIENT SETNAME: {line}")))),
+            (Self::Select, _) => Some(Err(Cause::new(Kind::Config, format!("SELECT: {line}")))),
+        }
+    }
+}
+
+fn cause_of(failed: Failed<Arc<Cause>>) -> Arc<Cause> {
+    failed.cause
+}
+
+fn prepare(socket: &TcpStream) -> std::io::Result<()> {
+    socket.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    SockRef::from(socket).set_tcp_keepalive(&keepalive)
+}
+
+/// How long a silent connection rests before the kernel asks whether the other side still lives.
+const KEEPALIVE: Duration = Duration::from_secs(15);

@@ -1,0 +1,390 @@
+//! Holds the topology in force and owns every task.
+//!
+//! One [`ArcSwap`] holds the topology; a change builds the next one under a lock and swaps it in. Two engines in one
+//! process share nothing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use arc_swap::ArcSwap;
+use rendis_core::command::{Repeat, Table, learn};
+use rendis_core::health::{Transition, may_eject};
+use rendis_core::id::ShardId;
+use rendis_core::placement::Spec;
+use rendis_core::request::RequestBuf;
+use rendis_core::retry::{Budget, Decision, Failed};
+use rendis_core::session::{Failed as Unanswered, Replies, Sent};
+use rendis_core::topology::{Member, Standing, Topology};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::error::{Cause, Error, Kind};
+use crate::monitor::watch;
+use crate::probe::Heartbeat;
+use crate::settings::{OnDown, Settings, ShardSettings};
+use crate::shard::Shard;
+
+/// Told of every shard that the engine starts to use.
+pub type NewShard = dyn Fn(&Arc<Shard>) + Send + Sync;
+
+/// What an engine is made of.
+pub struct Plan {
+    /// The shards, in the order of the list.
+    pub shards: Vec<ShardSettings>,
+    /// How keys are placed.
+    pub placement: Spec,
+    /// How it behaves.
+    pub settings: Settings,
+    /// How shards are asked whether they are well.
+    pub heartbeat: Heartbeat,
+    /// Told of every shard that comes into use, before it gets its first command.
+    pub on_new_shard: Option<Arc<NewShard>>,
+}
+
+/// One ring at work. Cheap to clone; when the last clone is gone, all its tasks and connections end.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    topology: ArcSwap<Topology<Shard>>,
+    table: ArcSwap<Table>,
+    settings: Settings,
+    heartbeat: Heartbeat,
+    on_new_shard: Option<Arc<NewShard>>,
+    closed: AtomicBool,
+    budget: Mutex<Budget>,
+    started: Instant,
+    changing: Mutex<Changing>,
+}
+
+/// What only a change of the topology needs to know; its lock makes changes happen one after the other.
+#[derive(Default)]
+struct Changing {
+    watched: Vec<Watched>,
+}
+
+struct Watched {
+    shard: Arc<Shard>,
+    up: bool,
+    monitor: AbortHandle,
+}
+
+impl Engine {
+    /// Starts the shards' wires and monitors, and waits until every wire has tried to connect once, so that the first
+    /// calls meet connections that stand. Must be called on a tokio runtime.
+    ///
+    /// A server that cannot be reached is no error here: it may come back, and calls for its keys say what is wrong.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] when a setting cannot be used.
+    pub async fn start(plan: Plan) -> Result<Self, Error> {
+        let now = Instant::now();
+        let spec = plan.placement;
+        let members = start_members(&plan.shards, &plan.settings, &[])?;
+        let topology = build(spec, members)?;
+        let engine = Self {
+            inner: Arc::new(Inner {
+                topology: ArcSwap::from_pointee(topology),
+                table: ArcSwap::from_pointee(Table::default()),
+                budget: Mutex::new(Budget::new(plan.settings.budget, std::time::Duration::ZERO, 0)),
+                settings: plan.settings,
+                heartbeat: plan.heartbeat,
+                on_new_shard: plan.on_new_shard,
+                closed: AtomicBool::new(false),
+                started: now,
+                changing: Mutex::new(Changing::default()),
+            }),
+        };
+        let shards: Vec<Arc<Shard>> =
+            engine.topology().members().iter().map(|member| Arc::clone(&member.shard)).collect();
+        engine.adopt(&shards);
+        for shard in &shards {
+            shard.tried().await;
+        }
+        {
+            let mut changing = engine.inner.lock();
+            for shard in shards {
+                changing.watched.push(engine.inner.watched(shard));
+            }
+        }
+        Ok(engine)
+    }
+
+    /// The topology in force.
+    #[must_use]
+    #[inline]
+    pub fn topology(&self) -> Arc<Topology<Shard>> {
+        self.inner.topology.load_full()
+    }
+
+    /// How it behaves.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// The shard that holds `key` now.
+    ///
+    /// # Errors
+    /// [`Kind::ShardDown`] when it is down or no shard is up; [`Kind::Refused`] when the engine is closed.
+    #[inline]
+    pub fn shard_for(&self, key: &[u8]) -> Result<Arc<Shard>, Error> {
+        self.open()?;
+        let topology = self.inner.topology.load();
+        let id = topology.locate(key).ok_or_else(no_shard)?;
+        serving(&topology, id)
+    }
+
+    /// The shard with this number, if it is up.
+    ///
+    /// # Errors
+    /// As [`Engine::shard_for`].
+    pub fn shard(&self, id: ShardId) -> Result<Arc<Shard>, Error> {
+        self.open()?;
+        serving(&self.inner.topology.load(), id)
+    }
+
+    /// The command table in force.
+    #[must_use]
+    pub fn table(&self) -> &ArcSwap<Table> {
+        &self.inner.table
+    }
+
+    /// Changes the shards while the engine runs. A shard whose connection settings stay keeps its connections and what
+    /// is known of its health; the calls under way on a removed one are served before its connections close. All of it
+    /// becomes visible at once.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] when the list cannot be used; nothing is changed then.
+    pub fn set_shards(&self, shards: &[ShardSettings]) -> Result<(), Error> {
+        self.open()?;
+        let inner = &self.inner;
+        let mut changing = inner.lock();
+        let current = inner.topology.load();
+        let members = start_members(shards, &inner.settings, current.members())?;
+        let next = build(current.spec().clone(), members)?;
+        let stays =
+            |shard: &Arc<Shard>| next.members().iter().any(|member| Arc::ptr_eq(&member.shard, shard));
+        changing.watched.retain(|watched| {
+            let stay = stays(&watched.shard);
+            if !stay {
+                watched.monitor.abort();
+            }
+            stay
+        });
+        let known =
+            |shard: &Arc<Shard>| changing.watched.iter().any(|watched| Arc::ptr_eq(&watched.shard, shard));
+        let new: Vec<Arc<Shard>> = next
+            .members()
+            .iter()
+            .map(|member| &member.shard)
+            .filter(|shard| !known(shard))
+            .cloned()
+            .collect();
+        self.adopt(&new);
+        for shard in new {
+            changing.watched.push(inner.watched(shard));
+        }
+        inner.publish(&changing, next);
+        Ok(())
+    }
+
+    /// Refuses all further calls, and ends monitors and connections. Calls under way are served first.
+    pub fn close(&self) {
+        self.inner.closed.store(true, Ordering::Release);
+        let mut changing = self.inner.lock();
+        for watched in changing.watched.drain(..) {
+            watched.monitor.abort();
+        }
+        self.inner.topology.load().members().iter().for_each(|member| member.shard.close());
+    }
+
+    /// Whether [`Engine::close`] was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inner.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether to make a failed call again.
+    pub(crate) fn decide(&self, attempt: &Failed) -> Decision {
+        let inner = &self.inner;
+        inner.settings.retry.decide(attempt, fastrand::f64(), || {
+            let requests = inner.topology.load().members().iter().map(|member| member.shard.requests()).sum();
+            let mut budget = inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
+            budget.withdraw(inner.started.elapsed(), requests)
+        })
+    }
+
+    /// Asks a live shard for the row of a command that is not in the table. True when it was learned.
+    pub(crate) async fn learn(&self, name: &[u8]) -> bool {
+        let topology = self.topology();
+        let Some(id) = topology.live().first() else { return false };
+        let question = RequestBuf::pack([&b"COMMAND"[..], b"INFO", name]);
+        let Ok(Replies::One(reply)) = self.call_shard(*id, &question, Repeat::Read).await else {
+            return false;
+        };
+        let Ok(Some(row)) = learn(reply.frame()) else { return false };
+        let mut learned = false;
+        self.inner.table.rcu(|table| {
+            let mut next = Table::clone(table);
+            learned = next.insert(row.clone());
+            next
+        });
+        learned
+    }
+
+    fn open(&self) -> Result<(), Error> {
+        if self.inner.closed.load(Ordering::Relaxed) {
+            return Err(Error::local(Kind::Refused, "the ring is closed"));
+        }
+        Ok(())
+    }
+
+    fn adopt(&self, shards: &[Arc<Shard>]) {
+        if let Some(told) = &self.inner.on_new_shard {
+            shards.iter().for_each(|shard| told(shard));
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watched(self: &Arc<Self>, shard: Arc<Shard>) -> Watched {
+        let engine = Arc::downgrade(self);
+        let report = async move |shard: &Arc<Shard>, transition| {
+            if let Some(engine) = Weak::upgrade(&engine) {
+                engine.report(shard, transition);
+            }
+        };
+        let task = watch(Arc::clone(&shard), self.heartbeat.clone(), self.settings.health, report);
+        Watched { shard, up: true, monitor: tokio::spawn(task).abort_handle() }
+    }
+
+    /// A shard fell or rose.
+    fn report(&self, shard: &Arc<Shard>, transition: Transition) {
+        let mut changing = self.lock();
+        let up = transition == Transition::Rose;
+        let Some(watched) = changing.watched.iter_mut().find(|watched| Arc::ptr_eq(&watched.shard, shard))
+        else {
+            return;
+        };
+        watched.up = up;
+        match transition {
+            Transition::Rose => {
+                tracing::info!(shard = shard.name(), address = shard.place().address, "shard is up");
+                shard.nudge();
+            }
+            Transition::StartedLoading => {
+                tracing::warn!(
+                    shard = shard.name(),
+                    address = shard.place().address,
+                    "shard is loading its data"
+                );
+            }
+            _ => tracing::warn!(shard = shard.name(), address = shard.place().address, "shard is down"),
+        }
+        let current = self.topology.load();
+        match build(current.spec().clone(), current.members().to_vec()) {
+            Ok(next) => self.publish(&changing, next),
+            Err(error) => tracing::error!(%error, "the topology could not be rebuilt"),
+        }
+    }
+
+    /// Sets every member's standing by what is known of its health, and swaps the topology in.
+    fn publish(&self, changing: &Changing, next: Topology<Shard>) {
+        let is_up = |shard: &Arc<Shard>| {
+            changing
+                .watched
+                .iter()
+                .find(|watched| Arc::ptr_eq(&watched.shard, shard))
+                .is_none_or(|watched| watched.up)
+        };
+        let mut members = next.members().to_vec();
+        let total = members.len();
+        let mut ejected = 0;
+        for member in &mut members {
+            member.standing = if is_up(&member.shard) {
+                Standing::Serving
+            } else if self.settings.on_down == OnDown::Reroute
+                && may_eject(ejected, total, self.settings.max_ejected)
+            {
+                ejected += 1;
+                Standing::Ejected
+            } else {
+                Standing::Absent
+            };
+        }
+        match build(next.spec().clone(), members) {
+            Ok(next) => self.topology.store(Arc::new(next)),
+            Err(error) => tracing::error!(%error, "the topology could not be rebuilt"),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let changing = self.changing.get_mut().unwrap_or_else(PoisonError::into_inner);
+        changing.watched.iter().for_each(|watched| watched.monitor.abort());
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let topology = self.topology();
+        let names = topology.members().iter().map(|member| member.shard.name());
+        out.debug_tuple("Engine").field(&names.collect::<Vec<_>>()).finish()
+    }
+}
+
+fn build(spec: Spec, members: Vec<Member<Shard>>) -> Result<Topology<Shard>, Error> {
+    Topology::build(spec, members).map_err(|error| Error::local(Kind::Config, error.to_string()))
+}
+
+/// The members for a list of shards; those whose connections stay are taken over from `current`.
+fn start_members(
+    shards: &[ShardSettings],
+    settings: &Settings,
+    current: &[Member<Shard>],
+) -> Result<Vec<Member<Shard>>, Error> {
+    for (index, shard) in shards.iter().enumerate() {
+        if shard.name.is_empty() {
+            return Err(Error::local(Kind::Config, format!("shard {} has an empty name", index + 1)));
+        }
+        if shards.iter().take(index).any(|earlier| earlier.name == shard.name) {
+            return Err(Error::local(Kind::Config, format!("two shards are named \"{}\"", shard.name)));
+        }
+    }
+    let mut members = Vec::with_capacity(shards.len());
+    for wanted in shards {
+        let same = |member: &&Member<Shard>| {
+            member.shard.name() == wanted.name && member.shard.settings().same_connection(wanted)
+        };
+        let shard = match current.iter().find(same) {
+            Some(member) => Arc::clone(&member.shard),
+            None => Arc::new(Shard::start(wanted.clone(), settings)?),
+        };
+        members.push(Member { node: wanted.node(), shard, standing: Standing::Serving });
+    }
+    Ok(members)
+}
+
+/// The shard with this number, if it is up.
+pub(crate) fn serving(topology: &Topology<Shard>, id: ShardId) -> Result<Arc<Shard>, Error> {
+    let member = topology.member(id).ok_or_else(no_shard)?;
+    match member.standing {
+        Standing::Serving => Ok(Arc::clone(&member.shard)),
+        Standing::Absent | Standing::Ejected => {
+            let cause = Cause::new(Kind::ShardDown, "the shard is down");
+            Err(member.shard.error(Unanswered { sent: Sent::No, cause }))
+        }
+    }
+}
+
+pub(crate) fn no_shard() -> Error {
+    Error::local(Kind::ShardDown, "no shard is up")
+}

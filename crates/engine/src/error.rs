@@ -1,0 +1,258 @@
+//! What went wrong, where, and whether the command may have run.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use rendis_core::session::{Failed, Sent};
+
+/// What kind of condition a caller met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The shard that holds the key cannot be reached, or no shard is up. Wait, or look at the server.
+    ShardDown,
+    /// A deadline passed: connecting, waiting for a reply, writing, or waiting for a connection.
+    Timeout,
+    /// A queue or pool is full. Nothing was sent; slow down or raise the limit.
+    Busy,
+    /// The keys of one command or transaction lie on several shards. Give them a common hash tag.
+    CrossShard,
+    /// The command is not available on a ring, or the ring is closed. The text says why.
+    Refused,
+    /// A server answered something that is not RESP, or out of step. Its connection was closed.
+    Protocol,
+    /// The server wants other credentials.
+    Auth,
+    /// The TLS handshake failed or a certificate could not be used.
+    Tls,
+    /// A setting cannot be used. Nothing was started or changed.
+    Config,
+    /// The server's own error reply, passed on unchanged.
+    Server,
+    /// A watched key was changed by someone else more often than the transaction was tried.
+    Conflict,
+}
+
+impl Kind {
+    /// The name, as it stands at the start of an error reply.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ShardDown => "SHARDDOWN",
+            Self::Timeout => "TIMEOUT",
+            Self::Busy => "BUSY",
+            Self::CrossShard => "CROSSSLOT",
+            Self::Refused => "REFUSED",
+            Self::Protocol => "PROTOCOL",
+            Self::Auth => "NOAUTH",
+            Self::Tls => "TLS",
+            Self::Config => "CONFIG",
+            Self::Server => "ERR",
+            Self::Conflict => "CONFLICT",
+        }
+    }
+}
+
+/// Why a connection failed or a call got no reply, without the place: shared by all calls that it ended.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    /// The kind of the error that callers will see.
+    pub kind: Kind,
+    /// What happened, in words.
+    pub text: String,
+    /// The error underneath, when there is one.
+    pub source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Cause {
+    /// A cause in words.
+    #[must_use]
+    pub fn new(kind: Kind, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { kind, text: text.into(), source: None })
+    }
+
+    /// A cause with the error underneath.
+    #[must_use]
+    pub fn caused_by(
+        kind: Kind,
+        text: impl Into<String>,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self { kind, text: text.into(), source: Some(Arc::new(source)) })
+    }
+}
+
+/// A shard as errors name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The shard's name in the ring.
+    pub name: String,
+    /// Where it listens, without credentials.
+    pub address: String,
+}
+
+/// A call that did not get the reply it was made for.
+///
+/// Cheap to clone. [`fmt::Display`] prints one level, [`StdError::source`] leads to what is underneath. What to do:
+/// look at [`Error::kind`], and repeat the call yourself only when [`Error::sent`] is [`Sent::No`] or running it twice
+/// does no harm.
+#[derive(Clone)]
+pub struct Error {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cause: Arc<Cause>,
+    sent: Sent,
+    place: Option<Arc<Place>>,
+    command: Option<String>,
+}
+
+impl Error {
+    /// An error that was met here, before anything was sent.
+    #[must_use]
+    pub fn local(kind: Kind, text: impl Into<String>) -> Self {
+        Self::new(Cause::new(kind, text), Sent::No, None)
+    }
+
+    /// An error from its parts.
+    #[must_use]
+    pub fn new(cause: Arc<Cause>, sent: Sent, place: Option<Arc<Place>>) -> Self {
+        Self { inner: Arc::new(Inner { cause, sent, place, command: None }) }
+    }
+
+    /// A call that failed at this place.
+    #[must_use]
+    pub fn at(place: &Arc<Place>, failed: Failed<Arc<Cause>>) -> Self {
+        Self::new(failed.cause, failed.sent, Some(Arc::clone(place)))
+    }
+
+    /// The same error, naming the command that met it.
+    #[must_use]
+    pub fn of_command(&self, name: &[u8]) -> Self {
+        let inner = &self.inner;
+        Self {
+            inner: Arc::new(Inner {
+                cause: Arc::clone(&inner.cause),
+                sent: inner.sent,
+                place: inner.place.clone(),
+                command: Some(name.escape_ascii().to_string().to_ascii_uppercase()),
+            }),
+        }
+    }
+
+    /// The condition that was met.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.inner.cause.kind
+    }
+
+    /// Whether the command may have run.
+    #[must_use]
+    pub fn sent(&self) -> Sent {
+        self.inner.sent
+    }
+
+    /// The name of the shard it happened at, when it happened at one.
+    #[must_use]
+    pub fn shard(&self) -> Option<&str> {
+        self.inner.place.as_ref().map(|place| place.name.as_str())
+    }
+
+    /// The address of the shard it happened at, without credentials.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.inner.place.as_ref().map(|place| place.address.as_str())
+    }
+
+    /// The name of the command, in upper case, when it is known.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        self.inner.command.as_deref()
+    }
+
+    /// What happened, without place and command.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.inner.cause.text
+    }
+
+    /// The error reply that a RESP client gets for it, without `-` and line end. A server's own error is passed on as
+    /// it came.
+    #[must_use]
+    pub fn resp_text(&self) -> String {
+        match self.kind() {
+            Kind::Server => self.text().to_owned(),
+            Kind::CrossShard => self.text().to_owned(),
+            kind => format!("{} {}", kind.code(), self.with_place()),
+        }
+    }
+
+    fn with_place(&self) -> String {
+        let outcome = match self.sent() {
+            Sent::No => "not executed",
+            Sent::Maybe => "may have been executed",
+        };
+        match &self.inner.place {
+            Some(place) => format!("{} ({}) {}; {outcome}", place.name, place.address, self.text()),
+            None => format!("{}; {outcome}", self.text()),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(command) = self.command() {
+            write!(out, "{command}: ")?;
+        }
+        match self.kind() {
+            Kind::Config | Kind::CrossShard | Kind::Refused => out.write_str(self.text()),
+            Kind::Server => match &self.inner.place {
+                Some(place) => write!(out, "{} ({}) answered: {}", place.name, place.address, self.text()),
+                None => out.write_str(self.text()),
+            },
+            _ => out.write_str(&self.with_place()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Error")
+            .field("kind", &self.kind())
+            .field("sent", &self.sent())
+            .field("shard", &self.shard())
+            .field("command", &self.command())
+            .field("text", &self.text())
+            .finish_non_exhaustive()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.inner.cause.source {
+            Some(source) => Some(&**source),
+            None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_where_and_whether_it_may_have_run() {
+        let place = Arc::new(Place { name: "shard2".into(), address: "127.0.0.1:7002".into() });
+        let refused = Failed { sent: Sent::No, cause: Cause::new(Kind::ShardDown, "connection refused") };
+        let error = Error::at(&place, refused).of_command(b"get");
+        assert_eq!(error.resp_text(), "SHARDDOWN shard2 (127.0.0.1:7002) connection refused; not executed");
+        assert_eq!(error.to_string(), "GET: shard2 (127.0.0.1:7002) connection refused; not executed");
+        let late = Failed { sent: Sent::Maybe, cause: Cause::new(Kind::Timeout, "no reply in 1s") };
+        assert_eq!(
+            Error::at(&place, late).resp_text(),
+            "TIMEOUT shard2 (127.0.0.1:7002) no reply in 1s; may have been executed"
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! Exclusive connections of one server, pooled.
+//!
+//! deadpool keeps the count, the order of waiting and the idle connections; this room decides what goes back: only a
+//! connection whose user said so, and that is clean. A lease that is dropped otherwise, also by a future that is
+//! dropped half-way, closes its connection.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use deadpool::Runtime;
+use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, Timeouts};
+use rendis_core::session::{Failed, Sent};
+
+use crate::connection::{Connection, Failure};
+use crate::dial::Dialer;
+use crate::error::{Cause, Error, Kind};
+
+/// How often connections were asked for, and what there is now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Requests that an idle connection served.
+    pub hits: u64,
+    /// Requests that dialled a new connection.
+    pub misses: u64,
+    /// Requests that had to wait because all connections were in use.
+    pub waits: u64,
+    /// Requests that waited for the whole deadline in vain.
+    pub timeouts: u64,
+    /// Connections that wait for use.
+    pub idle: usize,
+    /// Connections in all, those being dialled counted.
+    pub total: usize,
+}
+
+/// The exclusive connections of one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Exclusive {
+    pool: managed::Pool<Manager>,
+    limit: usize,
+    wait: Duration,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    waits: AtomicU64,
+    timeouts: AtomicU64,
+}
+
+impl Exclusive {
+    /// At most `limit` connections, at least one; a request waits at most `wait` for its turn, in the order of asking.
+    /// Dialling counts against the limit.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] when the pool cannot be made.
+    pub fn new(dialer: Arc<Dialer>, limit: usize, wait: Duration) -> Result<Self, Error> {
+        let limit = limit.max(1);
+        let pool = managed::Pool::builder(Manager { dialer })
+            .max_size(limit)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| Error::local(Kind::Config, error.to_string()))?;
+        Ok(Self { pool, limit, wait, counts: Arc::new(Counts::default()) })
+    }
+
+    /// A connection of one's own. Cancel safe: a dropped future loses its place in the queue and nothing else.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`] when none became free in time, [`Kind::Refused`] after [`Exclusive::close`], or what dialling
+    /// met. Nothing was sent in any case.
+    pub async fn lease(&self) -> Result<Lease, Failure> {
+        let status = self.pool.status();
+        if status.available == 0 && status.size >= self.limit {
+            self.counts.waits.fetch_add(1, Ordering::Relaxed);
+        }
+        let timeouts = Timeouts { wait: Some(self.wait), create: None, recycle: None };
+        let cause = match self.pool.timeout_get(&timeouts).await {
+            Ok(object) => {
+                let counter = if Object::metrics(&object).recycle_count == 0 {
+                    &self.counts.misses
+                } else {
+                    &self.counts.hits
+                };
+                counter.fetch_add(1, Ordering::Relaxed);
+                return Ok(Lease { object: Some(object) });
+            }
+            Err(PoolError::Timeout(_)) => {
+                self.counts.timeouts.fetch_add(1, Ordering::Relaxed);
+                let text = format!("no free connection in {:?}: all {} are in use", self.wait, self.limit);
+                Cause::new(Kind::Timeout, text)
+            }
+            Err(PoolError::Backend(cause)) => cause.0,
+            Err(PoolError::Closed) => Cause::new(Kind::Refused, "the pool is closed"),
+            Err(error) => Cause::new(Kind::Refused, error.to_string()),
+        };
+        Err(Failed { sent: Sent::No, cause })
+    }
+
+    /// Closes idle connections and refuses new requests. Connections in use are left alone and closed when they come
+    /// back.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    /// Counters since the start, and what there is now.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        let status = self.pool.status();
+        PoolStats {
+            hits: self.counts.hits.load(Ordering::Relaxed),
+            misses: self.counts.misses.load(Ordering::Relaxed),
+            waits: self.counts.waits.load(Ordering::Relaxed),
+            timeouts: self.counts.timeouts.load(Ordering::Relaxed),
+            idle: status.available,
+            total: status.size,
+        }
+    }
+}
+
+/// A connection in use. Dropping it closes the connection; [`Lease::give_back`] keeps it for the next user.
+pub struct Lease {
+    object: Option<Object<Manager>>,
+}
+
+impl Lease {
+    /// Gives the connection back, if it is clean; else it is closed.
+    pub fn give_back(mut self) {
+        if let Some(object) = self.object.take() {
+            if object.is_clean() {
+                drop(object);
+            } else {
+                drop(Object::take(object));
+            }
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.take() {
+            drop(Object::take(object));
+        }
+    }
+}
+
+impl Deref for Lease {
+    type Target = Connection;
+
+    #[expect(
+        clippy::expect_used,
+        reason = "the object is there until give_back or drop, which both consume the lease"
+    )]
+    fn deref(&self) -> &Connection {
+        self.object.as_ref().expect("a lease holds its connection until it is dropped")
+    }
+}
+
+impl DerefMut for Lease {
+    #[expect(
+        clippy::expect_used,
+        reason = "the object is there until give_back or drop, which both consume the lease"
+    )]
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.object.as_mut().expect("a lease holds its connection until it is dropped")
+    }
+}
+
+struct Manager {
+    dialer: Arc<Dialer>,
+}
+
+/// A cause as deadpool wants its errors.
+#[derive(Debug)]
+struct DialError(Arc<Cause>);
+
+impl std::fmt::Display for DialError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0.text)
+    }
+}
+
+impl std::error::Error for DialError {}
+
+impl managed::Manager for Manager {
+    type Type = Connection;
+    type Error = DialError;
+
+    async fn create(&self) -> Result<Connection, DialError> {
+        self.dialer.dial().await.map_err(DialError)
+    }
+
+    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<DialError> {
+        if connection.is_usable() {
+            Ok(())
+        } else {
+            Err(RecycleError::message("the connection was closed or is out of step"))
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Runs a plan: sends its parts side by side, makes failed ones again where that is safe, and merges the replies.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rendis_core::command::{Blocks, Found, LocalCommand, Repeat, Response, Subscription, Transaction};
+use rendis_core::id::ShardId;
+use rendis_core::merge::{self, MergeError, merge, set_cursor};
+use rendis_core::plan::{Part, Plan, Refusal, RefusalKind, Ring, ScanStep, plan};
+use rendis_core::reply::Reply;
+use rendis_core::request::Request;
+use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
+use rendis_core::session::{Replies, Sent};
+use rendis_core::topology::Topology;
+
+use crate::connection::Failure;
+use crate::engine::{Engine, no_shard, serving};
+use crate::error::{Cause, Error, Kind};
+use crate::frames::Frames;
+use crate::shard::Shard;
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Executed {
+    /// It ran, and this is its reply; error replies of servers are replies.
+    Reply(Reply),
+    /// It concerns the caller's own connection state: the caller answers it.
+    Local(LocalCommand),
+    /// It subscribes or unsubscribes.
+    Subscription(Subscription),
+    /// It begins, ends or guards a transaction.
+    Transaction(Transaction),
+}
+
+impl Engine {
+    /// Sends frames to the shard that holds `key` and waits for their replies, again where `repeat` and the outcome
+    /// allow. The frames must all belong to that shard.
+    ///
+    /// Cancel safe: a dropped call that was not written is never sent.
+    ///
+    /// # Errors
+    /// [`Kind::ShardDown`], [`Kind::Timeout`], [`Kind::Busy`] and the like, with the shard and whether it was sent.
+    /// Error replies of the server are replies.
+    pub async fn call<F: Frames + ?Sized>(
+        &self,
+        key: &[u8],
+        frames: &F,
+        repeat: Repeat,
+    ) -> Result<Replies<Reply>, Error> {
+        let shard = self.shard_for(key)?;
+        let outcome = shard.call(frames).await;
+        if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
+            return outcome.map_err(|failure| shard.error(failure));
+        }
+        let route = || self.shard_for(key);
+        Box::pin(self.settle(outcome, shard, route, repeat, |shard| async move { shard.call(frames).await }))
+            .await
+    }
+
+    /// As [`Engine::call`], to a shard by its number: what belongs to a shard and not to a key.
+    ///
+    /// # Errors
+    /// As [`Engine::call`].
+    pub async fn call_shard<F: Frames + ?Sized>(
+        &self,
+        id: ShardId,
+        frames: &F,
+        repeat: Repeat,
+    ) -> Result<Replies<Reply>, Error> {
+        let route = || self.shard(id);
+        let shard = route()?;
+        let outcome = shard.call(frames).await;
+        Box::pin(self.settle(outcome, shard, route, repeat, |shard| async move { shard.call(frames).await }))
+            .await
+    }
+
+    /// Plans a request and runs the plan.
+    ///
+    /// # Errors
+    /// As [`Engine::call`]; [`Kind::CrossShard`] and [`Kind::Refused`] for what a ring does not run.
+    pub async fn execute(&self, request: Request<'_>) -> Result<Executed, Error> {
+        let table = self.table().load_full();
+        if matches!(table.find(request), Found::Unknown) && self.learn(request.name()).await {
+            return self.execute_known(request, &self.table().load_full()).await;
+        }
+        self.execute_known(request, &table).await
+    }
+
+    async fn execute_known(
+        &self,
+        request: Request<'_>,
+        table: &rendis_core::command::Table,
+    ) -> Result<Executed, Error> {
+        let found = table.find(request);
+        let topology = self.topology();
+        let planned = {
+            let locate = |key: &[u8]| topology.locate(key);
+            plan(
+                request,
+                found,
+                &Ring::new(locate, topology.live()).tag(topology.tag()).entropy(fastrand::u64(..)),
+            )
+        };
+        let repeat = match found {
+            Found::Row(row) => row.repeat(request),
+            _ => Repeat::Never,
+        };
+        let reply = match planned {
+            Plan::One(_) => self.one(request, found, repeat, table).await?,
+            Plan::Split { parts, response } => self.split(&topology, &parts, response, repeat).await?,
+            Plan::Every(response) => self.every(&topology, request, response, repeat).await?,
+            Plan::Scan(step) => self.scan(&step, repeat).await?,
+            Plan::ScanEnd => Reply::from_static(b"*2\r\n$1\r\n0\r\n*0\r\n"),
+            Plan::Random(shards) => self.random(&shards, request, repeat).await?,
+            Plan::Local(command) => return Ok(Executed::Local(command)),
+            Plan::Subscription(command) => return Ok(Executed::Subscription(command)),
+            Plan::Transaction { command, .. } => return Ok(Executed::Transaction(command)),
+            Plan::Refused(refusal) => return Err(refused(&refusal)),
+            Plan::NoShard => return Err(no_shard()),
+            _ => return Err(Error::local(Kind::Refused, "this plan is not known")),
+        };
+        Ok(Executed::Reply(reply))
+    }
+
+    /// One shard. The plan is made anew for every attempt, because the ring may have changed.
+    async fn one(
+        &self,
+        request: Request<'_>,
+        found: Found<'_>,
+        repeat: Repeat,
+        table: &rendis_core::command::Table,
+    ) -> Result<Reply, Error> {
+        let blocks = match found {
+            Found::Row(row) => row.blocks(request),
+            _ => Blocks::No,
+        };
+        let route = || {
+            let topology = self.topology();
+            let locate = |key: &[u8]| topology.locate(key);
+            match plan(request, table.find(request), &Ring::new(locate, topology.live()).tag(topology.tag()))
+            {
+                Plan::One(id) => serving(&topology, id),
+                _ => Err(no_shard()),
+            }
+        };
+        let shard = route()?;
+        let send = |shard: Arc<Shard>| async move {
+            match blocks {
+                Blocks::No => shard.call(&request).await,
+                Blocks::For(wait) => exclusively(&shard, request, Some(wait)).await,
+                Blocks::Forever => exclusively(&shard, request, None).await,
+            }
+        };
+        let outcome = send(Arc::clone(&shard)).await;
+        self.settle(outcome, shard, route, repeat, send).await.and_then(single)
+    }
+
+    async fn split(
+        &self,
+        topology: &Topology<Shard>,
+        parts: &[Part],
+        response: Response,
+        repeat: Repeat,
+    ) -> Result<Reply, Error> {
+        // A part is made again only on its own shard: should the ring change meanwhile, its keys may have to be dealt
+        // anew, and the whole command fails.
+        let replies = join_all(parts.iter().map(|part| async {
+            let reply = self.call_member(topology, part.shard, &part.request, repeat).await;
+            merge::Part { reply, positions: &part.positions }
+        }));
+        merged(response, replies.await)
+    }
+
+    async fn every(
+        &self,
+        topology: &Topology<Shard>,
+        request: Request<'_>,
+        response: Response,
+        repeat: Repeat,
+    ) -> Result<Reply, Error> {
+        let replies =
+            join_all(topology.live().iter().map(|id| async {
+                merge::Part::whole(self.call_member(topology, *id, &request, repeat).await)
+            }));
+        merged(response, replies.await)
+    }
+
+    async fn scan(&self, step: &ScanStep, repeat: Repeat) -> Result<Reply, Error> {
+        let reply = single(self.call_shard(step.shard, &step.request, repeat).await?)?;
+        if reply.is_error() {
+            return Ok(reply);
+        }
+        set_cursor(&reply, step.shard, step.next).map_err(|error| protocol(&error))
+    }
+
+    async fn random(&self, shards: &[ShardId], request: Request<'_>, repeat: Repeat) -> Result<Reply, Error> {
+        let mut last = Reply::null();
+        for id in shards {
+            last = single(self.call_shard(*id, &request, repeat).await?)?;
+            if !last.is_null() {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    /// A call to a member of a topology that was planned with, whatever the ring is meanwhile.
+    async fn call_member<F: Frames + ?Sized>(
+        &self,
+        topology: &Topology<Shard>,
+        id: ShardId,
+        frames: &F,
+        repeat: Repeat,
+    ) -> Result<Reply, Error> {
+        let route = || serving(topology, id);
+        let shard = route()?;
+        let outcome = shard.call(frames).await;
+        if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
+            return outcome.map_err(|failure| shard.error(failure)).and_then(single);
+        }
+        self.settle(outcome, shard, route, repeat, |shard| async move { shard.call(frames).await })
+            .await
+            .and_then(single)
+    }
+
+    /// Makes a call again as long as its outcome and `core::retry` allow.
+    async fn settle<Fut>(
+        &self,
+        mut outcome: Result<Replies<Reply>, Failure>,
+        mut shard: Arc<Shard>,
+        route: impl Fn() -> Result<Arc<Shard>, Error>,
+        repeat: Repeat,
+        send: impl Fn(Arc<Shard>) -> Fut,
+    ) -> Result<Replies<Reply>, Error>
+    where
+        Fut: Future<Output = Result<Replies<Reply>, Failure>>,
+    {
+        let mut attempts = 1;
+        loop {
+            let Some(failure) = failure_of(&outcome) else {
+                return outcome.map_err(|failure| shard.error(failure));
+            };
+            let attempt = Attempt { repeat, failure, attempts, remaining: None };
+            let Decision::Again { after } = self.decide(&attempt) else {
+                return outcome.map_err(|failure| shard.error(failure));
+            };
+            tokio::time::sleep(after).await;
+            attempts += 1;
+            match route() {
+                Ok(next) => shard = next,
+                Err(error) => return Err(error),
+            }
+            outcome = send(Arc::clone(&shard)).await;
+        }
+    }
+}
+
+/// Runs a request that may wait on the server, on a connection of its own. Dropping the future closes the connection,
+/// and so ends the waiting on the server too.
+async fn exclusively(
+    shard: &Shard,
+    request: Request<'_>,
+    wait: Option<Duration>,
+) -> Result<Replies<Reply>, Failure> {
+    let mut lease = shard.lease().await?;
+    lease.send(&request).await?;
+    lease.flush().await?;
+    let reply = lease.receive_within(wait.map(|wait| wait.saturating_add(shard.reply_deadline()))).await?;
+    lease.give_back();
+    Ok(Replies::One(reply))
+}
+
+/// How a call failed, in the terms of `core::retry`; `None` when it did not.
+fn failure_of(outcome: &Result<Replies<Reply>, Failure>) -> Option<AttemptFailure> {
+    match outcome {
+        Ok(Replies::One(reply)) => match AttemptFailure::of(reply) {
+            // Nothing is known here that could be loaded; the caller loads the script.
+            Some(AttemptFailure::NoScript) => Some(AttemptFailure::Answered),
+            failure => failure,
+        },
+        // A batch has run in part: each of its replies stands.
+        Ok(Replies::Many(_)) => None,
+        Err(failure) => match (failure.cause.kind, failure.sent) {
+            // Trying again would make an overload worse, and cannot mend a setting.
+            (Kind::Busy | Kind::Refused | Kind::Auth | Kind::Config | Kind::Tls, _) => {
+                Some(AttemptFailure::Answered)
+            }
+            (_, Sent::No) => Some(AttemptFailure::NotWritten),
+            (_, Sent::Maybe) => Some(AttemptFailure::OutcomeUnknown),
+        },
+    }
+}
+
+fn single(replies: Replies<Reply>) -> Result<Reply, Error> {
+    match replies {
+        Replies::One(reply) => Ok(reply),
+        Replies::Many(mut replies) => {
+            replies.pop().ok_or_else(|| Error::local(Kind::Protocol, "a reply that is none"))
+        }
+    }
+}
+
+fn merged(response: Response, parts: Vec<merge::Part<'_, Error>>) -> Result<Reply, Error> {
+    merge(response, parts).map_err(|error| match error {
+        MergeError::Failed(error) => error,
+        MergeError::Unexpected(unexpected) => protocol(&unexpected),
+    })
+}
+
+fn protocol(error: &dyn std::error::Error) -> Error {
+    Error::new(Cause::new(Kind::Protocol, error.to_string()), Sent::Maybe, None)
+}
+
+/// A refusal as an error.
+pub(crate) fn refused(refusal: &Refusal) -> Error {
+    let kind = match refusal.kind() {
+        RefusalKind::CrossShard => Kind::CrossShard,
+        RefusalKind::Unknown | RefusalKind::Arity | RefusalKind::Arguments => Kind::Server,
+        _ => Kind::Refused,
+    };
+    Error::local(kind, String::from_utf8_lossy(refusal.text()))
+}

@@ -1,0 +1,217 @@
+//! A shared wire that stays: connects, serves, reconnects with backoff, until nobody holds it any more.
+//!
+//! ```text
+//!   connecting ──ok──► serving ──lost──► connecting
+//!       │ refused                            ▲
+//!       └──► resting (backoff, jitter) ──────┘      dropped: serves what is owed, then ends
+//! ```
+//! Requests are taken in while connecting and serving. While resting they are refused at once with the reason, so that
+//! a caller can go elsewhere instead of waiting for a server that is known to be away.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use rendis_core::reply::Reply;
+use rendis_core::session::{QueueLimits, Replies};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::connection::{Connection, Failure};
+use crate::dial::Dialer;
+use crate::error::{Cause, Kind};
+use crate::frames::Frames;
+use crate::pulse::Pulse;
+use crate::queue::{Call, Link, Queue};
+use crate::settings::Deadlines;
+use crate::wire::{self, End};
+
+/// The callers' end of a shared wire. Dropping it lets what is in flight finish and ends the task.
+pub(crate) struct Lane {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Queue,
+    dialer: Arc<Dialer>,
+    pulse: Arc<Pulse>,
+    deadlines: Deadlines,
+    /// Ends a rest early.
+    nudge: Notify,
+    /// The first attempt to connect has ended, one way or the other.
+    tried: Notify,
+}
+
+impl Lane {
+    /// Starts the task; must be called on a tokio runtime.
+    pub(crate) fn start(
+        dialer: Arc<Dialer>,
+        pulse: Arc<Pulse>,
+        deadlines: Deadlines,
+        limits: QueueLimits,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            queue: Queue::new(limits),
+            dialer,
+            pulse,
+            deadlines,
+            nudge: Notify::new(),
+            tried: Notify::new(),
+        });
+        tokio::spawn(run(Arc::clone(&shared)));
+        Self { shared }
+    }
+
+    /// Sends frames and waits for their replies.
+    pub(crate) fn call<'f, F: Frames + ?Sized>(
+        &'f self,
+        frames: &'f F,
+        allowed: Duration,
+    ) -> impl Future<Output = Result<Replies<Reply>, Failure>> + use<'f, F> {
+        Call::new(&self.shared.queue, frames, allowed)
+    }
+
+    /// Requests that are queued or not yet answered.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.shared.queue.owed()
+    }
+
+    /// Requests taken in since the start.
+    pub(crate) fn requests(&self) -> u64 {
+        self.shared.queue.requests()
+    }
+
+    /// The server is known to be back: connect now.
+    pub(crate) fn nudge(&self) {
+        self.shared.nudge.notify_one();
+    }
+
+    /// Takes no further calls; the task ends when those that are queued or in flight are answered.
+    pub(crate) fn close(&self) {
+        let text = "the shard was removed from the ring, or the ring was closed";
+        self.shared.queue.close(Cause::new(Kind::Refused, text));
+        self.shared.nudge.notify_one();
+    }
+
+    /// Returns when the first attempt to connect has ended.
+    pub(crate) async fn tried(&self) {
+        self.shared.tried.notified().await;
+        self.shared.tried.notify_one();
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Answers everybody if the task ends in a way nobody foresaw.
+struct Answerer<'s>(&'s Queue);
+
+impl Drop for Answerer<'_> {
+    fn drop(&mut self) {
+        let cause = Cause::new(Kind::ShardDown, "the connection's task has ended");
+        self.0.fail(&cause, Link::Closed(Arc::clone(&cause)));
+    }
+}
+
+async fn run(shared: Arc<Shared>) {
+    let queue = &shared.queue;
+    let _answerer = Answerer(queue);
+    let mut backoff = Backoff::new(REST_AT_LEAST, REST_AT_MOST);
+    loop {
+        let dialled = connect(&shared).await;
+        shared.tried.notify_one();
+        let cause = match dialled {
+            Ok(connection) => {
+                let Some(stream) = connection.into_stream() else { continue };
+                let since = Instant::now();
+                match wire::serve(stream, queue, &shared.pulse, &shared.deadlines).await {
+                    End::Served => return,
+                    End::Lost(cause) => {
+                        let lasted = since.elapsed() >= SHORT_LIFE;
+                        if queue.missed() {
+                            shared.pulse.failed();
+                        }
+                        if lasted {
+                            // The usual case: a restart, or an idle connection that was closed. Try again at once, and
+                            // keep taking requests in meanwhile.
+                            backoff.reset();
+                            queue.fail(&cause, Link::Open);
+                            if is_closed(queue) {
+                                return;
+                            }
+                            continue;
+                        }
+                        cause
+                    }
+                }
+            }
+            Err(cause) => {
+                if queue.missed() {
+                    shared.pulse.failed();
+                }
+                cause
+            }
+        };
+        if is_closed(queue) {
+            return;
+        }
+        queue.fail(&cause, Link::Resting(Arc::clone(&cause)));
+        tokio::select! {
+            () = tokio::time::sleep(backoff.wait()) => {}
+            () = shared.nudge.notified() => backoff.reset(),
+        }
+        if is_closed(queue) {
+            return;
+        }
+        queue.open();
+    }
+}
+
+fn is_closed(queue: &Queue) -> bool {
+    matches!(queue.lock().link, Link::Closed(_))
+}
+
+/// Dials, while the deadlines of the calls that wait for the connection are kept.
+async fn connect(shared: &Shared) -> Result<Connection, Arc<Cause>> {
+    let mut dial = pin!(shared.dialer.dial());
+    let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+    let mut armed: Option<Duration> = None;
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(result) = dial.as_mut().poll(context) {
+            return Poll::Ready(result);
+        }
+        loop {
+            let mut state = shared.queue.lock();
+            if matches!(state.link, Link::Closed(_)) && state.session.owed() == 0 {
+                return Poll::Ready(Err(Cause::new(Kind::Refused, "closed while connecting")));
+            }
+            state.sleeper = Some(context.waker().clone());
+            let Some(due) = state.session.earliest() else { return Poll::Pending };
+            drop(state);
+            if armed != Some(due) {
+                armed = Some(due);
+                timer.as_mut().reset(shared.queue.epoch() + due);
+            }
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            armed = None;
+            let mut woken = Vec::new();
+            shared.queue.expire(&wire::overdue(&shared.deadlines), &mut woken);
+            woken.into_iter().for_each(Waker::wake);
+        }
+    })
+    .await
+}
+
+/// The first and the longest rest between attempts to connect.
+const REST_AT_LEAST: Duration = Duration::from_millis(10);
+const REST_AT_MOST: Duration = Duration::from_secs(1);
+
+/// A connection that was lost sooner is taken for a server that accepts and hangs up, and backed off from.
+const SHORT_LIFE: Duration = Duration::from_millis(250);

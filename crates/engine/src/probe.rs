@@ -1,0 +1,63 @@
+//! How a shard is asked whether it is well.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use rendis_core::health::{Probe, classify};
+use rendis_core::request::RequestBuf;
+
+use crate::connection::Connection;
+use crate::shard::Shard;
+
+/// A caller's own question: any future that finds out whether a shard is well.
+pub type Question = dyn Fn(Arc<Shard>) -> Pin<Box<dyn Future<Output = Probe> + Send>> + Send + Sync;
+
+/// How a shard is asked whether it is well.
+#[derive(Clone)]
+pub enum Heartbeat {
+    /// A command, over a connection that is used for nothing else. Any reply that is no error is good.
+    Command(RequestBuf),
+    /// A caller's own question.
+    Custom(Arc<Question>),
+}
+
+impl Default for Heartbeat {
+    /// `PING`.
+    fn default() -> Self {
+        Self::Command(RequestBuf::pack([&b"PING"[..]]))
+    }
+}
+
+impl fmt::Debug for Heartbeat {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(request) => write!(out, "Heartbeat({request:?})"),
+            Self::Custom(_) => out.write_str("Heartbeat(custom)"),
+        }
+    }
+}
+
+impl Heartbeat {
+    /// Asks once. `connection` is where the probe's own connection stays from one time to the next.
+    pub(crate) async fn ask(&self, shard: &Arc<Shard>, connection: &mut Option<Connection>) -> Probe {
+        let request = match self {
+            Self::Command(request) => request,
+            Self::Custom(question) => return question(Arc::clone(shard)).await,
+        };
+        // Taken out, and put back when the answer is good: a probe that is given up at its deadline drops it.
+        let opened = match connection.take() {
+            Some(connection) => Ok(connection),
+            None => shard.dialer().dial().await,
+        };
+        let Ok(mut open) = opened else { return Probe::Failed };
+        match open.ask(request).await {
+            Ok(reply) => {
+                *connection = Some(open);
+                classify(&reply)
+            }
+            Err(_) => Probe::Failed,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The bounded queue of one shared wire, and the calls that wait in it.
+//!
+//! ```text
+//!  Call::poll ──push──►┐                          ┌◄──take── wire (writes)
+//!  Call::poll ◄collect─┤  Mutex<State { Session }>├◄─complete─ wire (reads)
+//!  Call::drop ──cancel►┘                          └◄── fail ── lane (connection lost, given up)
+//! ```
+//!
+//! One lock, held for a push, a batch or a batch of replies; never across an await or a system call. The wire's task
+//! sleeps only when there is nothing to write, and a push wakes it only when it sleeps.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rendis_core::reply::Reply;
+use rendis_core::session::{Failed, QueueLimits, Replies, Sent, Session, Ticket};
+use tokio::time::Instant;
+
+use crate::connection::Failure;
+use crate::error::{Cause, Kind};
+use crate::frames::Frames;
+
+/// Whether requests are taken in.
+#[derive(Clone, Debug)]
+pub(crate) enum Link {
+    /// A connection stands or is being made: requests are taken in.
+    Open,
+    /// The last attempt to connect failed and the next is not due: requests are refused at once, with the reason.
+    Resting(Arc<Cause>),
+    /// The queue will never be served again.
+    Closed(Arc<Cause>),
+}
+
+pub(crate) struct State {
+    pub(crate) session: Session<Waker, Reply, Arc<Cause>>,
+    pub(crate) link: Link,
+    /// The task of the wire, when it sleeps for want of requests.
+    pub(crate) sleeper: Option<Waker>,
+    /// A request was refused since the last attempt to connect.
+    pub(crate) refused: bool,
+    /// Requests taken in since the start.
+    pub(crate) requests: u64,
+    /// The socket takes no bytes at present, so the queue may be old.
+    pub(crate) stalled: bool,
+    /// When the queue was last empty at a push: the time of all that was pushed since, unless the wire stalled.
+    now: Duration,
+}
+
+/// See the module.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    epoch: Instant,
+}
+
+impl Queue {
+    pub(crate) fn new(limits: QueueLimits) -> Self {
+        let state = State {
+            session: Session::new(limits),
+            link: Link::Open,
+            sleeper: None,
+            refused: false,
+            requests: 0,
+            stalled: false,
+            now: Duration::ZERO,
+        };
+        Self { state: Mutex::new(state), epoch: Instant::now() }
+    }
+
+    /// The time since the queue was made: what deadlines count in.
+    pub(crate) fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    pub(crate) fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that runs under the lock can panic half-way through a change; were it to happen all the same, the
+        // session is still the best knowledge there is of who has to be answered.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a call's frames and wakes the wire if it sleeps.
+    fn push<F: Frames + ?Sized>(
+        &self,
+        frames: &F,
+        allowed: Duration,
+        waker: Waker,
+    ) -> Result<Ticket, Failure> {
+        let mut state = self.lock();
+        match &state.link {
+            Link::Open => {}
+            Link::Resting(cause) | Link::Closed(cause) => {
+                let cause = Arc::clone(cause);
+                state.refused = true;
+                return Err(Failed { sent: Sent::No, cause });
+            }
+        }
+        if state.stalled || state.session.nothing_queued() {
+            state.now = self.now();
+        }
+        let deadline = state.now.saturating_add(allowed);
+        let pushed =
+            state.session.push(frames.replies(), frames.size(), deadline, waker, |out| frames.write(out));
+        state.requests += 1;
+        let sleeper = state.sleeper.take();
+        drop(state);
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+        pushed.map_err(|_| Failed {
+            sent: Sent::No,
+            cause: Cause::new(Kind::Busy, "the queue to this shard is full"),
+        })
+    }
+
+    /// Fails every call that is queued or in flight, and sets what happens to the next ones. A closed queue stays so.
+    pub(crate) fn fail(&self, cause: &Arc<Cause>, link: Link) {
+        let mut woken = Vec::new();
+        let mut state = self.lock();
+        state.session.fail(cause, &mut woken);
+        if !matches!(state.link, Link::Closed(_)) {
+            state.link = link;
+        }
+        state.stalled = false;
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Fails what is overdue, and says when to look again.
+    pub(crate) fn expire(&self, cause: &Arc<Cause>, woken: &mut Vec<Waker>) -> Option<Duration> {
+        self.lock().session.expire(self.now(), cause, woken)
+    }
+
+    /// Takes requests in again.
+    pub(crate) fn open(&self) {
+        let mut state = self.lock();
+        if !matches!(state.link, Link::Closed(_)) {
+            state.link = Link::Open;
+        }
+    }
+
+    /// No further request is taken in. Those that are queued or in flight are served, and then the wire ends.
+    pub(crate) fn close(&self, cause: Arc<Cause>) {
+        let mut state = self.lock();
+        state.link = Link::Closed(cause);
+        let sleeper = state.sleeper.take();
+        drop(state);
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+
+    /// Whether a request waits for the connection, or was refused since this was last asked.
+    pub(crate) fn missed(&self) -> bool {
+        let mut state = self.lock();
+        std::mem::take(&mut state.refused) || state.session.owed() > 0
+    }
+
+    /// Requests taken in since the start.
+    pub(crate) fn requests(&self) -> u64 {
+        self.lock().requests
+    }
+
+    /// Requests that are queued or not yet answered.
+    pub(crate) fn owed(&self) -> usize {
+        self.lock().session.owed()
+    }
+}
+
+/// A call in a queue: pushes at its first poll, yields the replies, and gives its place up when it is dropped.
+///
+/// Cancel safe in this sense: a call dropped before it was written is never sent; one dropped later may run, and its
+/// reply is absorbed.
+pub(crate) struct Call<'f, F: Frames + ?Sized> {
+    queue: &'f Queue,
+    frames: &'f F,
+    allowed: Duration,
+    ticket: Option<Ticket>,
+}
+
+impl<'f, F: Frames + ?Sized> Call<'f, F> {
+    pub(crate) const fn new(queue: &'f Queue, frames: &'f F, allowed: Duration) -> Self {
+        Self { queue, frames, allowed, ticket: None }
+    }
+}
+
+impl<F: Frames + ?Sized> Future for Call<'_, F> {
+    type Output = Result<Replies<Reply>, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(ticket) = &this.ticket else {
+            return match this.queue.push(this.frames, this.allowed, context.waker().clone()) {
+                Ok(ticket) => {
+                    this.ticket = Some(ticket);
+                    Poll::Pending
+                }
+                Err(failed) => Poll::Ready(Err(failed)),
+            };
+        };
+        let mut state = this.queue.lock();
+        if let Some(outcome) = state.session.collect(ticket) {
+            this.ticket = None;
+            return Poll::Ready(outcome);
+        }
+        if let Some(waker) = state.session.waker(ticket) {
+            waker.clone_from(context.waker());
+        }
+        Poll::Pending
+    }
+}
+
+impl<F: Frames + ?Sized> Drop for Call<'_, F> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.queue.lock().session.cancel(ticket);
+        }
+    }
+}

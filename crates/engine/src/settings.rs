@@ -1,0 +1,192 @@
+//! How an engine behaves. Each type's `Default` is the documented default.
+
+use std::time::Duration;
+
+use rendis_core::health;
+use rendis_core::placement::{self, Node};
+use rendis_core::retry::{BudgetSettings, Policy};
+use rendis_core::session::QueueLimits;
+
+use crate::address::{Address, Secret, ServerUrl};
+use crate::error::{Error, Kind};
+
+/// How long each step may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Resolving, connecting, TLS and the Redis handshake together. Default 1 s.
+    pub connect: Duration,
+    /// From handing a request in until its reply. Default 1 s.
+    pub reply: Duration,
+    /// How long a socket may refuse to take bytes. Default 1 s.
+    pub write: Duration,
+    /// Waiting for an exclusive connection. Default 1 s.
+    pub wait: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
+        Self { connect: second, reply: second, write: second, wait: second }
+    }
+}
+
+/// Which protocol is spoken to a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// RESP3 where the server knows `HELLO 3`, else RESP2. The default.
+    #[default]
+    Newest,
+    /// RESP2 only, and no `HELLO`.
+    Resp2,
+}
+
+/// TLS towards a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Certificates to trust, as PEM; the system's own when empty.
+    pub ca: Vec<u8>,
+    /// The client's certificate chain and its private key, as PEM, when the server wants one.
+    pub client: Option<(Vec<u8>, Secret)>,
+    /// The name that the server's certificate must carry, where it is not the host of the address.
+    pub server_name: Option<String>,
+}
+
+/// One server of a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardSettings {
+    /// Its name, unique in the ring. Placement hashes it where no `id` is given and the preset goes by name.
+    pub name: String,
+    /// Where it listens.
+    pub address: Address,
+    /// TLS, where it is spoken.
+    pub tls: Option<TlsSettings>,
+    /// The ACL user; the server's default user where absent.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<Secret>,
+    /// The database that is selected on each connection. Default 0.
+    pub database: u32,
+    /// The name that connections give themselves (`CLIENT SETNAME`).
+    pub client_name: Option<String>,
+    /// Which protocol is spoken.
+    pub protocol: Protocol,
+    /// What placement hashes for this shard, where it is not the preset's default.
+    pub id: Option<String>,
+    /// Its share, where the placement knows weights.
+    pub weight: Option<u32>,
+    /// Jedis presets: whether the shard is placed by its name and not by its position.
+    pub named: bool,
+}
+
+impl ShardSettings {
+    /// A shard at a URL (see [`ServerUrl::parse`]).
+    ///
+    /// # Errors
+    /// [`Kind::Config`] when the URL cannot be read or a name is empty; the text names the shard.
+    pub fn new(name: impl Into<String>, url: &str) -> Result<Self, Error> {
+        let name = name.into();
+        let url = ServerUrl::parse(url)
+            .map_err(|error| Error::local(Kind::Config, format!("shard \"{name}\": {}", error.text())))?;
+        Ok(Self {
+            name,
+            address: url.address,
+            tls: url.tls.then(TlsSettings::default),
+            username: url.username,
+            password: url.password,
+            database: url.database,
+            client_name: None,
+            protocol: Protocol::default(),
+            id: None,
+            weight: None,
+            named: false,
+        })
+    }
+
+    /// What placement has to know of it.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        let address = match &self.address {
+            Address::Tcp { host, port } => placement::Address::Tcp {
+                tls: self.tls.is_some(),
+                host: host.clone(),
+                port: *port,
+                db: self.database,
+            },
+            Address::Unix(path) => {
+                placement::Address::Unix { path: path.display().to_string(), db: self.database }
+            }
+        };
+        Node { name: self.name.clone(), address, id: self.id.clone(), weight: self.weight, named: self.named }
+    }
+
+    /// Whether connections made for `self` serve `other` as well: everything but its place on the ring is the same.
+    #[must_use]
+    pub fn same_connection(&self, other: &Self) -> bool {
+        let bare = |shard: &Self| Self { id: None, weight: None, named: false, ..shard.clone() };
+        bare(self) == bare(other)
+    }
+}
+
+/// How shards are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthSettings {
+    /// How often each shard is probed, and how many votes take it out or bring it back. Default: every 500 ms, out after
+    /// 3 failed probes or 5 failed connections in a row, back after 2 good probes.
+    pub votes: health::Settings,
+    /// How long one probe may take. Default 1 s.
+    pub deadline: Duration,
+}
+
+impl Default for HealthSettings {
+    fn default() -> Self {
+        Self { votes: health::Settings::default(), deadline: Duration::from_secs(1) }
+    }
+}
+
+/// What the keys of a shard that is down do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDown {
+    /// The shard leaves the placement and its keys go to others. The default of `Ring`.
+    Reroute,
+    /// Calls for its keys fail at once with [`Kind::ShardDown`].
+    Fail,
+}
+
+/// How an engine behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long each step may take.
+    pub deadlines: Deadlines,
+    /// What may wait on one shared wire. Default 16 384 requests and 64 MiB.
+    pub queue: QueueLimits,
+    /// Shared wires a shard. Default 1, which joins the most requests into one write.
+    pub wires: usize,
+    /// Exclusive connections a shard, for blocking commands and watched transactions. Default 16.
+    pub exclusive: usize,
+    /// How shards are watched.
+    pub health: HealthSettings,
+    /// How often a call is made again.
+    pub retry: Policy,
+    /// How many calls are made again at the most, as a share of all.
+    pub budget: BudgetSettings,
+    /// What the keys of a dead shard do.
+    pub on_down: OnDown,
+    /// The most shards that are taken out at once. Default: half of them, at least one.
+    pub max_ejected: Option<usize>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deadlines: Deadlines::default(),
+            queue: QueueLimits::default(),
+            wires: 1,
+            exclusive: 16,
+            health: HealthSettings::default(),
+            retry: Policy::default(),
+            budget: BudgetSettings::default(),
+            on_down: OnDown::Reroute,
+            max_ejected: None,
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! One socket, shared by many callers, driven through the session of its queue.
+//!
+//! One task does both directions, so that neither can wait for the other: a server that stops reading because its own
+//! replies are not read would otherwise hold both sides for ever. Each turn writes what can be written and reads what
+//! can be read, and sleeps only when neither moved.
+//!
+//! Writing: the whole queue is taken at once and goes out in one system call as long as the socket takes it. After it
+//! was woken the wire lets the other ready tasks run once before it takes the queue, so that all of them join the same
+//! write. Reading: all whole frames of what one read brought are found first, then paired under one lock, then their
+//! callers are woken without it. A reply is a slice of the read buffer.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rendis_core::reply::{Kind as ReplyKind, Reply};
+use rendis_core::scan::{Limits, Scanner};
+use rendis_core::session::Arrival;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::Sleep;
+
+use crate::connection::lost;
+use crate::error::{Cause, Kind};
+use crate::pulse::Pulse;
+use crate::queue::{Link, Queue};
+use crate::settings::Deadlines;
+
+/// How a wire ended.
+pub(crate) enum End {
+    /// The queue was closed, and everything in it is answered.
+    Served,
+    /// The connection is of no more use.
+    Lost(Arc<Cause>),
+}
+
+/// Serves the queue over this connection until one of them ends.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    queue: &Queue,
+    pulse: &Pulse,
+    deadlines: &Deadlines,
+) -> End {
+    let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+    let mut wire = Wire {
+        stream,
+        queue,
+        pulse,
+        deadlines,
+        batch: Vec::new(),
+        accepted: 0,
+        unreported: 0,
+        joined: false,
+        unflushed: false,
+        arrived: BytesMut::new(),
+        room: READ_AT_LEAST,
+        scanner: Scanner::new(Limits::REPLY),
+        frames: Vec::new(),
+        woken: Vec::new(),
+        armed: None,
+        blocked_since: None,
+        silent_since: None,
+    };
+    poll_fn(|context| wire.poll(context, timer.as_mut())).await
+}
+
+/// What one direction did in a turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Moved,
+    Waits,
+}
+
+struct Wire<'q, S> {
+    stream: S,
+    queue: &'q Queue,
+    pulse: &'q Pulse,
+    deadlines: &'q Deadlines,
+
+    /// What was taken from the queue, how much of it the socket accepted, and how much of that the session was told.
+    batch: Vec<u8>,
+    accepted: usize,
+    unreported: usize,
+    /// The other ready tasks have run since the wire was woken.
+    joined: bool,
+    unflushed: bool,
+
+    arrived: BytesMut,
+    /// How much room the next read gets: follows what arrives, so that idle connections hold little.
+    room: usize,
+    scanner: Scanner,
+    /// Reused between reads.
+    frames: Vec<Range<usize>>,
+    woken: Vec<Waker>,
+
+    /// When the timer fires, in the queue's time.
+    armed: Option<Duration>,
+    /// Since when the socket accepts nothing.
+    blocked_since: Option<Duration>,
+    /// Since when calls expire without a single byte arriving.
+    silent_since: Option<Duration>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
+    fn poll(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
+        loop {
+            let wrote = match self.write(context) {
+                Ok(turn) => turn,
+                Err(end) => return Poll::Ready(end),
+            };
+            let read = match self.read(context) {
+                Ok(turn) => turn,
+                Err(end) => return Poll::Ready(end),
+            };
+            if let Err(end) = self.watch(context, timer.as_mut()) {
+                return Poll::Ready(end);
+            }
+            if wrote == Turn::Waits && read == Turn::Waits {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn write(&mut self, context: &mut Context<'_>) -> Result<Turn, End> {
+        if self.accepted == self.batch.len() {
+            self.batch.clear();
+            self.accepted = 0;
+            if self.batch.capacity() > KEEP_AT_MOST {
+                self.batch = Vec::new();
+            }
+            if !self.fill(context)? {
+                return self.flush(context);
+            }
+        }
+        let mut turn = Turn::Waits;
+        while let Some(rest @ [_, ..]) = self.batch.get(self.accepted..) {
+            match Pin::new(&mut self.stream).poll_write(context, rest) {
+                Poll::Ready(Ok(0)) => return Err(gone("connection closed while writing")),
+                Poll::Ready(Ok(count)) => {
+                    self.accepted += count;
+                    self.unreported += count;
+                    self.unflushed = true;
+                    self.blocked_since = None;
+                    turn = Turn::Moved;
+                }
+                Poll::Ready(Err(error)) => return Err(End::Lost(lost(error))),
+                Poll::Pending => {
+                    if self.blocked_since.is_none() {
+                        self.blocked_since = Some(self.queue.now());
+                        self.queue.lock().stalled = true;
+                    }
+                    return Ok(turn);
+                }
+            }
+        }
+        if self.flush(context)? == Turn::Moved {
+            turn = Turn::Moved;
+        }
+        Ok(turn)
+    }
+
+    /// Takes the queue. False when there is nothing to write now.
+    fn fill(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+        let mut state = self.queue.lock();
+        if self.unreported > 0 {
+            state.session.wrote(std::mem::take(&mut self.unreported));
+        }
+        state.stalled = false;
+        if state.session.nothing_queued() {
+            if state.session.owed() == 0 && matches!(state.link, Link::Closed(_)) {
+                return Err(End::Served);
+            }
+            if state.sleeper.is_none() {
+                state.sleeper = Some(context.waker().clone());
+            }
+            self.joined = false;
+            return Ok(false);
+        }
+        if !self.joined {
+            self.joined = true;
+            drop(state);
+            context.waker().wake_by_ref();
+            return Ok(false);
+        }
+        state.session.take(&mut self.batch);
+        self.joined = false;
+        Ok(true)
+    }
+
+    /// TLS holds written bytes back until it is flushed; plain sockets do not.
+    fn flush(&mut self, context: &mut Context<'_>) -> Result<Turn, End> {
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(context) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => return Err(End::Lost(lost(error))),
+                Poll::Pending => {}
+            }
+        }
+        Ok(Turn::Waits)
+    }
+
+    fn read(&mut self, context: &mut Context<'_>) -> Result<Turn, End> {
+        let free = self.arrived.capacity() - self.arrived.len();
+        let missing = self.scanner.wanted().saturating_sub(self.arrived.len());
+        if free < missing || free < self.room / 4 {
+            self.arrived.reserve(missing.max(self.room));
+        }
+        let free = self.arrived.capacity() - self.arrived.len();
+        let read = pin!(self.stream.read_buf(&mut self.arrived)).poll(context);
+        match read {
+            Poll::Pending => return Ok(Turn::Waits),
+            Poll::Ready(Ok(0)) => return Err(gone("connection closed by the server")),
+            Poll::Ready(Err(error)) => return Err(End::Lost(lost(error))),
+            Poll::Ready(Ok(count)) => {
+                if count == free {
+                    self.room = (self.room * 2).min(READ_AT_MOST);
+                } else if count < self.room / 16 {
+                    self.room = (self.room / 2).max(READ_AT_LEAST);
+                }
+            }
+        }
+        self.silent_since = None;
+        self.pulse.answered();
+        self.deliver()?;
+        Ok(Turn::Moved)
+    }
+
+    /// Finds all whole frames of what arrived and gives each to its caller.
+    fn deliver(&mut self) -> Result<(), End> {
+        let mut start = 0;
+        let mut broken = None;
+        loop {
+            match self.scanner.scan(self.arrived.get(start..).unwrap_or_default()) {
+                Ok(Some(length)) => {
+                    self.frames.push(start..start + length);
+                    start += length;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let text = format!("the answer is not RESP: {error}");
+                    broken = Some(Cause::caused_by(Kind::Protocol, text, error));
+                    break;
+                }
+            }
+        }
+        if !self.frames.is_empty() {
+            let chunk = self.arrived.split_to(start).freeze();
+            let mut state = self.queue.lock();
+            state.session.wrote(std::mem::take(&mut self.unreported));
+            for frame in self.frames.drain(..) {
+                let reply = Reply::new(chunk.slice(frame));
+                let push = reply.kind() == ReplyKind::Push;
+                if push || state.session.complete(reply, &mut self.woken) == Arrival::Unmatched {
+                    let what =
+                        if push { "a push that nobody asked for" } else { "a reply that nobody asked for" };
+                    broken = Some(Cause::new(Kind::Protocol, what));
+                    break;
+                }
+            }
+            drop(state);
+            self.frames.clear();
+            self.woken.drain(..).for_each(Waker::wake);
+        }
+        broken.map_or(Ok(()), |cause| Err(End::Lost(cause)))
+    }
+
+    /// Deadlines: one timer a wire, set to the earliest of them.
+    fn watch(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
+        loop {
+            let earliest = self.queue.lock().session.earliest();
+            let blocked = self.blocked_since.map(|since| since.saturating_add(self.deadlines.write));
+            let Some(due) = [earliest, blocked].into_iter().flatten().min() else {
+                return Ok(());
+            };
+            // A timer that fires early costs one look; setting it costs more, so it is moved forward only.
+            if self.armed.is_none_or(|armed| due < armed) {
+                self.armed = Some(due);
+                timer.as_mut().reset(self.queue.epoch() + due);
+            }
+            if timer.as_mut().poll(context).is_pending() {
+                return Ok(());
+            }
+            self.armed = None;
+            self.expire()?;
+        }
+    }
+
+    fn expire(&mut self) -> Result<(), End> {
+        let now = self.queue.now();
+        if self.blocked_since.is_some_and(|since| now >= since.saturating_add(self.deadlines.write)) {
+            let text = format!("nothing could be written for {:?}", self.deadlines.write);
+            return Err(End::Lost(Cause::new(Kind::Timeout, text)));
+        }
+        let cause = overdue(self.deadlines);
+        self.queue.expire(&cause, &mut self.woken);
+        if self.woken.is_empty() {
+            return Ok(());
+        }
+        self.woken.drain(..).for_each(Waker::wake);
+        self.pulse.failed();
+        let since = *self.silent_since.get_or_insert(now);
+        if now >= since.saturating_add(self.deadlines.reply.saturating_mul(SILENCE)) {
+            let text = format!("no byte for {:?} while calls were waiting", now.saturating_sub(since));
+            return Err(End::Lost(Cause::new(Kind::Timeout, text)));
+        }
+        Ok(())
+    }
+}
+
+/// The cause of a call whose deadline passed.
+pub(crate) fn overdue(deadlines: &Deadlines) -> Arc<Cause> {
+    Cause::new(Kind::Timeout, format!("no reply in {:?}", deadlines.reply))
+}
+
+fn gone(text: &str) -> End {
+    End::Lost(Cause::new(Kind::ShardDown, text))
+}
+
+/// The room that a read is given at least, at first, and at most.
+const READ_AT_LEAST: usize = 4 << 10;
+const READ_AT_MOST: usize = 128 << 10;
+
+/// A batch buffer that grew past this is given back once it is written.
+const KEEP_AT_MOST: usize = 1 << 20;
+
+/// After so many reply deadlines in which calls expired and no byte came, the connection is given up: the server may
+/// live and this connection alone be cut off.
+const SILENCE: u32 = 2;
