@@ -3,7 +3,7 @@
 //! A [`Request`] is a view, two words and a slice of ranges: nothing is copied to look at a command. A
 //! [`RequestBuf`] owns both, for requests that are made here (parts of a split command, replayed commands).
 
-use crate::scan::{Limits, ScanError};
+use crate::scan::{self, Limits, ScanError};
 
 /// Where one argument lies in a frame, in bytes from the frame's first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,34 +253,11 @@ impl RequestScanner {
 
 /// The number in the header of type `kind` at `position` (`None` for `-1`), and where its line ends.
 fn header(buffer: &[u8], position: usize, kind: u8) -> Result<Option<(Option<u64>, usize)>, ScanError> {
-    let Some((&first, digits)) = buffer.get(position..).and_then(<[u8]>::split_first) else {
-        return Ok(None);
-    };
-    if first != kind {
-        return Err(ScanError::UnknownType(first));
+    match buffer.get(position) {
+        None => Ok(None),
+        Some(first) if *first == kind => scan::header(buffer, position),
+        Some(first) => Err(ScanError::UnknownType(*first)),
     }
-    let mut number = 0_u64;
-    let mut negative = false;
-    for (at, &byte) in digits.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' if at < 19 => number = number * 10 + u64::from(byte - b'0'),
-            b'-' if at == 0 => negative = true,
-            b'\r' if at > usize::from(negative) => {
-                let value = match (negative, number) {
-                    (false, number) => Some(number),
-                    (true, 1) => None,
-                    (true, _) => return Err(ScanError::BadLength),
-                };
-                return match digits.get(at + 1) {
-                    Some(b'\n') => Ok(Some((value, position + at + 3))),
-                    Some(_) => Err(ScanError::BadLineEnd),
-                    None => Ok(None),
-                };
-            }
-            _ => return Err(ScanError::BadLength),
-        }
-    }
-    Ok(None)
 }
 
 /// Appends `kind`, a decimal number and CR LF, as every RESP header is written.
@@ -335,6 +312,7 @@ mod tests {
         assert_eq!(scan(b"GET k\r\n"), Err(ScanError::UnknownType(b'G')));
         assert_eq!(scan(b"*1\r\n:1\r\n"), Err(ScanError::UnknownType(b':')));
         assert_eq!(scan(b"*1\r\n$-1\r\n"), Err(ScanError::BadLength));
+        assert_eq!(scan(b"*-01\r\n"), Err(ScanError::BadLength));
         assert_eq!(
             scan(b"*1048577\r\n"),
             Err(ScanError::TooManyElements { claimed: 1_048_577, limit: 1 << 20 })

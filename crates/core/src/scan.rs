@@ -168,7 +168,7 @@ impl Scanner {
             return Err(ScanError::TooDeep { limit: self.limits.depth });
         }
         // One more than the attribute's own values: the value it describes closes the level.
-        let count = children + u64::from(attribute);
+        let count = children.saturating_add(u64::from(attribute));
         if let Some(slot) = self.open.get_mut(self.depth) {
             *slot = u32::try_from(count)
                 .map_err(|_| ScanError::TooManyElements { claimed: children, limit: self.limits.elements })?;
@@ -206,7 +206,7 @@ impl Scanner {
     }
 
     fn bulk(&mut self, buffer: &[u8], kind: u8) -> Result<Step, ScanError> {
-        let Some((length, body)) = self.header(buffer)? else {
+        let Some((length, body)) = header(buffer, self.position)? else {
             return Ok(Step::Incomplete);
         };
         let Some(length) = length else {
@@ -232,7 +232,7 @@ impl Scanner {
     }
 
     fn aggregate(&mut self, buffer: &[u8], kind: u8, values: u64) -> Result<Step, ScanError> {
-        let Some((count, end)) = self.header(buffer)? else {
+        let Some((count, end)) = header(buffer, self.position)? else {
             return Ok(Step::Incomplete);
         };
         let attribute = kind == b'|';
@@ -246,38 +246,7 @@ impl Scanner {
         if usize::try_from(count).map_or(true, |count| count > self.limits.elements) {
             return Err(ScanError::TooManyElements { claimed: count, limit: self.limits.elements });
         }
-        Ok(Step::Value { end, children: count * values, attribute })
-    }
-
-    /// The number in the header line at `position` (`None` for the null length `-1`) and where the line ends.
-    fn header(&mut self, buffer: &[u8]) -> Result<Option<(Option<u64>, usize)>, ScanError> {
-        // Most headers have one to three digits and are whole: read them without searching for the line end first.
-        let digits = buffer.get(self.position + 1..).unwrap_or_default();
-        let mut number = 0_u64;
-        for (at, &byte) in digits.iter().enumerate() {
-            match byte {
-                b'0'..=b'9' if at < 19 => number = number * 10 + u64::from(byte - b'0'),
-                b'\r' if at > 0 => {
-                    return match digits.get(at + 1) {
-                        Some(b'\n') => Ok(Some((Some(number), self.position + at + 3))),
-                        Some(_) => Err(ScanError::BadLineEnd),
-                        None => Ok(None),
-                    };
-                }
-                b'-' if at == 0 => return self.null_header(digits),
-                _ => return Err(ScanError::BadLength),
-            }
-        }
-        Ok(None)
-    }
-
-    fn null_header(&self, digits: &[u8]) -> Result<Option<(Option<u64>, usize)>, ScanError> {
-        const NULL: &[u8] = b"-1\r\n";
-        let seen = digits.get(..NULL.len().min(digits.len())).unwrap_or_default();
-        if !NULL.starts_with(seen) {
-            return Err(ScanError::BadLength);
-        }
-        Ok((seen.len() == NULL.len()).then_some((None, self.position + 1 + NULL.len())))
+        Ok(Step::Value { end, children: count.saturating_mul(values), attribute })
     }
 
     /// Where the line at `position` ends, its CR LF included.
@@ -301,6 +270,38 @@ impl Scanner {
         }
         Ok(Some(end))
     }
+}
+
+/// The number in the header line that begins at `position` with its type byte (`None` for the null length `-1`), and
+/// where the line ends.
+pub(crate) fn header(buffer: &[u8], position: usize) -> Result<Option<(Option<u64>, usize)>, ScanError> {
+    // Most headers have one to three digits and are whole: read them without searching for the line end first.
+    let digits = buffer.get(position + 1..).unwrap_or_default();
+    let mut number = 0_u64;
+    for (at, &byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' if at < 19 => number = number * 10 + u64::from(byte - b'0'),
+            b'\r' if at > 0 => {
+                return match digits.get(at + 1) {
+                    Some(b'\n') => Ok(Some((Some(number), position + at + 3))),
+                    Some(_) => Err(ScanError::BadLineEnd),
+                    None => Ok(None),
+                };
+            }
+            b'-' if at == 0 => return null_header(digits, position),
+            _ => return Err(ScanError::BadLength),
+        }
+    }
+    Ok(None)
+}
+
+fn null_header(digits: &[u8], position: usize) -> Result<Option<(Option<u64>, usize)>, ScanError> {
+    const NULL: &[u8] = b"-1\r\n";
+    let seen = digits.get(..NULL.len().min(digits.len())).unwrap_or_default();
+    if !NULL.starts_with(seen) {
+        return Err(ScanError::BadLength);
+    }
+    Ok((seen.len() == NULL.len()).then_some((None, position + 1 + NULL.len())))
 }
 
 #[cfg(test)]
@@ -374,6 +375,14 @@ mod tests {
         assert_eq!(whole(&fits), Ok(Some(fits.len())));
         let line = [b"+".to_vec(), vec![b'x'; 70_000]].concat();
         assert_eq!(whole(&line), Err(ScanError::LineTooLong { limit: 64 << 10 }));
+    }
+
+    #[test]
+    fn no_count_is_too_large_to_be_refused() {
+        let limits = Limits { elements: usize::MAX, ..Limits::REPLY };
+        for frame in [&b"%9999999999999999999\r\n"[..], b"|9999999999999999999\r\n"] {
+            assert!(matches!(Scanner::new(limits).scan(frame), Err(ScanError::TooManyElements { .. })));
+        }
     }
 
     #[test]

@@ -295,7 +295,12 @@ fn integer(rest: &[u8]) -> Result<(i64, &[u8]), ReplyError> {
                 } else {
                     0_i64.checked_add_unsigned(number)
                 };
-                let rest = digits.get(at + 2..).ok_or(ReplyError::Truncated)?;
+                // The scanner takes a CR alone for text: only here is it known to be none.
+                let rest = match digits.get(at + 1..) {
+                    Some([b'\n', rest @ ..]) => rest,
+                    Some([]) | None => return Err(ReplyError::Truncated),
+                    Some(_) => return Err(BAD),
+                };
                 return Ok((signed.ok_or(BAD)?, rest));
             }
             _ => return Err(BAD),
@@ -339,9 +344,14 @@ mod tests {
     fn numbers_keep_to_their_range() {
         assert_eq!(Reader::new(b":9223372036854775807\r\n").next(), Ok(Node::Int(i64::MAX)));
         assert_eq!(Reader::new(b":-9223372036854775808\r\n").next(), Ok(Node::Int(i64::MIN)));
-        for bad in
-            [&b":9223372036854775808\r\n"[..], b":\r\n", b":-\r\n", b":1x\r\n", b":99999999999999999999\r\n"]
-        {
+        for bad in [
+            &b":9223372036854775808\r\n"[..],
+            b":\r\n",
+            b":-\r\n",
+            b":1x\r\n",
+            b":1\r2\r\n",
+            b":99999999999999999999\r\n",
+        ] {
             assert_eq!(Reader::new(bad).next(), Err(ReplyError::Malformed(b':')), "{}", bad.escape_ascii());
         }
         assert_eq!(double(b"-inf"), Some(f64::NEG_INFINITY));
