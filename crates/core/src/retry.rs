@@ -1,0 +1,400 @@
+//! Whether a failed request is sent again.
+//!
+//! Two questions in one place, so that nobody else answers them: is it *safe* ([`Policy::decide`]: what the command
+//! does, and whether it may have run already), and is it *wise* (attempts, the caller's deadline, and a [`Budget`]
+//! shared by all requests, because retries are most numerous when servers can bear them least).
+//!
+//! | failure | may be sent again |
+//! |---|---|
+//! | never written | any command |
+//! | answered `LOADING`, `TRYAGAIN` | any command: the server says that it did not run it |
+//! | answered `NOSCRIPT` | any command, at once: the caller loads the script first |
+//! | written, outcome unknown | a read; an idempotent write where the caller opted in |
+//! | answered any other error | never |
+//!
+//! The wait is exponential with full jitter (a random part of 10 ms, 20 ms, 40 ms … 1 s): it spreads what failed
+//! together further than half jitter does, at the same mean load (M. Brooker, "Exponential Backoff And Jitter", 2015).
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::command::Repeat;
+use crate::reply::Reply;
+
+/// How a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// No byte of it was written.
+    NotWritten,
+    /// It was written, and no answer came: it may have run.
+    OutcomeUnknown,
+    /// The server answered that it cannot run it *now* and did not: `LOADING`, `TRYAGAIN`.
+    NotNow,
+    /// The server answered that it does not know the script: `NOSCRIPT`.
+    NoScript,
+    /// The server answered any other error.
+    Answered,
+}
+
+impl Failure {
+    /// The failure that `reply` is; `None` when it is no error.
+    #[must_use]
+    pub fn of(reply: &Reply) -> Option<Self> {
+        if !reply.is_error() {
+            return None;
+        }
+        Some(match reply.as_error().map(|error| error.code) {
+            Some(b"LOADING" | b"TRYAGAIN") => Self::NotNow,
+            Some(b"NOSCRIPT") => Self::NoScript,
+            _ => Self::Answered,
+        })
+    }
+}
+
+/// A request that failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Failed {
+    /// What the command table says about running it twice.
+    pub repeat: Repeat,
+    /// How it failed.
+    pub failure: Failure,
+    /// How often it was tried; the first try is 1.
+    pub attempts: u32,
+    /// The time left until the caller's deadline; `None` when there is no deadline.
+    pub remaining: Option<Duration>,
+}
+
+/// What to do with a request that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Decision {
+    /// Plan it anew (the ring may have changed) and send it after this wait.
+    Again {
+        /// How long to wait; may be zero.
+        after: Duration,
+    },
+    /// Its sender gets the failure.
+    GiveUp(Reason),
+}
+
+/// Why a request is not sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// It may have run, and running it twice is not the same.
+    Unsafe,
+    /// The server answered: that is the answer.
+    Answered,
+    /// It was tried as often as allowed.
+    Attempts,
+    /// The wait would outlast the caller's deadline.
+    Deadline,
+    /// Too large a part of all requests are retries already.
+    Budget,
+}
+
+/// How often and how fast to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The most tries, the first one counted; 1 means never again. Default 3.
+    pub attempts: NonZeroU32,
+    /// The longest wait before the second try; it doubles with each try after that. Default 10 ms.
+    pub first_wait: Duration,
+    /// The longest wait at all. Default 1 s.
+    pub longest_wait: Duration,
+    /// Whether an idempotent write whose outcome is unknown is sent again. Default no: another client's write in
+    /// between would be undone.
+    pub repeat_idempotent_writes: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            attempts: NonZeroU32::MIN.saturating_add(2),
+            first_wait: Duration::from_millis(10),
+            longest_wait: Duration::from_secs(1),
+            repeat_idempotent_writes: false,
+        }
+    }
+}
+
+impl Policy {
+    /// Whether `failed` is sent again.
+    ///
+    /// `jitter` is a random number from 0 to 1, drawn by the caller. `budget` is asked last and only when everything
+    /// else is in favour, so a caller may lock what it shares inside: see [`Budget::withdraw`]. A script that was
+    /// unknown is no retry but an errand, and is not charged.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rendis_core::command::Repeat;
+    /// use rendis_core::retry::{Decision, Failed, Failure, Policy, Reason, Withdrawal};
+    ///
+    /// let lost = Failed { repeat: Repeat::Never, failure: Failure::OutcomeUnknown, attempts: 1, remaining: None };
+    /// let policy = Policy::default();
+    /// assert_eq!(policy.decide(&lost, 0.5, || Withdrawal::Granted), Decision::GiveUp(Reason::Unsafe));
+    /// let unsent = Failed { failure: Failure::NotWritten, ..lost };
+    /// let again = Decision::Again { after: Duration::from_millis(5) };
+    /// assert_eq!(policy.decide(&unsent, 0.5, || Withdrawal::Granted), again);
+    /// ```
+    pub fn decide(&self, failed: &Failed, jitter: f64, budget: impl FnOnce() -> Withdrawal) -> Decision {
+        match (failed.failure, failed.repeat) {
+            (Failure::Answered, _) => return Decision::GiveUp(Reason::Answered),
+            (Failure::OutcomeUnknown, Repeat::Never) => return Decision::GiveUp(Reason::Unsafe),
+            (Failure::OutcomeUnknown, Repeat::IdempotentWrite) if !self.repeat_idempotent_writes => {
+                return Decision::GiveUp(Reason::Unsafe);
+            }
+            _ => {}
+        }
+        if failed.attempts >= self.attempts.get() {
+            return Decision::GiveUp(Reason::Attempts);
+        }
+        let after = if failed.failure == Failure::NoScript {
+            Duration::ZERO
+        } else {
+            self.wait(failed.attempts, jitter)
+        };
+        if failed.remaining.is_some_and(|remaining| remaining <= after) {
+            return Decision::GiveUp(Reason::Deadline);
+        }
+        if failed.failure != Failure::NoScript && budget() == Withdrawal::Refused {
+            return Decision::GiveUp(Reason::Budget);
+        }
+        Decision::Again { after }
+    }
+
+    /// How long to wait after `attempts` tries.
+    fn wait(&self, attempts: u32, jitter: f64) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(31);
+        let longest = self.first_wait.saturating_mul(1 << doublings).min(self.longest_wait);
+        #[expect(clippy::manual_clamp, reason = "clamp keeps NaN, max drops it")]
+        let part = jitter.max(0.0).min(1.0);
+        longest.mul_f64(part)
+    }
+}
+
+/// Whether the budget gave a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub enum Withdrawal {
+    /// One retry, taken from the budget.
+    Granted,
+    /// None is left.
+    Refused,
+}
+
+/// How many retries all requests together may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetSettings {
+    /// Retries for every hundred requests. Default 20.
+    pub percent: u32,
+    /// Retries for every second, so that a program with few requests can retry too. Default 10.
+    pub per_second: u32,
+    /// The most retries that can be saved up. Default 16 384: as many requests as one wire holds, so that a lost
+    /// connection can be made good at once, and a calm week does not pay for a storm.
+    pub most: u32,
+}
+
+impl Default for BudgetSettings {
+    fn default() -> Self {
+        Self { percent: 20, per_second: 10, most: 16_384 }
+    }
+}
+
+/// A token bucket for retries, filled by requests and by time.
+///
+/// A request costs nothing here: the budget reads how many there were so far only when a retry is asked for. So a
+/// relaxed counter, which the caller keeps for its statistics anyway, is all the data path pays.
+///
+/// ```
+/// use std::time::Duration;
+/// use rendis_core::retry::{Budget, BudgetSettings, Withdrawal};
+///
+/// let settings = BudgetSettings { percent: 20, per_second: 1, most: 100 };
+/// let mut budget = Budget::new(settings, Duration::ZERO, 0);
+/// assert_eq!(budget.withdraw(Duration::ZERO, 0), Withdrawal::Granted);
+/// assert_eq!(budget.withdraw(Duration::ZERO, 4), Withdrawal::Refused);
+/// assert_eq!(budget.withdraw(Duration::ZERO, 5), Withdrawal::Granted);
+/// assert_eq!(budget.withdraw(Duration::from_secs(1), 5), Withdrawal::Granted);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Budget {
+    settings: BudgetSettings,
+    /// What is saved up, in [`RETRY`]ths.
+    saved: u64,
+    /// When and at how many requests it was last filled.
+    now: Duration,
+    requests: u64,
+}
+
+/// One retry in the unit of [`Budget::saved`]: fine enough that neither a nanosecond nor a request is rounded away.
+const RETRY: u64 = 1_000_000_000;
+
+impl Budget {
+    /// A budget with one second's worth in it. `now` is the time since any fixed moment, `requests` the number of
+    /// requests so far: both as in [`Budget::withdraw`].
+    #[must_use]
+    pub fn new(settings: BudgetSettings, now: Duration, requests: u64) -> Self {
+        let saved = u64::from(settings.per_second.min(settings.most)) * RETRY;
+        Self { settings, saved, now, requests }
+    }
+
+    /// Takes one retry, if there is one. `now` is the time since the moment that [`Budget::new`] counted from,
+    /// `requests` the number of requests (first tries only) made so far. Neither goes backwards; where one does, it
+    /// counts as standing still.
+    pub fn withdraw(&mut self, now: Duration, requests: u64) -> Withdrawal {
+        let elapsed = u64::try_from(now.saturating_sub(self.now).as_nanos()).unwrap_or(u64::MAX);
+        let made = requests.saturating_sub(self.requests);
+        self.now = self.now.max(now);
+        self.requests = self.requests.max(requests);
+        self.saved = self
+            .saved
+            .saturating_add(elapsed.saturating_mul(u64::from(self.settings.per_second)))
+            .saturating_add(made.saturating_mul(u64::from(self.settings.percent) * (RETRY / 100)))
+            .min(u64::from(self.settings.most) * RETRY);
+        match self.saved.checked_sub(RETRY) {
+            Some(left) => {
+                self.saved = left;
+                Withdrawal::Granted
+            }
+            None => Withdrawal::Refused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPEATS: [Repeat; 3] = [Repeat::Read, Repeat::IdempotentWrite, Repeat::Never];
+
+    fn failed(repeat: Repeat, failure: Failure) -> Failed {
+        Failed { repeat, failure, attempts: 1, remaining: None }
+    }
+
+    fn decide(policy: &Policy, failed: Failed) -> Decision {
+        policy.decide(&failed, 1.0, || Withdrawal::Granted)
+    }
+
+    const AGAIN: Decision = Decision::Again { after: Duration::from_millis(10) };
+
+    #[test]
+    fn what_was_never_written_is_always_sent_again() {
+        for repeat in REPEATS {
+            assert_eq!(decide(&Policy::default(), failed(repeat, Failure::NotWritten)), AGAIN);
+        }
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_repeated_only_for_reads_and_where_the_caller_opted_in() {
+        let unknown = |repeat| failed(repeat, Failure::OutcomeUnknown);
+        let policy = Policy::default();
+        let opted_in = Policy { repeat_idempotent_writes: true, ..policy };
+        assert_eq!(decide(&policy, unknown(Repeat::Read)), AGAIN);
+        assert_eq!(decide(&policy, unknown(Repeat::IdempotentWrite)), Decision::GiveUp(Reason::Unsafe));
+        assert_eq!(decide(&policy, unknown(Repeat::Never)), Decision::GiveUp(Reason::Unsafe));
+        assert_eq!(decide(&opted_in, unknown(Repeat::IdempotentWrite)), AGAIN);
+        assert_eq!(decide(&opted_in, unknown(Repeat::Never)), Decision::GiveUp(Reason::Unsafe));
+    }
+
+    #[test]
+    fn an_error_reply_is_never_retried_except_the_ones_that_say_so() {
+        for (frame, failure) in [
+            (&b"+OK\r\n"[..], None),
+            (b"-LOADING Redis is loading\r\n", Some(Failure::NotNow)),
+            (b"-TRYAGAIN Multiple keys request\r\n", Some(Failure::NotNow)),
+            (b"-NOSCRIPT No matching script.\r\n", Some(Failure::NoScript)),
+            (b"-ERR unknown command\r\n", Some(Failure::Answered)),
+            (b"-MOVED 1 a:1\r\n", Some(Failure::Answered)),
+            (b"!5\r\nERR x\r\n", Some(Failure::Answered)),
+        ] {
+            assert_eq!(Failure::of(&Reply::from_static(frame)), failure);
+        }
+        for repeat in REPEATS {
+            assert_eq!(decide(&Policy::default(), failed(repeat, Failure::NotNow)), AGAIN);
+            let answered = failed(repeat, Failure::Answered);
+            assert_eq!(decide(&Policy::default(), answered), Decision::GiveUp(Reason::Answered));
+        }
+    }
+
+    #[test]
+    fn an_unknown_script_is_sent_again_at_once_and_free_of_charge() {
+        let decision =
+            Policy::default().decide(&failed(Repeat::Never, Failure::NoScript), 1.0, || Withdrawal::Refused);
+        assert_eq!(decision, Decision::Again { after: Duration::ZERO });
+    }
+
+    #[test]
+    fn there_are_three_attempts_with_waits_from_ten_milliseconds_to_a_second() {
+        let nth = |attempts| Failed { attempts, ..failed(Repeat::Read, Failure::NotWritten) };
+        let policy = Policy::default();
+        assert_eq!(decide(&policy, nth(2)), Decision::Again { after: Duration::from_millis(20) });
+        assert_eq!(decide(&policy, nth(3)), Decision::GiveUp(Reason::Attempts));
+        let patient = Policy { attempts: NonZeroU32::MAX, ..policy };
+        let waits = [1, 2, 3, 7, 8, 100].map(|attempts| patient.wait(attempts, 1.0).as_millis());
+        assert_eq!(waits, [10, 20, 40, 640, 1000, 1000]);
+        assert_eq!(patient.wait(8, 0.25), Duration::from_millis(250));
+        for (jitter, wait) in [(0.0, 0), (-1.0, 0), (2.0, 10), (f64::NAN, 0)] {
+            assert_eq!(patient.wait(1, jitter).as_millis(), wait);
+        }
+    }
+
+    #[test]
+    fn no_wait_outlasts_the_deadline() {
+        let within = |remaining| Failed {
+            remaining: Some(Duration::from_millis(remaining)),
+            ..failed(Repeat::Read, Failure::NotWritten)
+        };
+        assert_eq!(decide(&Policy::default(), within(10)), Decision::GiveUp(Reason::Deadline));
+        assert_eq!(decide(&Policy::default(), within(11)), AGAIN);
+    }
+
+    #[test]
+    fn only_retries_that_will_happen_are_charged() {
+        let mut charged = 0;
+        let mut ask = |failed: Failed| {
+            let _ = Policy::default().decide(&failed, 1.0, || {
+                charged += 1;
+                Withdrawal::Granted
+            });
+        };
+        ask(failed(Repeat::Never, Failure::OutcomeUnknown));
+        ask(failed(Repeat::Read, Failure::Answered));
+        ask(Failed { attempts: 3, ..failed(Repeat::Read, Failure::NotWritten) });
+        ask(Failed { remaining: Some(Duration::ZERO), ..failed(Repeat::Read, Failure::NotWritten) });
+        ask(failed(Repeat::Read, Failure::NotWritten));
+        assert_eq!(charged, 1);
+        let refused =
+            Policy::default().decide(&failed(Repeat::Read, Failure::NotWritten), 0.0, || Withdrawal::Refused);
+        assert_eq!(refused, Decision::GiveUp(Reason::Budget));
+    }
+
+    /// How many retries a budget gives when asked again and again.
+    fn granted(budget: &mut Budget, now: Duration, requests: u64) -> usize {
+        std::iter::from_fn(|| (budget.withdraw(now, requests) == Withdrawal::Granted).then_some(())).count()
+    }
+
+    #[test]
+    fn the_budget_is_a_fifth_of_the_requests_and_ten_a_second() {
+        let mut budget = Budget::new(BudgetSettings::default(), Duration::from_secs(100), 5_000);
+        assert_eq!(granted(&mut budget, Duration::from_secs(100), 5_000), 10);
+        assert_eq!(granted(&mut budget, Duration::from_secs(100), 5_100), 20);
+        assert_eq!(granted(&mut budget, Duration::from_secs(102), 5_100), 20);
+        // Ninety-nine nanoseconds at a time are not rounded away.
+        let mut given = 0;
+        for tick in 1..=10_000_000_u64 / 99 {
+            let now = Duration::from_secs(102) + Duration::from_nanos(tick * 99 * 100);
+            given += granted(&mut budget, now, 5_100);
+        }
+        assert_eq!(given, 9);
+    }
+
+    #[test]
+    fn what_is_saved_up_is_bounded_and_time_never_runs_backwards() {
+        let mut budget = Budget::new(BudgetSettings::default(), Duration::ZERO, 0);
+        assert_eq!(granted(&mut budget, Duration::MAX, u64::MAX), 16_384);
+        assert_eq!(granted(&mut budget, Duration::ZERO, 0), 0);
+        assert_eq!(granted(&mut budget, Duration::MAX, u64::MAX), 0);
+        let settings = BudgetSettings { percent: 0, per_second: 0, most: 10 };
+        assert_eq!(granted(&mut Budget::new(settings, Duration::ZERO, 0), Duration::MAX, u64::MAX), 0);
+    }
+}
