@@ -93,9 +93,10 @@ fn cases() -> Vec<Case> {
 fn locate(bencher: Bencher<'_, '_>, case: Case) {
     let nodes = case.nodes();
     let placement = Placement::build(&case.spec(), &nodes, &vec![true; nodes.len()]).unwrap();
-    let keys: Vec<_> = (0..1000).map(|key| format!("user:{}", key * key * 37)).collect();
-    bencher.counter(ItemsCount::new(keys.len())).bench_local(|| {
-        for key in &keys {
+    let keys: Vec<_> = (0..16_000_u64).map(|key| format!("user:{}", key * key * 37)).collect();
+    let mut runs = keys.chunks(1000).cycle();
+    bencher.counter(ItemsCount::new(1000_usize)).bench_local(|| {
+        for key in runs.next().unwrap_or_default() {
             black_box(placement.locate(black_box(key.as_bytes())));
         }
     });

@@ -39,6 +39,13 @@ fn specs() -> Vec<Spec> {
 }
 
 #[test]
+fn placements_and_specifications_go_between_threads() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<Placement>();
+    check::<Spec>();
+}
+
+#[test]
 fn only_live_shards_get_keys_and_without_them_nobody() {
     for spec in specs() {
         let nodes = nodes(7);
