@@ -1,0 +1,75 @@
+//! Where the proxy listens.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::error::ConfigError;
+use super::section::{Field, Span};
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Listen {
+    /// `127.0.0.1:6380`, `[::1]:6380`; port 0 is any free port.
+    Tcp(SocketAddr),
+    /// `unix:/run/rendis.sock`: an absolute path.
+    Unix(PathBuf),
+}
+
+impl Listen {
+    const ALLOWED: &str =
+        "an IP address with a port (\"127.0.0.1:6380\", \"[::1]:6380\"), \"unix:/absolute/path\"";
+
+    pub(super) fn read(field: &Field<'_>) -> Result<Self, ConfigError> {
+        let text = field.text()?;
+        let listen = match text.strip_prefix("unix:") {
+            Some(path) => {
+                let path = path.strip_prefix("//").unwrap_or(path);
+                let good = path.len() > 1 && path.starts_with('/') && !path.contains('\0');
+                good.then(|| Self::Unix(path.into()))
+            }
+            None => text.parse().ok().map(Self::Tcp),
+        };
+        listen.ok_or_else(|| field.wrong(Self::ALLOWED))
+    }
+
+    /// Whether both cannot be had at once.
+    fn collides(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(two)) => {
+                let overlap = one.ip() == two.ip()
+                    || (one.is_ipv4() == two.is_ipv4()
+                        && (one.ip().is_unspecified() || two.ip().is_unspecified()));
+                one.port() == two.port() && one.port() != 0 && overlap
+            }
+            (one, two) => one == two,
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(out, "{address}"),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// All listeners so far, with whose they are.
+#[derive(Default)]
+pub(super) struct Listeners(Vec<(Listen, String)>);
+
+impl Listeners {
+    /// Adds one, or says whose it is already.
+    pub(super) fn add(&mut self, listen: &Listen, owner: &str) -> Result<(), String> {
+        if let Some((taken, by)) = self.0.iter().find(|(taken, _)| taken.collides(listen)) {
+            return Err(format!("listen: found \"{listen}\", but {by} listens on \"{taken}\" already"));
+        }
+        self.0.push((listen.clone(), owner.to_owned()));
+        Ok(())
+    }
+}
+
+/// An address, and where it stands in the file.
+pub(super) type Placed = (Listen, Span);

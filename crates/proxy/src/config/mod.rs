@@ -1,0 +1,202 @@
+//! `rendis.toml`: read, checked, and turned into values that cannot be wrong.
+//!
+//! ```toml
+//! threads = 2                          # default: the number of cores
+//! log = "info"
+//!
+//! [admin]
+//! listen = "127.0.0.1:9180"
+//!
+//! [[ring]]
+//! name = "cache"
+//! listen = "127.0.0.1:6380"
+//! placement = { like = "go-redis" }
+//!
+//! [[ring.shard]]
+//! name = "shard1"
+//! url = "redis://:${CACHE_PASSWORD}@127.0.0.1:7001"
+//! ```
+//!
+//! Every field is documented, with its default, at the value it becomes; `rendis.example.toml` shows all of them.
+//! Unknown fields are errors. There is one error at a time, which names file, line, field, what was found and
+//! what is allowed, and never repeats a password.
+//!
+//! What it does not decide: which placements there are and which shards they refuse (`rendis_core::placement`).
+
+mod error;
+mod values;
+mod section;
+mod listen;
+mod shard;
+mod settings;
+mod ring;
+
+use std::collections::HashSet;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+pub use self::error::ConfigError;
+pub use self::listen::Listen;
+pub use self::settings::{Deadlines, Health, OnDown, OnReturn, Retries, Ring};
+pub use self::shard::{ClientCertificate, Shard, Tls};
+
+use self::listen::Listeners;
+use self::section::{Document, Section};
+
+/// A configuration in which everything is as it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `threads`: 1 to 1024. Default: the number of cores (`None`).
+    pub threads: Option<NonZeroUsize>,
+    /// `log`: default `"info"`.
+    pub log: LogLevel,
+    /// `[admin] listen`: where the admin pages are; `"127.0.0.1:9180"` when the table is there without an address.
+    /// Default: off.
+    pub admin: Option<Listen>,
+    /// `[[ring]]`: at least one.
+    pub rings: Vec<Ring>,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// `"off"`
+    Off,
+    /// `"error"`
+    Error,
+    /// `"warn"`
+    Warn,
+    /// `"info"`
+    #[default]
+    Info,
+    /// `"debug"`
+    Debug,
+    /// `"trace"`
+    Trace,
+}
+
+/// What a configuration needs besides its text.
+pub struct Sources<'a> {
+    /// The file's name, for errors.
+    pub file: &'a str,
+    /// Where the names of other files start from.
+    pub directory: &'a Path,
+    /// Where secrets come from. `None` leaves them out: `${NAME}` is empty and no other file is read, for
+    /// those who only want to know where keys are.
+    pub lookup: Option<Lookup<'a>>,
+}
+
+/// Where secrets come from.
+pub struct Lookup<'a> {
+    /// The value of an environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The contents of a file.
+    pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+}
+
+/// Whether secrets are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are read from the environment and from files, and their absence is an error.
+    Read,
+    /// They are left out, see [`Sources::lookup`].
+    LeaveOut,
+}
+
+/// Reads a configuration file, with the process's environment.
+///
+/// # Errors
+/// [`ConfigError`] for the first thing that is wrong, also when the file cannot be read.
+pub fn load(path: &Path, secrets: Secrets) -> Result<Config, ConfigError> {
+    let file = path.display().to_string();
+    let bytes = std::fs::read(path)
+        .map_err(|error| ConfigError::new(&file, None, format!("the file cannot be read: {error}")))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        ConfigError::new(&file, Some(line), "found bytes that are not UTF-8; allowed: text in UTF-8")
+    })?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let read = |path: &Path| std::fs::read(path);
+    let lookup = Lookup { variable: &variable, read: &read };
+    let directory = path.parent().unwrap_or_else(|| Path::new(""));
+    let lookup = (secrets == Secrets::Read).then_some(lookup);
+    parse(text, &Sources { file: &file, directory, lookup })
+}
+
+/// Reads a configuration from its text.
+///
+/// ```
+/// use std::path::Path;
+/// use rendis_proxy::config::{self, Sources};
+///
+/// let sources = Sources { file: "rendis.toml", directory: Path::new(""), lookup: None };
+/// let text = "[[ring]]\nname = \"cache\"\n\n[[ring.shard]]\nname = \"a\"\nurl = \"redis://127.0.0.1:7001\"\n";
+/// let config = config::parse(text, &sources)?;
+/// assert_eq!(config.rings[0].shards[0].name, "a");
+///
+/// let error = config::parse(&text.replace("redis:", "http:"), &sources).unwrap_err();
+/// assert!(error.to_string().starts_with("rendis.toml:6: ring \"cache\": shard \"a\": url: found"));
+/// # Ok::<(), config::ConfigError>(())
+/// ```
+///
+/// # Errors
+/// [`ConfigError`] for the first thing that is wrong.
+pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
+    let document = Document { text, sources };
+    let table = DeTable::parse(text).map_err(|error| {
+        let message = error.message().lines().next().unwrap_or_default().to_owned();
+        document.error(&error.span().unwrap_or_default(), format!("not TOML: {message}"))
+    })?;
+    let section =
+        Section::open(document, table.get_ref(), 0..0, String::new(), &["threads", "log", "admin", "ring"])?;
+    let mut listeners = Listeners::default();
+    let threads = section.read("threads", None, |field| field.integer::<u32>(1..=1024).map(Some))?;
+    let log = section.read("log", LogLevel::default(), |field| field.choice(&LEVELS))?;
+    let admin = match section.field("admin") {
+        Some(field) => Some(admin(&field.section(&["listen"])?, &mut listeners)?),
+        None => None,
+    };
+    let tables = section.read("ring", Vec::new(), |field| field.tables())?;
+    if tables.is_empty() {
+        return Err(ConfigError::new(sources.file, None, "there is no ring; allowed: at least one [[ring]]"));
+    }
+    let mut names = HashSet::new();
+    let mut rings = Vec::with_capacity(tables.len());
+    for (at, (table, span)) in tables.into_iter().enumerate() {
+        let ring = ring::read(document, table, span.clone(), at + 1, &mut listeners)?;
+        if !names.insert(ring.name.clone()) {
+            let span = table.get("name").map_or(span, |name| name.span());
+            let name = values::quoted(&ring.name);
+            return Err(
+                document.error(&span, format!("name: found {name} for two rings; allowed: each name once"))
+            );
+        }
+        rings.push(ring);
+    }
+    let threads = threads.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new);
+    Ok(Config { threads, log, admin, rings })
+}
+
+const LEVELS: [(&str, LogLevel); 6] = [
+    ("off", LogLevel::Off),
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+fn admin(section: &Section<'_>, listeners: &mut Listeners) -> Result<Listen, ConfigError> {
+    let default = Listen::Tcp(([127, 0, 0, 1], 9180).into());
+    let (listen, span) = match section.field("listen") {
+        Some(field) => (Listen::read(&field)?, field.span()),
+        None => (default, section.span()),
+    };
+    let add = listeners.add(&listen, "admin");
+    add.map_err(|message| section.document.error(&span, format!("{}{message}", section.place())))?;
+    Ok(listen)
+}

@@ -1,0 +1,249 @@
+//! Reads `[[ring]]`.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rendis_core::placement::{Node, OptionValue, Placement, PlacementError, Spec, SpecError};
+use rendis_core::session::QueueLimits;
+use toml::de::{DeTable, DeValue};
+
+use super::error::ConfigError;
+use super::listen::{self, Listen, Listeners};
+use super::section::{Document, Field, Section, Span};
+use super::settings::{Deadlines, Health, OnDown, OnReturn, Retries, Ring};
+use super::shard::{self, Shard};
+use super::values;
+
+const FIELDS: [&str; 18] = [
+    "name",
+    "listen",
+    "placement",
+    "on_down",
+    "on_return",
+    "max_ejected",
+    "heartbeat_frequency",
+    "heartbeat_timeout",
+    "fall",
+    "rise",
+    "probe",
+    "deadlines",
+    "retries",
+    "queue",
+    "drain",
+    "max_clients",
+    "allow",
+    "shard",
+];
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Reads one; `number` counts from 1.
+pub(super) fn read(
+    document: Document<'_>,
+    table: &DeTable<'_>,
+    span: Span,
+    number: usize,
+    listeners: &mut Listeners,
+) -> Result<Ring, ConfigError> {
+    let title = match table.get("name").and_then(|name| name.get_ref().as_str()) {
+        Some(name) => format!("ring {}", values::quoted(name)),
+        None => format!("ring {number}"),
+    };
+    let section = Section::open(document, table, span, format!("{title}: "), &FIELDS)?;
+    let name = section.required("name")?.name()?;
+    let listen = addresses(&section)?;
+    for (address, span) in &listen {
+        listeners
+            .add(address, &title)
+            .map_err(|message| document.error(span, format!("{}{message}", section.place())))?;
+    }
+    let placement = section.read("placement", Spec::default(), |field| spec(&field, section.place()))?;
+    let shards = shards(&section, &placement)?;
+    Ok(Ring {
+        name,
+        listen: listen.into_iter().map(|(address, _)| address).collect(),
+        placement,
+        on_down: section.read("on_down", OnDown::default(), |field| {
+            field.choice(&[("reroute", OnDown::Reroute), ("fail", OnDown::Fail), ("miss", OnDown::Miss)])
+        })?,
+        on_return: section.read("on_return", OnReturn::default(), |field| {
+            field.choice(&[
+                ("forget", OnReturn::Forget),
+                ("keep", OnReturn::Keep),
+                ("flush", OnReturn::Flush),
+            ])
+        })?,
+        max_ejected: section.read("max_ejected", (shards.len() / 2).max(1), |field| {
+            field.integer(0..=i64::try_from(shards.len()).unwrap_or(i64::MAX))
+        })?,
+        health: health(&section)?,
+        deadlines: section.read("deadlines", Deadlines::default(), |field| deadlines(&field))?,
+        retries: section.read("retries", Retries::default(), |field| retries(&field))?,
+        queue: section.read("queue", QueueLimits::default(), |field| queue(&field))?,
+        drain: section
+            .read("drain", Duration::from_secs(10), |field| field.duration(Duration::ZERO..=HOUR))?,
+        max_clients: section.read("max_clients", 10_000, |field| field.integer(1..=1_000_000))?,
+        allow: section.read("allow", Vec::new(), |field| commands(&field))?,
+        shards,
+    })
+}
+
+fn addresses(section: &Section<'_>) -> Result<Vec<listen::Placed>, ConfigError> {
+    let Some(field) = section.field("listen") else {
+        let default = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6380);
+        return Ok(vec![(Listen::Tcp(default), section.span())]);
+    };
+    field.texts(true)?.iter().map(|item| Ok((Listen::read(item)?, item.span()))).collect()
+}
+
+/// `placement`; what presets and options there are is core's to say.
+fn spec(field: &Field<'_>, place: &str) -> Result<Spec, ConfigError> {
+    let table = field.table()?;
+    let like = match table.get("like") {
+        Some(like) => like.get_ref().as_str(),
+        None => return Err(field.error("the field like is missing")),
+    };
+    let document = field.document();
+    let allowed = || format!("allowed: {}", Spec::PRESETS.join(", "));
+    let like = like.ok_or_else(|| field.error(&format!("like is not a string; {}", allowed())))?;
+    let mut options = Vec::new();
+    for (name, value) in table.iter().filter(|(name, _)| name.get_ref() != "like") {
+        let option = match value.get_ref() {
+            DeValue::Boolean(flag) => OptionValue::Bool(*flag),
+            DeValue::String(text) => OptionValue::Text(text.to_string()),
+            other => OptionValue::Integer(values::integer(other).ok_or_else(|| {
+                let found = values::describe(other);
+                let message = format!("{place}placement: {}: found {found}", name.get_ref());
+                document.error(
+                    &value.span(),
+                    format!("{message}; allowed: a string, a whole number, true, false"),
+                )
+            })?),
+        };
+        options.push((name.get_ref().to_string(), option));
+    }
+    Spec::parse(like, options).map_err(|error| {
+        let named = match &error {
+            SpecError::UnknownOption { found, .. } => found.as_str(),
+            SpecError::BadValue { option, .. } | SpecError::Unreproducible { option, .. } => option,
+            _ => "like",
+        };
+        let span = table.get(named).map_or_else(|| field.span(), |value| value.span());
+        document.error(&span, format!("{place}{error}"))
+    })
+}
+
+fn shards(section: &Section<'_>, spec: &Spec) -> Result<Vec<Shard>, ConfigError> {
+    let document = section.document;
+    let tables = section.read("shard", Vec::new(), |field| field.tables())?;
+    if tables.is_empty() {
+        return Err(
+            section.error("there is no shard; allowed: at least one [[ring.shard]] with name and url")
+        );
+    }
+    let mut placed = Vec::with_capacity(tables.len());
+    let mut lines = HashMap::new();
+    for (at, (table, span)) in tables.into_iter().enumerate() {
+        let one = shard::read(document, table, span, section.place(), at + 1)?;
+        if lines.insert(one.shard.name.clone(), at).is_some() {
+            let name = values::quoted(&one.shard.name);
+            let message =
+                format!("{}name: found {name} for two shards; allowed: each name once", section.place());
+            return Err(document.error(&one.name, message));
+        }
+        placed.push(one);
+    }
+    let nodes: Vec<Node> = placed.iter().map(|one| one.shard.node()).collect();
+    if let Err(error) = Placement::build(spec, &nodes, &vec![true; nodes.len()]) {
+        let find = |name: &String| lines.get(name).and_then(|at| placed.get(*at));
+        let span = match &error {
+            PlacementError::WeightUnsupported { shard, .. } | PlacementError::WeightZero { shard, .. } => {
+                find(shard).and_then(|one| one.weight.clone())
+            }
+            PlacementError::NamedUnsupported { shard, .. } => find(shard).and_then(|one| one.named.clone()),
+            PlacementError::EmptyIdentity { shard, .. }
+            | PlacementError::LongIdentity { shard, .. }
+            | PlacementError::RepeatedIdentity { second: shard, .. } => {
+                find(shard).map(|one| one.name.clone())
+            }
+            _ => None,
+        };
+        return Err(
+            document.error(&span.unwrap_or_else(|| section.span()), format!("{}{error}", section.place()))
+        );
+    }
+    Ok(placed.into_iter().map(|one| one.shard).collect())
+}
+
+fn health(section: &Section<'_>) -> Result<Health, ConfigError> {
+    let default = Health::default();
+    Ok(Health {
+        frequency: section.read("heartbeat_frequency", default.frequency, |field| {
+            field.duration(Duration::from_millis(10)..=HOUR)
+        })?,
+        timeout: section
+            .read("heartbeat_timeout", default.timeout, |field| field.duration(MILLISECOND..=HOUR))?,
+        fall: section.read("fall", default.fall, |field| field.integer(1..=1000))?,
+        rise: section.read("rise", default.rise, |field| field.integer(1..=1000))?,
+        probe: section.read("probe", default.probe, |field| {
+            field.texts(false)?.iter().map(|word| word.text().map(str::to_owned)).collect()
+        })?,
+    })
+}
+
+fn deadlines(field: &Field<'_>) -> Result<Deadlines, ConfigError> {
+    let default = Deadlines::default();
+    let section = field.section(&["connect", "reply", "write", "wait"])?;
+    let read = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
+    Ok(Deadlines {
+        connect: read("connect", default.connect)?,
+        reply: read("reply", default.reply)?,
+        write: read("write", default.write)?,
+        wait: read("wait", default.wait)?,
+    })
+}
+
+fn retries(field: &Field<'_>) -> Result<Retries, ConfigError> {
+    let default = Retries::default();
+    let section = field.section(&["attempts", "shortest", "longest", "idempotent_writes"])?;
+    let read = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
+    let retries = Retries {
+        attempts: section.read("attempts", default.attempts, |field| field.integer(1..=100))?,
+        shortest: read("shortest", default.shortest)?,
+        longest: read("longest", default.longest)?,
+        idempotent_writes: section.read("idempotent_writes", default.idempotent_writes, Field::boolean)?,
+    };
+    if retries.shortest > retries.longest {
+        let show = humantime::format_duration;
+        let (shortest, longest) = (show(retries.shortest), show(retries.longest));
+        return Err(
+            section.error(&format!("shortest is \"{shortest}\"; allowed: up to longest, \"{longest}\""))
+        );
+    }
+    Ok(retries)
+}
+
+fn queue(field: &Field<'_>) -> Result<QueueLimits, ConfigError> {
+    let default = QueueLimits::default();
+    let section = field.section(&["requests", "bytes"])?;
+    Ok(QueueLimits {
+        requests: section.read("requests", default.requests, |field| field.integer(1..=16_777_216))?,
+        bytes: section.read("bytes", default.bytes, |field| field.bytes(1024))?,
+    })
+}
+
+fn commands(field: &Field<'_>) -> Result<Vec<String>, ConfigError> {
+    let good = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._| ".contains(&byte))
+    };
+    field
+        .texts(false)?
+        .iter()
+        .map(|item| match item.text()? {
+            name if good(name) => Ok(name.to_ascii_uppercase()),
+            _ => Err(item.wrong("names of commands, such as \"CONFIG GET\"")),
+        })
+        .collect()
+}

@@ -1,0 +1,153 @@
+//! A ring and how it behaves.
+
+use std::time::Duration;
+
+use rendis_core::placement::{Node, Placement, PlacementError, Spec};
+use rendis_core::session::QueueLimits;
+
+use super::listen::Listen;
+use super::shard::Shard;
+
+/// A ring: one server to its clients, many behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ring {
+    /// `name`: unique in the file. Required.
+    pub name: String,
+    /// `listen`: an address or a list of them. Default `"127.0.0.1:6380"`.
+    pub listen: Vec<Listen>,
+    /// `placement = { like = "…", …options }`. Default `{ like = "go-redis" }`.
+    pub placement: Spec,
+    /// `on_down`: what the keys of a dead shard do. Default `"reroute"`.
+    pub on_down: OnDown,
+    /// `on_return`: what happens before a shard serves again. Default `"forget"`.
+    pub on_return: OnReturn,
+    /// `max_ejected`: the most shards that are taken out at once; 0 takes none out. Default: half of them, at least one.
+    pub max_ejected: usize,
+    /// The fields about probing.
+    pub health: Health,
+    /// `deadlines = { … }`
+    pub deadlines: Deadlines,
+    /// `retries = { … }`
+    pub retries: Retries,
+    /// `queue = { requests, bytes }`: what may wait on one shared connection to a shard. Default 16384, `"64MiB"`.
+    pub queue: QueueLimits,
+    /// `drain`: how long requests in flight may take when the proxy ends; 0 does not wait. Default `"10s"`.
+    pub drain: Duration,
+    /// `max_clients`: the most clients at a time. Default 10000.
+    pub max_clients: usize,
+    /// `allow`: admin commands that are let through to every shard, in capitals. Default: none.
+    pub allow: Vec<String>,
+    /// `[[ring.shard]]`: the shards, in the order of the file. At least one.
+    pub shards: Vec<Shard>,
+}
+
+/// What the keys of a shard that is down do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDown {
+    /// `"reroute"`: the shard leaves the ring and its keys go to others.
+    #[default]
+    Reroute,
+    /// `"fail"`: commands for its keys fail at once.
+    Fail,
+    /// `"miss"`: reads answer as if the key did not exist, writes fail.
+    Miss,
+}
+
+/// What happens to a shard that comes back, before it serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnReturn {
+    /// `"forget"`: the keys that were written elsewhere meanwhile are deleted from it.
+    #[default]
+    Forget,
+    /// `"keep"`: nothing.
+    Keep,
+    /// `"flush"`: it is emptied.
+    Flush,
+}
+
+/// How shards are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// `heartbeat_frequency`: the interval between probes. Default `"500ms"`.
+    pub frequency: Duration,
+    /// `heartbeat_timeout`: how long one probe may take. Default `"1s"`.
+    pub timeout: Duration,
+    /// `fall`: failed probes in a row that take a shard out. Default 3.
+    pub fall: u32,
+    /// `rise`: good probes in a row that bring it back. Default 2.
+    pub rise: u32,
+    /// `probe`: the command that probes, as a list of its words. Default `["PING"]`.
+    pub probe: Vec<String>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            frequency: Duration::from_millis(500),
+            timeout: Duration::from_secs(1),
+            fall: 3,
+            rise: 2,
+            probe: vec!["PING".to_owned()],
+        }
+    }
+}
+
+/// How long each step may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// `connect`: connecting and introducing oneself. Default `"1s"`.
+    pub connect: Duration,
+    /// `reply`: from sending a command to its reply. Default `"1s"`.
+    pub reply: Duration,
+    /// `write`: how long a shard may not read. Default `"1s"`.
+    pub write: Duration,
+    /// `wait`: waiting for an exclusive connection. Default `"1s"`.
+    pub wait: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
+        Self { connect: second, reply: second, write: second, wait: second }
+    }
+}
+
+/// How often a command is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// `attempts`: attempts in all, the first counted; 1 repeats nothing. Default 3.
+    pub attempts: u32,
+    /// `shortest`: the shortest pause between attempts. Default `"10ms"`.
+    pub shortest: Duration,
+    /// `longest`: the longest pause. Default `"1s"`.
+    pub longest: Duration,
+    /// `idempotent_writes`: whether idempotent writes are repeated when it is unknown whether they ran. Default false.
+    pub idempotent_writes: bool,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            shortest: Duration::from_millis(10),
+            longest: Duration::from_secs(1),
+            idempotent_writes: false,
+        }
+    }
+}
+
+impl Ring {
+    /// What placement has to know of the shards, in their order.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Node> {
+        self.shards.iter().map(Shard::node).collect()
+    }
+
+    /// Which shard has which key when all are up.
+    ///
+    /// # Errors
+    /// None for a ring that was read from a file: that it can be placed was checked then.
+    pub fn place(&self) -> Result<Placement, PlacementError> {
+        Placement::build(&self.placement, &self.nodes(), &vec![true; self.shards.len()])
+    }
+}

@@ -1,0 +1,188 @@
+//! `[[ring.shard]]`: the servers of a ring.
+
+use std::io;
+
+use rendis_core::placement::{Address, Node};
+use toml::de::DeTable;
+
+use super::error::ConfigError;
+use super::section::{Document, Field, Section, Span};
+use crate::secret::Secret;
+use crate::url::{Endpoint, ServerUrl};
+
+/// One server of a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// `name`: its name, unique in the ring. Required.
+    pub name: String,
+    /// `url`: where it listens, and the database. Required. A password that `password_file` gives is put in here.
+    pub url: ServerUrl,
+    /// `weight`: its share, where the placement knows weights. Default: the placement's own (1, or 100 for predis).
+    pub weight: Option<u32>,
+    /// `id`: what placement hashes for it, where it is not the placement's default.
+    pub id: Option<String>,
+    /// `named`: Jedis only, whether the shard has a name there. Default: false.
+    pub named: bool,
+    /// `tls = { ca, cert, key, server_name }`, where the URL says TLS.
+    pub tls: Option<Tls>,
+}
+
+/// TLS towards a server. Files are PEM, and named relative to the configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// `ca`: the certificates to trust. Default: the system's.
+    pub ca: Option<Vec<u8>>,
+    /// `cert` and `key`: the client's certificate and its private key. Default: none.
+    pub client: Option<ClientCertificate>,
+    /// `server_name`: the name that the server's certificate must carry. Default: the host of the URL.
+    pub server_name: Option<String>,
+}
+
+/// What a client shows who it is with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and its authority, as PEM.
+    pub certificate: Vec<u8>,
+    /// The private key, as PEM.
+    pub key: Secret,
+}
+
+impl Shard {
+    /// What placement has to know of it.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        let db = self.url.database;
+        let address = match &self.url.endpoint {
+            Endpoint::Tcp { host, port } => {
+                Address::Tcp { tls: self.url.tls, host: host.clone(), port: *port, db }
+            }
+            Endpoint::Unix(path) => Address::Unix { path: path.to_string_lossy().into_owned(), db },
+        };
+        let (id, weight, named) = (self.id.clone(), self.weight, self.named);
+        Node { name: self.name.clone(), address, id, weight, named }
+    }
+}
+
+/// A shard, and where its parts stand in the file.
+pub(super) struct Placed {
+    pub(super) shard: Shard,
+    pub(super) name: Span,
+    pub(super) weight: Option<Span>,
+    pub(super) named: Option<Span>,
+}
+
+const FIELDS: [&str; 7] = ["name", "url", "weight", "id", "named", "password_file", "tls"];
+
+/// Reads one; `number` counts from 1, `ring` is the place of the ring.
+pub(super) fn read(
+    document: Document<'_>,
+    table: &DeTable<'_>,
+    span: Span,
+    ring: &str,
+    number: usize,
+) -> Result<Placed, ConfigError> {
+    let named = table.get("name").and_then(|name| name.get_ref().as_str());
+    let place = match named {
+        Some(name) => format!("{ring}shard {}: ", super::values::quoted(name)),
+        None => format!("{ring}shard {number}: "),
+    };
+    let section = Section::open(document, table, span, place, &FIELDS)?;
+    let name = section.required("name")?;
+    let url_field = section.required("url")?;
+    let mut url = server_url(&url_field)?;
+    if let Some(field) = section.field("password_file") {
+        if url.password.is_some() {
+            return Err(field.error("the url has a password already; allowed: one of both"));
+        }
+        url.password = password(&field)?;
+    }
+    let tls = match section.field("tls") {
+        Some(field) if !url.tls => {
+            return Err(
+                field.error("the url is without TLS; allowed: tls where the url begins with rediss://")
+            );
+        }
+        Some(field) => Some(tls(&field)?),
+        None => url.tls.then(Tls::default),
+    };
+    let shard = Shard {
+        name: name.name()?,
+        url,
+        weight: section.read("weight", None, |field| field.integer(0..=u32::MAX.into()).map(Some))?,
+        id: section.read("id", None, |field| field.text().map(|id| Some(id.to_owned())))?,
+        named: section.read("named", false, Field::boolean)?,
+        tls,
+    };
+    let place = |name| section.field(name).map(|field| field.span());
+    Ok(Placed { shard, name: name.span(), weight: place("weight"), named: place("named") })
+}
+
+fn server_url(field: &Field<'_>) -> Result<ServerUrl, ConfigError> {
+    let text = field.text()?;
+    let sources = field.document().sources;
+    let variable = |name: &str| match &sources.lookup {
+        Some(lookup) => (lookup.variable)(name),
+        None => Some(String::new()),
+    };
+    ServerUrl::parse(text, &variable).map_err(|error| field.error(&error.to_string()))
+}
+
+/// The password in a file, without the line end that editors leave. The file's name is not repeated in errors: it may
+/// be the password itself, by mistake.
+fn password(field: &Field<'_>) -> Result<Option<Secret>, ConfigError> {
+    let Some(bytes) = file(field)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|_| field.error("the file is not UTF-8"))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() || text.contains(['\n', '\r']) {
+        return Err(field.error("the file is empty or has several lines; allowed: one line, the password"));
+    }
+    Ok(Some(Secret::new(text)))
+}
+
+fn tls(field: &Field<'_>) -> Result<Tls, ConfigError> {
+    let section = field.section(&["ca", "cert", "key", "server_name"])?;
+    let ca = section.read("ca", None, |field| pem(&field, "CERTIFICATE"))?;
+    let client = match (section.field("cert"), section.field("key")) {
+        (None, None) => None,
+        (Some(cert), Some(key)) => {
+            let certificate = pem(&cert, "CERTIFICATE")?;
+            let key_text = pem(&key, "PRIVATE KEY")?.map(String::from_utf8);
+            let key = key_text.transpose().map_err(|_| key.error("the file is not PEM"))?;
+            certificate
+                .zip(key)
+                .map(|(certificate, key)| ClientCertificate { certificate, key: Secret::new(key) })
+        }
+        _ => return Err(section.error("only one of cert and key is given; allowed: both or none")),
+    };
+    let server_name = section.read("server_name", None, |field| field.name().map(Some))?;
+    Ok(Tls { ca, client, server_name })
+}
+
+/// The contents of a PEM file in which there is at least one such block.
+fn pem(field: &Field<'_>, label: &str) -> Result<Option<Vec<u8>>, ConfigError> {
+    let Some(bytes) = file(field)? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&bytes);
+    let found = text
+        .lines()
+        .any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(&format!("{label}-----")));
+    if !found {
+        return Err(field.error(&format!("the file has no line -----BEGIN {label}-----; allowed: PEM files")));
+    }
+    Ok(Some(bytes))
+}
+
+/// The contents of the file that the field names; `None` when files are not to be read.
+fn file(field: &Field<'_>) -> Result<Option<Vec<u8>>, ConfigError> {
+    let name = field.text()?;
+    if name.is_empty() {
+        return Err(field.wrong("the name of a file"));
+    }
+    let sources = field.document().sources;
+    let Some(lookup) = &sources.lookup else { return Ok(None) };
+    let explain = |error: io::Error| {
+        let from = "names are relative to the configuration file";
+        field.error(&format!("the file cannot be read ({from}): {}", error.kind()))
+    };
+    (lookup.read)(&sources.directory.join(name)).map(Some).map_err(explain)
+}

@@ -1,0 +1,397 @@
+//! What a configuration says, and how it is refused.
+#![expect(clippy::panic, reason = "helpers of tests fail the test")]
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rendis_core::placement::Spec;
+use rendis_proxy::config::{
+    self, Config, ConfigError, Deadlines, Health, Listen, LogLevel, Lookup, OnDown, OnReturn, Retries,
+    Secrets, Sources, Tls,
+};
+use rendis_proxy::secret::Secret;
+
+const EXAMPLE: &str = include_str!("../../../rendis.example.toml");
+
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    let variables = HashMap::from([("PW", "hunter2"), ("SESSIONS_PASSWORD", "a@b")]);
+    let files = HashMap::from([
+        ("ca.pem", PEM),
+        ("client.pem", PEM),
+        ("client.key", KEY),
+        ("secrets/s2", "hunter2\n"),
+        ("two-lines", "hunter2\nhunter3\n"),
+        ("empty", ""),
+    ]);
+    let files: HashMap<PathBuf, &str> =
+        files.into_iter().map(|(name, text)| (Path::new("/etc").join(name), text)).collect();
+    let variable = |name: &str| variables.get(name).map(|&value| value.to_owned());
+    let read = |path: &Path| match files.get(path) {
+        Some(text) => Ok(text.as_bytes().to_vec()),
+        None => Err(io::Error::from(io::ErrorKind::NotFound)),
+    };
+    let lookup = Some(Lookup { variable: &variable, read: &read });
+    config::parse(text, &Sources { file: "f.toml", directory: Path::new("/etc"), lookup })
+}
+
+fn refused(text: &str) -> String {
+    match parse(text) {
+        Ok(config) => panic!("{text}\nwas read as {config:?}"),
+        Err(error) => {
+            let message = error.to_string();
+            assert!(!message.contains('\n') && !message.contains("hunter"), "{message}");
+            message
+        }
+    }
+}
+
+/// A ring of two shards; what is given stands in the ring's table, which begins on line 1.
+fn ring(fields: &str) -> String {
+    format!("[[ring]]\nname = \"cache\"\n{fields}\n{}", shard("a", "") + &shard("b", ""))
+}
+
+fn shard(name: &str, fields: &str) -> String {
+    format!("[[ring.shard]]\nname = \"{name}\"\nurl = \"redis://{name}:7001\"\n{fields}\n")
+}
+
+#[test]
+fn the_example_is_good_and_shows_the_defaults() {
+    let config = parse(EXAMPLE).unwrap();
+    let ring = &config.rings[0];
+    assert_eq!(ring.allow, ["CONFIG SET"]);
+    assert_eq!(ring.shards[1].weight, Some(2));
+    assert_eq!(ring.shards[2].url.endpoint.to_string(), "unix:/run/redis/shard3.sock");
+    // With every comment that is a setting made one, nothing changes: the comments show the defaults.
+    let setting = |line: &str| {
+        let inner = line.strip_prefix("# ")?;
+        let (name, _) = inner.split_once(" = ")?;
+        name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_').then(|| inner.to_owned())
+    };
+    let (first, second) = EXAMPLE.split_once("# A ring over TLS").unwrap();
+    let spelt: Vec<_> = first.lines().map(|line| setting(line).unwrap_or_else(|| line.to_owned())).collect();
+    assert!(spelt.iter().filter(|line| !line.starts_with('#')).count() > 35);
+    let mut explicit = parse(&spelt.join("\n")).unwrap();
+    assert_eq!(explicit.threads.take().map(usize::from), Some(2));
+    assert_eq!(explicit, config);
+    // The second ring is good too.
+    let (_, second) = second.split_once('\n').unwrap();
+    let second: Vec<_> = second.lines().map(|line| line.trim_start_matches('#')).collect();
+    let config = parse(&format!("{first}\n{}", second.join("\n"))).unwrap();
+    let shards = &config.rings[1].shards;
+    assert_eq!(shards[0].url.password, Some(Secret::new("a@b")));
+    assert_eq!(shards[1].url.password, Some(Secret::new("hunter2")));
+    let tls = shards[0].tls.as_ref().unwrap();
+    assert_eq!(tls.ca.as_deref(), Some(PEM.as_bytes()));
+    assert_eq!(tls.client.as_ref().unwrap().key.reveal(), KEY);
+    assert_eq!(tls.server_name.as_deref(), Some("redis.example"));
+    assert_eq!(shards[1].tls, Some(Tls::default()));
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_is_not_said_has_its_documented_default() {
+    let config = parse(&ring("")).unwrap();
+    assert_eq!((config.threads, config.log, config.admin), (None, LogLevel::Info, None));
+    let ring = &config.rings[0];
+    assert_eq!(ring.listen, [Listen::Tcp("127.0.0.1:6380".parse().unwrap())]);
+    assert_eq!(ring.placement, Spec::go_redis());
+    assert_eq!((ring.on_down, ring.on_return), (OnDown::Reroute, OnReturn::Forget));
+    assert_eq!(ring.max_ejected, 1);
+    assert_eq!(ring.health, Health::default());
+    assert_eq!(ring.health.frequency, Duration::from_millis(500));
+    assert_eq!((ring.health.fall, ring.health.rise), (3, 2));
+    assert_eq!(ring.deadlines, Deadlines::default());
+    assert_eq!(ring.retries, Retries::default());
+    assert_eq!((ring.queue.requests, ring.queue.bytes), (16_384, 64 << 20));
+    assert_eq!((ring.drain, ring.max_clients), (Duration::from_secs(10), 10_000));
+    assert!(ring.allow.is_empty());
+    let bare = &ring.shards[0];
+    assert_eq!((bare.weight, &bare.id, bare.named, &bare.tls), (None, &None, false, &None));
+    let six: String = ('a'..='g').map(|name| shard(&name.to_string(), "")).collect();
+    assert_eq!(parse(&format!("[[ring]]\nname = \"r\"\n{six}")).unwrap().rings[0].max_ejected, 3);
+}
+
+#[test]
+fn every_field_is_read() {
+    let text = ring(
+        r#"listen = ["[::1]:0", "unix:/run/r.sock"]
+        placement = { like = "envoy-ring-hash", minimum_ring_size = 0x10, hash_tag = true }
+        on_down = "miss"
+        on_return = "flush"
+        max_ejected = 0
+        heartbeat_frequency = "1m 30s"
+        heartbeat_timeout = "20ms"
+        fall = 4
+        rise = 5
+        probe = ["GET", "x"]
+        deadlines = { connect = "2s", reply = "3s", write = "4s", wait = "5s" }
+        retries = { attempts = 1, shortest = "1ms", longest = "2ms", idempotent_writes = true }
+        queue = { requests = 7, bytes = "1MiB" }
+        drain = "0s"
+        max_clients = 1
+        allow = ["flushall", "Config Get"]"#,
+    );
+    let config = parse(&format!("threads = 3\nlog = \"debug\"\n[admin]\n{text}")).unwrap();
+    assert_eq!((config.threads.unwrap().get(), config.log), (3, LogLevel::Debug));
+    assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:9180");
+    let ring = &config.rings[0];
+    assert_eq!(
+        ring.listen.iter().map(Listen::to_string).collect::<Vec<_>>(),
+        ["[::1]:0", "unix:/run/r.sock"]
+    );
+    assert_eq!(ring.placement.like(), "envoy-ring-hash");
+    assert_eq!((ring.on_down, ring.on_return, ring.max_ejected), (OnDown::Miss, OnReturn::Flush, 0));
+    assert_eq!(ring.health.frequency, Duration::from_secs(90));
+    assert_eq!(ring.health.timeout, Duration::from_millis(20));
+    assert_eq!((ring.health.fall, ring.health.rise, ring.health.probe.join(" ")), (4, 5, "GET x".to_owned()));
+    let seconds = [ring.deadlines.connect, ring.deadlines.reply, ring.deadlines.write, ring.deadlines.wait];
+    assert_eq!(seconds.map(|limit| limit.as_secs()), [2, 3, 4, 5]);
+    assert_eq!((ring.retries.attempts, ring.retries.idempotent_writes), (1, true));
+    assert_eq!((ring.queue.requests, ring.queue.bytes), (7, 1 << 20));
+    assert_eq!((ring.drain, ring.max_clients), (Duration::ZERO, 1));
+    assert_eq!(ring.allow, ["FLUSHALL", "CONFIG GET"]);
+}
+
+/// One mistake in a ring's table, on line 3.
+#[test]
+fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
+    for (fields, expected) in [
+        ("lisen = \"x\"", "unknown field \"lisen\"; allowed: name, listen, placement, on_down"),
+        ("listen = \"localhost:1\"", "listen: found \"localhost:1\"; allowed: an IP address with a port"),
+        ("listen = \"127.0.0.1\"", "listen: found \"127.0.0.1\"; allowed: an IP"),
+        ("listen = \"unix:relative\"", "listen: found \"unix:relative\"; allowed: an IP"),
+        ("listen = 6380", "listen: found a whole number; allowed: a string or a list of strings"),
+        ("listen = []", "listen: found a list that is empty"),
+        ("listen = [\"127.0.0.1:1\", 5]", "listen: found a list that is empty or not of strings"),
+        (
+            "listen = [\"127.0.0.1:1\", \"0.0.0.0:1\"]",
+            "found \"0.0.0.0:1\", but ring \"cache\" listens on \"127.0.0.1:1\"",
+        ),
+        ("placement = \"jump\"", "placement: found a string; allowed: a table"),
+        ("placement = { }", "placement: the field like is missing"),
+        ("placement = { like = 1 }", "placement: like is not a string; allowed: go-redis, "),
+        (
+            "placement = { like = \"nope\" }",
+            "placement: like = \"nope\" is not known; allowed: go-redis, go-redis-v7",
+        ),
+        ("placement = { like = \"jump\", x = 1 }", "\"jump\" has no option \"x\"; allowed: none"),
+        (
+            "placement = { like = \"jedis\", hash = 1.5 }",
+            "placement: hash: found 1.5; allowed: a string, a whole",
+        ),
+        (
+            "placement = { like = \"jedis\", hash = \"x\" }",
+            "cannot have hash = \"x\"; allowed: \"murmur\", \"md5\"",
+        ),
+        ("placement = { like = \"twemproxy\", distribution = \"random\" }", "cannot be reproduced: it sends"),
+        ("on_down = \"retry\"", "on_down: found \"retry\"; allowed: \"reroute\", \"fail\", \"miss\""),
+        ("on_return = 5", "on_return: found 5; allowed: \"forget\", \"keep\", \"flush\""),
+        ("max_ejected = 3", "max_ejected: found 3; allowed: a whole number from 0 to 2"),
+        ("max_ejected = -1", "max_ejected: found -1; allowed"),
+        ("heartbeat_frequency = \"1\"", "found \"1\"; allowed: a duration from \"10ms\" to \"1h\", such as"),
+        ("heartbeat_frequency = 500", "found 500; allowed: a duration"),
+        ("heartbeat_frequency = \"1ms\"", "found \"1ms\"; allowed: a duration"),
+        ("heartbeat_timeout = \"2h\"", "found \"2h\"; allowed: a duration"),
+        ("fall = 0", "fall: found 0; allowed: a whole number from 1 to 1000"),
+        ("rise = \"two\"", "rise: found \"two\"; allowed: a whole number"),
+        ("rise = 99999999999999999999", "rise: found 99999999999999999999; allowed: a whole number"),
+        ("probe = \"PING\"", "probe: found a string; allowed: a list of strings"),
+        ("deadlines = { connect = \"0s\" }", "deadlines: connect: found \"0s\"; allowed: a duration"),
+        (
+            "deadlines = { dial = \"1s\" }",
+            "deadlines: unknown field \"dial\"; allowed: connect, reply, write, wait",
+        ),
+        ("deadlines = 1", "deadlines: found a whole number; allowed: a table"),
+        ("retries = { attempts = 0 }", "retries: attempts: found 0; allowed: a whole number from 1"),
+        ("retries = { shortest = \"2s\" }", "shortest is \"2s\"; allowed: up to longest, \"1s\""),
+        ("retries = { idempotent_writes = 1 }", "idempotent_writes: found 1; allowed: true, false"),
+        ("queue = { bytes = \"64X\" }", "queue: bytes: found \"64X\"; allowed: a number of bytes from 1024"),
+        ("queue = { bytes = 5 }", "queue: bytes: found 5; allowed"),
+        ("max_clients = 0", "max_clients: found 0; allowed"),
+        ("allow = [\"bad;name\"]", "allow: found \"bad;name\"; allowed: names of commands"),
+    ] {
+        let message = refused(&ring(fields));
+        assert!(message.starts_with("f.toml:3: ring \"cache\": "), "{fields}: {message}");
+        assert!(message.contains(expected), "{fields}: {message}");
+    }
+}
+
+/// One mistake in the second shard's table, whose first line is 7.
+#[test]
+fn each_mistake_in_a_shard_names_line_field_found_and_allowed() {
+    let two = |second: &str| {
+        format!("# in the middle\n[[ring]]\nname = \"cache\"\n{}\n{second}", shard("a", "").trim_end())
+    };
+    let name = "name = \"b\"\n";
+    for (fields, line, expected) in [
+        ("url = \"redis://b\"".to_owned(), 7, "shard 2: the field name is missing"),
+        (
+            "name = \"\"\nurl = \"redis://b\"".to_owned(),
+            8,
+            "shard \"\": name: found \"\"; allowed: a string that",
+        ),
+        ("name = \"a\\u0009\"\nurl = \"redis://b\"".to_owned(), 8, "allowed: a string that is not empty"),
+        (
+            "name = 5\nurl = \"redis://b\"".to_owned(),
+            8,
+            "shard 2: name: found a whole number; allowed: a string",
+        ),
+        (
+            "name = \"a\"\nurl = \"redis://b\"".to_owned(),
+            8,
+            "name: found \"a\" for two shards; allowed: each",
+        ),
+        (name.to_owned(), 7, "shard \"b\": the field url is missing"),
+        (format!("{name}ulr = \"redis://b\""), 9, "unknown field \"ulr\"; allowed: name, url, weight"),
+        (format!("{name}password = \"hunter2\""), 9, "unknown field \"password\"; allowed: name"),
+        (format!("{name}url = \"127.0.0.1:7001\""), 9, "it does not begin with redis://; allowed: redis://"),
+        (format!("{name}url = [\"redis://:hunter2@b\"]"), 9, "url: found a list; allowed: a string"),
+        (format!("{name}url = \"redis://:hunter2@b:x\""), 9, "found \"redis://***@b:x\": the port is not"),
+        (format!("{name}url = \"redis://:${{NOPE}}@b\""), 9, "the environment has no variable NOPE"),
+        (format!("{name}url = \"redis://b\"\nweight = -1"), 10, "weight: found -1; allowed: a whole number"),
+        (format!("{name}url = \"redis://b\"\nweight = 0"), 10, "has weight 0; \"go-redis\" allows 1"),
+        (format!("{name}url = \"redis://b\"\nnamed = true"), 10, "only jedis and jedis-2.9 know"),
+        (format!("{name}url = \"redis://b\"\nid = \"\""), 8, "has an empty identity"),
+        (format!("{name}url = \"redis://b\"\nid = \"a\""), 8, "have the same identity \"a\""),
+        (format!("{name}url = \"redis://b\"\ntls = {{}}"), 10, "tls where the url begins with rediss://"),
+        (
+            format!("{name}url = \"rediss://b\"\ntls = {{ cert = \"client.pem\" }}"),
+            10,
+            "only one of cert and key",
+        ),
+        (format!("{name}url = \"rediss://b\"\ntls = {{ ca = \"none.pem\" }}"), 10, "cannot be read"),
+        (
+            format!("{name}url = \"rediss://b\"\ntls = {{ ca = \"client.key\" }}"),
+            10,
+            "no line -----BEGIN CERT",
+        ),
+        (format!("{name}url = \"rediss://b\"\ntls = {{ authority = \"ca.pem\" }}"), 10, "tls: unknown field"),
+        (format!("{name}url = \"redis://b\"\npassword_file = \"hunter2\""), 10, "cannot be read"),
+        (format!("{name}url = \"redis://b\"\npassword_file = \"two-lines\""), 10, "several lines"),
+        (format!("{name}url = \"redis://b\"\npassword_file = \"empty\""), 10, "is empty"),
+        (format!("{name}url = \"redis://:x@b\"\npassword_file = \"secrets/s2\""), 10, "allowed: one of both"),
+    ] {
+        let message = refused(&two(&format!("[[ring.shard]]\n{fields}\n")));
+        assert!(message.starts_with(&format!("f.toml:{line}: ring \"cache\": ")), "{fields}: {message}");
+        assert!(message.contains(expected), "{fields}: {message}");
+    }
+    let weights = ring("placement = { like = \"jump\" }") + "weight = 2\n";
+    assert!(refused(&weights).starts_with("f.toml:12: ring \"cache\": placement: shard \"b\" has weight 2"));
+}
+
+#[test]
+fn mistakes_outside_of_rings() {
+    let good = ring("");
+    for (text, expected) in [
+        (String::new(), "f.toml: there is no ring; allowed"),
+        (
+            format!("threads = 0\n{good}"),
+            "f.toml:1: threads: found 0; allowed: a whole number from 1 to 1024",
+        ),
+        (format!("\nlog = \"loud\"\n{good}"), "f.toml:2: log: found \"loud\"; allowed: \"off\", \"error\""),
+        (
+            format!("ports = 1\n{good}"),
+            "f.toml:1: unknown field \"ports\"; allowed: threads, log, admin, ring",
+        ),
+        (format!("[admin]\nport = 1\n{good}"), "f.toml:2: admin: unknown field \"port\"; allowed: listen"),
+        (
+            format!("[admin]\nlisten = \"0.0.0.0:6380\"\n{good}"),
+            "f.toml:3: ring \"cache\": listen: found \"127.",
+        ),
+        ("ring = 1".to_owned(), "f.toml:1: ring: found a whole number; allowed: tables"),
+        (
+            "[[ring]]\nname = \"r\"\n".to_owned(),
+            "f.toml:1: ring \"r\": there is no shard; allowed: at least one",
+        ),
+        ("[[ring]]\n".to_owned(), "f.toml:1: ring 1: the field name is missing"),
+        (
+            format!("{good}{}", ring("listen = \"127.0.0.1:1\"")),
+            "f.toml:13: name: found \"cache\" for two rings",
+        ),
+        (
+            format!("{good}{}", ring("")),
+            "f.toml:12: ring \"cache\": listen: found \"127.0.0.1:6380\", but ring",
+        ),
+        ("[[ring]\n".to_owned(), "f.toml:1: not TOML: "),
+        ("a = 1\na = 2\n".to_owned(), "f.toml:2: not TOML: duplicate key"),
+        ("[[ring]]\nurl = redis://:hunter2@h\n".to_owned(), "f.toml:2: not TOML: "),
+        ("[[ring]]\nurl = \"redis://:hunter2@h\n".to_owned(), "f.toml:2: not TOML: "),
+        ("[[ring]]\nurl = 'a' hunter2\n".to_owned(), "f.toml:2: not TOML: "),
+    ] {
+        let message = refused(&text);
+        assert!(message.starts_with(expected), "{text}: {message}");
+    }
+}
+
+#[test]
+fn files_are_loaded_with_and_without_secrets() {
+    let directory = std::env::temp_dir().join(format!("rendis-config-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("rendis.toml");
+    let text = ring("").replace("redis://b", "redis://:${RENDIS_TEST_NOT_SET}@b");
+    std::fs::write(&path, text + "\n").unwrap();
+    let error = config::load(&path, Secrets::Read).unwrap_err();
+    assert_eq!((error.file(), error.line()), (path.to_str().unwrap(), Some(10)));
+    assert_eq!(config::load(&path, Secrets::LeaveOut).unwrap().rings[0].shards[1].url.password, None);
+    std::fs::write(directory.join("pw"), "secret\r\n").unwrap();
+    std::fs::write(&path, ring("") + "password_file = \"pw\"\n").unwrap();
+    let shards = &config::load(&path, Secrets::Read).unwrap().rings[0].shards;
+    assert_eq!(shards[1].url.password, Some(Secret::new("secret")));
+    std::fs::write(&path, b"a = 1\n\xff").unwrap();
+    assert_eq!(config::load(&path, Secrets::Read).unwrap_err().line(), Some(2));
+    assert!(config::load(&directory, Secrets::Read).unwrap_err().message().contains("cannot be read"));
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// Pieces from which files that nearly make sense are put together.
+fn piece() -> impl Strategy<Value = String> {
+    let words = [
+        "[[ring]]\n",
+        "[[ring.shard]]\n",
+        "[admin]\n",
+        "name = \"a\"\n",
+        "name = \"b\"\n",
+        "listen = \"127.0.0.1:1\"\n",
+        "listen = [\"unix:/a\", \"[::1]:2\"]\n",
+        "url = \"redis://u:p@h:1/2\"\n",
+        "url = \"rediss://${PW}@h\"\n",
+        "weight = 3\n",
+        "placement = { like = \"jump\" }\n",
+        "placement = { like = \"jedis\", hash = \"md5\" }\n",
+        "tls = { ca = \"ca.pem\" }\n",
+        "drain = \"1s\"\n",
+        "queue = { bytes = \"1GiB\" }\n",
+        "id = \"\"\n",
+        "fall = 3\n",
+        "password_file = \"secrets/s2\"\n",
+        "deadlines = { reply = \"1ns\" }\n",
+        "probe = [\"PING\"]\n",
+    ];
+    prop_oneof![
+        8 => proptest::sample::select(words.to_vec()).prop_map(str::to_owned),
+        1 => "[a-z_]{1,12} = ([0-9-]{1,25}|\"[^\"\n]{0,12}\"|\\[\\]|\\{\\}|true|1e9|nan|1979-05-27)\n",
+        1 => ".{0,20}",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in ".{0,200}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn any_pieces_are_read_or_refused_on_a_line_of_theirs(pieces in proptest::collection::vec(piece(), 0..14)) {
+        let text = pieces.concat();
+        if let Err(error) = parse(&text) {
+            prop_assert!(!error.to_string().contains('\n'));
+            prop_assert!(error.line().is_none_or(|line| (1..=text.matches('\n').count() + 1).contains(&line)));
+        }
+    }
+}
