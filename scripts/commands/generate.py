@@ -183,7 +183,7 @@ def spec_rust(text):
     if begin.isdigit():
         start = f"Begin::Index({begin})"
     elif begin.startswith("~"):
-        start = f"Begin::NonEmpty({begin[1:]})"
+        start = f"Begin::Otherwise({begin[1:]})"
     elif begin.startswith("?"):
         word, at, skip = re.fullmatch(r"\?(\w+)>(\d+)\((.*)\)", begin).groups()
         options = ", ".join('("{}", {})'.format(*option.split("=")) for option in skip.split(","))

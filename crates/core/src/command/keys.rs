@@ -5,7 +5,7 @@ use crate::request::Request;
 /// Where some of a command's keys are: where to begin, and how many follow.
 ///
 /// The terms are those of the key specifications in the Redis documentation, with [`Begin::Option`] and
-/// [`Begin::NonEmpty`] for the forms that those leave unsaid (`SORT … STORE`, `MIGRATE`).
+/// [`Begin::Otherwise`] for the forms that those leave unsaid (`SORT … STORE`, `MIGRATE`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySpec {
     /// Where the first key, or the number of keys, is.
@@ -21,8 +21,8 @@ pub struct KeySpec {
 pub enum Begin {
     /// At a fixed argument.
     Index(u16),
-    /// At a fixed argument, unless that is the empty string.
-    NonEmpty(u16),
+    /// At a fixed argument, where no other specification of the command finds a key.
+    Otherwise(u16),
     /// After the first occurrence of a word, in any case, searched forward from an argument, or backward from
     /// that many before the end where it is negative. Without the word there are no such keys.
     Keyword {
@@ -104,9 +104,16 @@ impl Keys {
     /// Finds the keys that `specs` describe.
     pub(super) fn find(specs: &[KeySpec], request: Request<'_>) -> Result<Self, KeyError> {
         let mut keys = Self::default();
+        let mut found = false;
         for (spec, slot) in specs.iter().zip(&mut keys.runs) {
             if let Some(run) = resolve(spec, request)? {
+                found |= !matches!(spec.begin, Begin::Otherwise(_));
                 *slot = run;
+            }
+        }
+        for (spec, slot) in specs.iter().zip(&mut keys.runs) {
+            if found && matches!(spec.begin, Begin::Otherwise(_)) {
+                slot.count = 0;
             }
         }
         Ok(keys)
@@ -203,11 +210,7 @@ fn begin(begin: &Begin, request: Request<'_>) -> Option<usize> {
     };
     let last = request.count().saturating_sub(1);
     match begin {
-        Begin::Index(index) => Some(usize::from(*index)),
-        Begin::NonEmpty(index) => {
-            let index = usize::from(*index);
-            request.argument(index).is_none_or(|argument| !argument.is_empty()).then_some(index)
-        }
+        Begin::Index(index) | Begin::Otherwise(index) => Some(usize::from(*index)),
         Begin::Keyword { word, from } => {
             let reach = usize::from(from.unsigned_abs());
             let found = if *from >= 0 {

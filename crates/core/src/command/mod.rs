@@ -86,6 +86,20 @@ impl Table {
         }
     }
 
+    /// The row of a built-in command that has exactly one key at a fixed place, runs on its shard, does not wait and
+    /// needs no look at its arguments: of nearly every request. Costs no allocation and no view of the request.
+    #[must_use]
+    #[inline]
+    pub fn one_key(name: &[u8]) -> Option<&'static Row> {
+        let row = index::find(name)?;
+        let plain = row.first_key != 0
+            && matches!(row.class, Class::Keys)
+            && matches!(row.wait, Wait::Never)
+            && !matches!(row.care, Care::Patterns | Care::Database(..))
+            && row.subcommands().is_empty();
+        plain.then_some(row)
+    }
+
     /// Adds a learned row. Built-in rows stay as they are: a server cannot change what is known about `GET`.
     ///
     /// False when the row was not taken: built in, or the table has [`Table::MOST_LEARNED`] rows.

@@ -142,20 +142,26 @@ impl Row {
         Ok(self.keys(request)?.filter(|key| key.writes))
     }
 
-    /// The first key, the last and the step, as the `COMMAND` reply of a server has them; zeros without a fixed place.
+    /// The first key, the last and the step, as the `COMMAND` reply of a server has them: what can be said of the keys
+    /// by one range. Zeros without a fixed place.
     #[must_use]
     pub fn key_range(&self) -> (i64, i64, i64) {
-        match self.specs.first() {
-            Some(KeySpec { begin: Begin::Index(first) | Begin::NonEmpty(first), find, .. }) => match *find {
-                Find::Range { last, step, .. } => {
-                    let first = i64::from(*first);
-                    let last = i64::from(last) + if last >= 0 { first } else { 0 };
-                    (first, last, i64::from(step))
-                }
-                Find::Count { .. } => (0, 0, 0),
-            },
-            _ => (0, 0, 0),
+        let mut range = (0, 0, 0);
+        for spec in self.specs.iter() {
+            let (Begin::Index(first) | Begin::Otherwise(first), Find::Range { last, step, limit: 0 }) =
+                (&spec.begin, spec.find)
+            else {
+                continue;
+            };
+            let (first, step) = (i64::from(*first), i64::from(step));
+            let last = i64::from(last) + if last >= 0 { first } else { 0 };
+            if range == (0, 0, 0) {
+                range = (first, last, step);
+            } else if range.1 + 1 == first && range.2 == step {
+                range.1 = last;
+            }
         }
+        range
     }
 
     /// Whether it reads and changes nothing, whatever its arguments.

@@ -2440,7 +2440,7 @@ static KEYS_15: [KeySpec; 1] =
     [KeySpec { begin: Begin::Index(2), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: false }];
 
 static KEYS_16: [KeySpec; 2] = [
-    KeySpec { begin: Begin::NonEmpty(3), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true },
+    KeySpec { begin: Begin::Otherwise(3), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true },
     KeySpec {
         begin: Begin::Option { word: "KEYS", from: 6, skip: &[("AUTH", 1), ("AUTH2", 2)] },
         find: Find::Range { last: -1, step: 1, limit: 0 },

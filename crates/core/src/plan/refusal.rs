@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::{
-    command::{KeyError, Row},
+    command::{Class, KeyError, Row, Transaction},
     request::Request,
     tag::Tag,
 };
@@ -83,7 +83,13 @@ impl Refusal {
     }
 
     pub(super) fn arity(row: &Row) -> Self {
-        Self::new(RefusalKind::Arity, format!("ERR wrong number of arguments for '{}' command", row.name()))
+        let code = match row.class() {
+            // The transaction is over, so servers say so.
+            Class::Transaction(Transaction::Execute) => "EXECABORT Transaction discarded because of:",
+            _ => "ERR",
+        };
+        let text = format!("{code} wrong number of arguments for '{}' command", row.name());
+        Self::new(RefusalKind::Arity, text)
     }
 
     pub(super) fn keys(error: KeyError) -> Self {
