@@ -583,7 +583,7 @@ mod tests {
                     }
                 }
                 let owed: u32 = model.iter().map(|expected| expected.replies).sum();
-                prop_assert_eq!(session.owed(), owed as usize);
+                prop_assert_eq!(session.owed(), usize::try_from(owed).unwrap());
             }
             wire.push_str(&write_all(&mut session));
             let unwritten: String = model.iter().filter(|e| !e.written).map(|e| e.text.as_str()).collect();

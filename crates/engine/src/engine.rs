@@ -15,11 +15,12 @@ use rendis_core::request::RequestBuf;
 use rendis_core::retry::{Budget, Decision, Failed};
 use rendis_core::session::{Failed as Unanswered, Replies, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::error::{Cause, Error, Kind};
-use crate::monitor::watch;
+use crate::monitor;
 use crate::probe::Heartbeat;
 use crate::settings::{OnDown, Settings, ShardSettings};
 use crate::shard::Shard;
@@ -57,6 +58,7 @@ struct Inner {
     budget: Mutex<Budget>,
     started: Instant,
     changing: Mutex<Changing>,
+    changes: watch::Sender<u64>,
 }
 
 /// What only a change of the topology needs to know; its lock makes changes happen one after the other.
@@ -95,6 +97,7 @@ impl Engine {
                 closed: AtomicBool::new(false),
                 started: now,
                 changing: Mutex::new(Changing::default()),
+                changes: watch::Sender::new(0),
             }),
         };
         let shards: Vec<Arc<Shard>> =
@@ -117,6 +120,12 @@ impl Engine {
     #[inline]
     pub fn topology(&self) -> Arc<Topology<Shard>> {
         self.inner.topology.load_full()
+    }
+
+    /// Counts the changes of the topology: a receiver wakes after each, and may see several as one.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
     }
 
     /// How it behaves.
@@ -261,7 +270,7 @@ impl Inner {
                 engine.report(shard, transition);
             }
         };
-        let task = watch(Arc::clone(&shard), self.heartbeat.clone(), self.settings.health, report);
+        let task = monitor::watch(Arc::clone(&shard), self.heartbeat.clone(), self.settings.health, report);
         Watched { shard, up: true, monitor: tokio::spawn(task).abort_handle() }
     }
 
@@ -320,7 +329,10 @@ impl Inner {
             };
         }
         match build(next.spec().clone(), members) {
-            Ok(next) => self.topology.store(Arc::new(next)),
+            Ok(next) => {
+                self.topology.store(Arc::new(next));
+                self.changes.send_modify(|count| *count += 1);
+            }
             Err(error) => tracing::error!(%error, "the topology could not be rebuilt"),
         }
     }

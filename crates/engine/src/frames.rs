@@ -17,6 +17,46 @@ pub trait Frames {
     fn write(&self, out: &mut Vec<u8>);
 }
 
+/// One request whose arguments can be looked at, whether or not it is packed yet.
+pub trait Item: Frames {
+    /// The argument at `index`; the command's name is at 0.
+    fn argument(&self, index: usize) -> Option<&[u8]>;
+
+    /// How many arguments there are, the name counted.
+    fn count(&self) -> usize;
+
+    /// The request as a frame with its arguments, for everything that needs more than a look at one of them.
+    fn pack(&self) -> RequestBuf;
+}
+
+impl Item for Request<'_> {
+    fn argument(&self, index: usize) -> Option<&[u8]> {
+        Request::argument(self, index)
+    }
+
+    fn count(&self) -> usize {
+        Request::count(self)
+    }
+
+    fn pack(&self) -> RequestBuf {
+        self.to_buf()
+    }
+}
+
+impl Item for RequestBuf {
+    fn argument(&self, index: usize) -> Option<&[u8]> {
+        self.view().argument(index)
+    }
+
+    fn count(&self) -> usize {
+        self.view().count()
+    }
+
+    fn pack(&self) -> RequestBuf {
+        self.clone()
+    }
+}
+
 impl Frames for Request<'_> {
     fn replies(&self) -> u32 {
         1

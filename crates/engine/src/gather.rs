@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use rendis_core::command::{Blocks, Found, LocalCommand, Repeat, Response, Subscription, Transaction};
+use rendis_core::command::{
+    Blocks, Found, LocalCommand, Repeat, Response, Row, Subscription, Table, Transaction,
+};
 use rendis_core::id::ShardId;
 use rendis_core::merge::{self, MergeError, merge, set_cursor};
 use rendis_core::plan::{Part, Plan, Refusal, RefusalKind, Ring, ScanStep, plan};
@@ -18,7 +20,7 @@ use rendis_core::topology::Topology;
 use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
-use crate::frames::Frames;
+use crate::frames::{Frames, Item};
 use crate::shard::Shard;
 
 /// What became of a request.
@@ -59,6 +61,50 @@ impl Engine {
             .await
     }
 
+    /// Runs one request: at once on the shard of its only key, where the table says that it has one, else planned.
+    ///
+    /// # Errors
+    /// As [`Engine::execute`].
+    pub async fn run<I: Item>(&self, item: &I) -> Result<Executed, Error> {
+        let name = item.argument(0).unwrap_or_default();
+        if let Some(row) = Table::one_key(name)
+            && row.takes(item.count())
+            && let Some(key) = row.first_key().and_then(|index| item.argument(index))
+        {
+            let shard = self.shard_for(key)?;
+            let outcome = shard.call(item).await;
+            if let Ok(Replies::One(reply)) = outcome {
+                if !reply.is_error() {
+                    return Ok(Executed::Reply(reply));
+                }
+                return Box::pin(self.run_again(Ok(Replies::One(reply)), shard, item)).await;
+            }
+            return Box::pin(self.run_again(outcome, shard, item)).await;
+        }
+        let request = item.pack();
+        Box::pin(async move { self.execute(request.view()).await })
+            .await
+            .map_err(|error| error.of_command(name))
+    }
+
+    /// The rare end of [`Engine::run`]: an error reply, or no reply.
+    async fn run_again<I: Item>(
+        &self,
+        outcome: Result<Replies<Reply>, Failure>,
+        shard: Arc<Shard>,
+        item: &I,
+    ) -> Result<Executed, Error> {
+        let name = item.argument(0).unwrap_or_default();
+        let request = item.pack();
+        let row = Table::one_key(name);
+        let repeat = row.map_or(Repeat::Never, |row| row.repeat(request.view()));
+        let key = row.and_then(Row::first_key).and_then(|index| item.argument(index)).unwrap_or_default();
+        let route = || self.shard_for(key);
+        let send = |shard: Arc<Shard>| async move { shard.call(item).await };
+        let settled = self.settle(outcome, shard, route, repeat, send).await;
+        settled.and_then(single).map(Executed::Reply).map_err(|error| error.of_command(name))
+    }
+
     /// As [`Engine::call`], to a shard by its number: what belongs to a shard and not to a key.
     ///
     /// # Errors
@@ -88,11 +134,7 @@ impl Engine {
         self.execute_known(request, &table).await
     }
 
-    async fn execute_known(
-        &self,
-        request: Request<'_>,
-        table: &rendis_core::command::Table,
-    ) -> Result<Executed, Error> {
+    async fn execute_known(&self, request: Request<'_>, table: &Table) -> Result<Executed, Error> {
         let found = table.find(request);
         let topology = self.topology();
         let planned = {
@@ -130,7 +172,7 @@ impl Engine {
         request: Request<'_>,
         found: Found<'_>,
         repeat: Repeat,
-        table: &rendis_core::command::Table,
+        table: &Table,
     ) -> Result<Reply, Error> {
         let blocks = match found {
             Found::Row(row) => row.blocks(request),

@@ -23,3 +23,4 @@ pub mod probe;
 mod monitor;
 pub mod engine;
 pub mod gather;
+pub mod pipeline;

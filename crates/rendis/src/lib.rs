@@ -1,1 +1,21 @@
-//! Under construction.
+//! Many Redis or Valkey servers behind one handle.
+//!
+//! [`Ring`] places keys on shards by consistent hashing, watches the shards, takes dead ones out and puts them back.
+//!
+//! The modules below are listed bottom-up, and a module names only modules listed before it.
+
+mod error;
+mod typed;
+mod shard;
+mod builder;
+mod ring;
+
+pub use rendis_core::placement;
+pub use rendis_engine::address::{Address, Secret};
+pub use rendis_engine::exclusive::PoolStats;
+pub use rendis_engine::settings::{OnDown, Protocol, ShardSettings, TlsSettings};
+
+pub use crate::builder::RingBuilder;
+pub use crate::error::{Error, Kind, Sent};
+pub use crate::ring::{Ring, RingStats};
+pub use crate::shard::{Shard, ShardStats};

@@ -16,17 +16,19 @@ mod keys;
 mod learn;
 mod response;
 mod row;
+mod script;
 mod table;
 
 use std::{collections::HashMap, sync::Arc};
 
 pub use care::Care;
-pub use class::{Anchor, Class, LocalCommand, Subscription, Transaction, Wait};
+pub use class::{Anchor, Class, Library, LocalCommand, Subscription, Transaction, Wait};
 pub use flags::Flags;
 pub use keys::{Begin, Find, Key, KeyError, KeySpec, Keys};
 pub use learn::{LearnError, learn};
 pub use response::Response;
 pub use row::{Blocks, Repeat, Row};
+pub use script::script_sha;
 
 use crate::request::Request;
 

@@ -1,0 +1,246 @@
+//! [`Ring`]: many servers as one.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use rendis_core::command::LocalCommand;
+use rendis_core::reply::Reply;
+use rendis_engine::engine::Engine;
+use rendis_engine::exclusive::PoolStats;
+use rendis_engine::frames::Item;
+use rendis_engine::gather::Executed;
+use rendis_engine::settings::ShardSettings;
+
+use crate::builder::RingBuilder;
+use crate::error::{Error, Kind};
+use crate::shard::{Shard, ShardStats};
+use crate::typed::{self, Cmd, Packed, Pipeline, RedisFuture, RedisResult, Value, aio};
+
+/// Many Redis or Valkey servers behind one handle.
+///
+/// Keys are placed by consistent hashing over the shards that are up; every shard is watched, taken out when it dies
+/// and put back when it returns. Commands with keys on several shards are split and merged where that means the same
+/// (`MGET`, `MSET`, `DEL`, `UNLINK`, `EXISTS`, `TOUCH`), and refused with `CROSSSLOT` where it does not.
+///
+/// A `Ring` is a handle: cloning it costs one reference count, clones share all connections, and when the last is gone
+/// all connections and tasks end. It implements [`redis::aio::ConnectionLike`], so `redis::AsyncCommands`,
+/// [`redis::cmd`], pipelines and scripts work on it.
+///
+/// # Cancel safety
+/// Dropping the future of a call withdraws it if it was not written yet; if it was, the server may run it, and its
+/// reply is thrown away. It never reaches another call.
+///
+/// # Errors
+/// A typed command returns [`redis::RedisError`]: the shard's own error reply, or an error of this crate, which
+/// [`Error::of`] finds in it and which says what happened, where, and whether the command may have run.
+///
+/// ```no_run
+/// use redis::AsyncCommands;
+/// use rendis::Ring;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut ring = Ring::builder()
+///     .shard("shard1", "redis://localhost:7001")
+///     .shard("shard2", "redis://localhost:7002")
+///     .shard("shard3", "redis://localhost:7003")
+///     .build()
+///     .await?;
+/// ring.set::<_, _, ()>("foo", "bar").await?;
+/// let (one, two): (String, i64) =
+///     redis::pipe().set("a", 1).ignore().get("foo").incr("b", 2).query_async(&mut ring).await?;
+/// ring.for_each_shard(async |shard| shard.ping().await).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Ring {
+    engine: Engine,
+}
+
+impl Ring {
+    /// Describes a ring; [`RingBuilder::build`] makes it.
+    #[must_use]
+    pub fn builder() -> RingBuilder {
+        RingBuilder::default()
+    }
+
+    pub(crate) const fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// How many shards are up.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.engine.topology().live().len()
+    }
+
+    /// Whether no shard is up.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All shards, in the order in which they were given; [`Shard::is_up`] tells which are up.
+    #[must_use]
+    pub fn shards(&self) -> Vec<Shard> {
+        let topology = self.engine.topology();
+        topology
+            .members()
+            .iter()
+            .map(|member| Shard::new(Arc::clone(&member.shard), member.standing))
+            .collect()
+    }
+
+    /// The shard that holds `key` now.
+    ///
+    /// # Errors
+    /// [`Kind::ShardDown`] when it is down or no shard is up; [`Kind::Refused`] when the ring is closed.
+    pub fn shard_for(&self, key: impl AsRef<[u8]>) -> Result<Shard, Error> {
+        let shard = self.engine.shard_for(key.as_ref())?;
+        Ok(Shard::new(shard, rendis_core::topology::Standing::Serving))
+    }
+
+    /// Runs `visit` on every shard that is up, concurrently, and waits for all of them.
+    ///
+    /// # Errors
+    /// The first error, in the order of the shards; the others have run too.
+    pub async fn for_each_shard<F>(&self, visit: F) -> RedisResult<()>
+    where
+        F: AsyncFn(Shard) -> RedisResult<()>,
+    {
+        let live = self.shards().into_iter().filter(Shard::is_up);
+        join_all(live.map(|shard| visit(shard))).await.into_iter().collect()
+    }
+
+    /// Changes the shards while the ring runs. A shard that stays (same name, same address, same credentials) keeps its
+    /// connections; calls under way on a removed one are served before its connections close. Everybody sees the old
+    /// ring or the new one, never something between. The placement rule stays.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] when the list cannot be used; nothing is changed then.
+    pub fn set_shards(&self, shards: impl IntoIterator<Item = ShardSettings>) -> Result<(), Error> {
+        let shards: Vec<ShardSettings> = shards.into_iter().collect();
+        Ok(self.engine.set_shards(&shards)?)
+    }
+
+    /// The connections of all shards.
+    #[must_use]
+    pub fn stats(&self) -> RingStats {
+        RingStats { shards: self.shards().iter().map(Shard::stats).collect() }
+    }
+
+    /// Refuses all further calls on all clones. Calls under way are served, then connections and tasks end.
+    pub fn close(&self) {
+        self.engine.close();
+    }
+
+    async fn command(&self, cmd: &Cmd) -> RedisResult<Value> {
+        match self.engine.run(&Packed(cmd)).await {
+            Ok(Executed::Reply(reply)) => typed::value(&reply),
+            Ok(other) => Ok(typed::value(&self.answer(other, cmd).await?)?),
+            Err(error) => Err(Error::from(error).into()),
+        }
+    }
+
+    /// What concerns a connection's own state, which a ring has not: answered here where it makes sense.
+    async fn answer(&self, executed: Executed, cmd: &Cmd) -> RedisResult<Reply> {
+        match executed {
+            Executed::Reply(reply) => Ok(reply),
+            Executed::Local(LocalCommand::Ping) => {
+                self.for_each_shard(async |shard| shard.ping().await).await?;
+                Ok(match Packed(cmd).argument(1) {
+                    Some(text) => Reply::bulk(text),
+                    None => Reply::simple("PONG"),
+                })
+            }
+            Executed::Local(LocalCommand::Echo) => {
+                Ok(Reply::bulk(Packed(cmd).argument(1).unwrap_or_default()))
+            }
+            Executed::Local(LocalCommand::Select | LocalCommand::ReadOnly | LocalCommand::ReadWrite) => {
+                Ok(Reply::ok())
+            }
+            Executed::Local(_) => {
+                Err(refused(cmd, "it concerns one connection; set it where the ring is built"))
+            }
+            Executed::Subscription(_) => Err(refused(cmd, "use Ring::subscribe, psubscribe or ssubscribe")),
+            Executed::Transaction(_) => Err(refused(cmd, "use an atomic pipeline, or Ring::watch")),
+        }
+    }
+}
+
+fn refused(cmd: &Cmd, why: &str) -> typed::RedisError {
+    let name = Packed(cmd).argument(0).unwrap_or_default().escape_ascii().to_string().to_ascii_uppercase();
+    Error::local(Kind::Refused, format!("{name} is not for a ring: {why}")).into()
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("Ring").field(&self.shards()).finish()
+    }
+}
+
+impl aio::ConnectionLike for Ring {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(self.command(cmd))
+    }
+
+    /// A plain pipeline is split by shard, sent side by side and answered in the order written, each command with its
+    /// own result. An atomic one runs on one shard, or is refused.
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let items: Vec<Packed<'_>> = pipeline.cmd_iter().map(Packed).collect();
+            if pipeline.is_transaction() {
+                let reply = self.engine.transaction(&items).await.map_err(Error::from)?;
+                return Ok(vec![typed::value(&reply)?.extract_error()?]);
+            }
+            let results = self.engine.pipeline(&items).await;
+            let mut values = Vec::with_capacity(results.len());
+            for (result, item) in results.into_iter().zip(&items) {
+                values.push(match result {
+                    Ok(Executed::Reply(reply)) => typed::value(&reply)?,
+                    Ok(other) => match self.answer(other, item.0).await {
+                        Ok(reply) => typed::value(&reply)?,
+                        Err(error) => typed::error_value(&error),
+                    },
+                    Err(error) => typed::server_value(&Error::from(error).resp_text()),
+                });
+            }
+            Ok(values.into_iter().skip(offset).take(count).collect())
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}
+
+/// The connections of a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RingStats {
+    /// One entry a shard, in the order in which they were given.
+    pub shards: Vec<ShardStats>,
+}
+
+impl RingStats {
+    /// The exclusive connections of all shards together.
+    #[must_use]
+    pub fn pool(&self) -> PoolStats {
+        self.shards.iter().fold(PoolStats::default(), |sum, shard| PoolStats {
+            hits: sum.hits + shard.pool.hits,
+            misses: sum.misses + shard.pool.misses,
+            waits: sum.waits + shard.pool.waits,
+            timeouts: sum.timeouts + shard.pool.timeouts,
+            idle: sum.idle + shard.pool.idle,
+            total: sum.total + shard.pool.total,
+        })
+    }
+}

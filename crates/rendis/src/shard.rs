@@ -1,0 +1,143 @@
+//! One shard of a ring, as callers see it.
+
+use std::sync::Arc;
+
+use rendis_core::reply::Reply;
+use rendis_core::session::Replies;
+use rendis_core::topology::Standing;
+use rendis_engine::exclusive::PoolStats;
+use rendis_engine::frames::{Frames, Item};
+use rendis_engine::shard::Shard as EngineShard;
+
+use crate::error::{Error, Kind};
+use crate::typed::{self, Cmd, Packed, Pipeline, RedisFuture, RedisResult, Value, aio};
+
+/// One shard of a ring. Cheap to clone; commands sent to it go to this server whatever their keys are.
+///
+/// It implements [`redis::aio::ConnectionLike`], so the `redis` crate's commands work on it. Blocking commands should
+/// not be sent here: they would hold up every other caller of the shard's shared wire.
+#[derive(Clone)]
+pub struct Shard {
+    inner: Arc<EngineShard>,
+    up: bool,
+}
+
+impl Shard {
+    pub(crate) fn new(inner: Arc<EngineShard>, standing: Standing) -> Self {
+        Self { inner, up: standing == Standing::Serving }
+    }
+
+    /// Its name in the ring.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    /// Where it listens, without credentials.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.inner.place().address
+    }
+
+    /// Whether it was up when this handle was made.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    /// What the connection met, or the server's error reply.
+    pub async fn ping(&self) -> RedisResult<()> {
+        let reply = self.call(&Packed(&typed::cmd("PING"))).await?;
+        typed::value(&reply)?.extract_error().map(|_| ())
+    }
+
+    /// Its connections.
+    #[must_use]
+    pub fn stats(&self) -> ShardStats {
+        ShardStats {
+            name: self.name().to_owned(),
+            address: self.address().to_owned(),
+            up: self.up,
+            requests: self.inner.requests(),
+            in_flight: self.inner.in_flight(),
+            pool: self.inner.pool_stats(),
+        }
+    }
+
+    pub(crate) const fn engine(&self) -> &Arc<EngineShard> {
+        &self.inner
+    }
+
+    async fn call<F: Frames + ?Sized>(&self, frames: &F) -> Result<Reply, Error> {
+        match self.replies(frames).await? {
+            Replies::One(reply) => Ok(reply),
+            Replies::Many(mut replies) => {
+                replies.pop().ok_or_else(|| Error::local(Kind::Protocol, "a reply that is none"))
+            }
+        }
+    }
+
+    async fn replies<F: Frames + ?Sized>(&self, frames: &F) -> Result<Replies<Reply>, Error> {
+        self.inner.call(frames).await.map_err(|failure| self.inner.error(failure).into())
+    }
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(out)
+    }
+}
+
+impl aio::ConnectionLike for Shard {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let packed = Packed(cmd);
+            let named = |error: Error| error.of_command(packed.argument(0).unwrap_or_default());
+            typed::value(&self.call(&packed).await.map_err(named)?)
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let requests = typed::packed_requests(&pipeline.get_packed_pipeline())?;
+            if requests.is_empty() {
+                return Ok(Vec::new());
+            }
+            let replies = match self.replies(requests.as_slice()).await? {
+                Replies::One(reply) => vec![reply],
+                Replies::Many(replies) => replies,
+            };
+            typed::pipeline_values(&replies, offset, count)
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        i64::from(self.inner.settings().database)
+    }
+}
+
+/// The connections of one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShardStats {
+    /// The shard's name.
+    pub name: String,
+    /// Where it listens.
+    pub address: String,
+    /// Whether it is up.
+    pub up: bool,
+    /// Requests, or batches of them, that its shared wires took in since the start.
+    pub requests: u64,
+    /// Requests on the shared wires that are queued or not yet answered.
+    pub in_flight: usize,
+    /// Its exclusive connections: for blocking commands and watched transactions.
+    pub pool: PoolStats,
+}

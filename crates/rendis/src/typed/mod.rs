@@ -1,0 +1,10 @@
+//! The edge to the `redis` crate: its commands in, its values out. The only room that names it.
+
+mod cmd;
+mod errors;
+mod value;
+
+pub(crate) use self::cmd::{Packed, packed_requests};
+pub(crate) use self::errors::{error_value, server_value};
+pub(crate) use self::value::{pipeline_values, value};
+pub(crate) use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio, cmd};
