@@ -103,7 +103,8 @@ class Row:
         self.name, self.arity = fields[0], int(fields[1])
         self.flags = [] if fields[2] == "-" else fields[2].split(",")
         self.keys = [field for field in fields[3:] if re.match(r"[RW]", field)]
-        self.care, self.wait, self.kind, self.subcommands = "Care::None", "Wait::Never", None, []
+        self.care, self.wait, self.library = "Care::None", "Wait::Never", "Library::None"
+        self.kind, self.subcommands = None, []
         unknown = set(self.flags) - set(FLAGS)
         if unknown:
             sys.exit(f"{self.name}: unknown flags {unknown}")
@@ -150,6 +151,8 @@ def apply(row, verb, value):
         row.care = f"Care::{value}"
     elif verb == "wait":
         row.wait = "Wait::" + value
+    elif verb == "library":
+        row.library = f"Library::{value}"
     elif verb == "idempotent":
         row.flags.append("idempotent")
     else:
@@ -207,11 +210,14 @@ def rust():
         if row.keys:
             shapes.setdefault(tuple(row.keys), f"KEYS_{len(shapes)}")
 
-    def expression(row, indent):
+    plain = ("Wait::Never", "Care::None", "Library::None")
+
+    def expression(row):
         flags = [f"Flags::{flag.upper()}" for flag in row.flags] or ["Flags::NONE"]
         flags = flags[0] + "".join(f".and({flag})" for flag in flags[1:])
         keys = f"&{shapes[tuple(row.keys)]}" if row.keys else "&[]"
-        extra = "PLAIN" if (row.wait, row.care) == ("Wait::Never", "Care::None") else f"({row.wait}, {row.care})"
+        extra = (row.wait, row.care, row.library)
+        extra = "PLAIN" if extra == plain else f"({', '.join(extra)})"
         below = f"&{constant(row)}" if row.subcommands else "&[]"
         return f'row("{row.name}", {row.arity}, {flags}, {keys}, {row.kind}, {extra}, {below}),'
 
@@ -223,18 +229,18 @@ def rust():
         "",
         "use std::borrow::Cow;",
         "",
-        "use super::{Anchor, Begin, Care, Class, Find, Flags, KeySpec, LocalCommand, Response, Row, Subscription,",
-        "Transaction, Wait, row::{PLAIN, row}};",
+        "use super::{Anchor, Begin, Care, Class, Find, Flags, KeySpec, Library, LocalCommand, Response, Row,",
+        "Subscription, Transaction, Wait, row::{PLAIN, row}};",
         "",
         "/// Every command, in the order of its name.",
         f"pub(super) static ROWS: [Row; {len(top)}] = [",
-        *(expression(row, 4) for row in top),
+        *(expression(row) for row in top),
         "];",
     ]
     for row in top:
         if row.subcommands:
             out += ["", f"static {constant(row)}: [Row; {len(row.subcommands)}] = ["]
-            out += [*(expression(below, 4) for below in row.subcommands), "];"]
+            out += [*(expression(below) for below in row.subcommands), "];"]
     for shape, name in shapes.items():
         specs = ", ".join(map(spec_rust, shape))
         out += ["", f"static {name}: [KeySpec; {len(shape)}] = [{specs}];"]

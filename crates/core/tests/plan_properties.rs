@@ -264,6 +264,7 @@ fn one_shard_is_planned_without_an_allocation() {
         "zunionstore {a}d 2 {a}1 {a}2 weights 1 2",
         "xread count 1 streams {a}1 {a}2 0 0",
         "eval script 1 key",
+        "eval script 0",
         "sort {a}1 by {a}w_* store {a}2",
         "object encoding key",
         "publish channel message",

@@ -13,7 +13,8 @@ mod command;
 use command::{all, pack, request, row};
 use rendis_core::{
     command::{
-        Blocks, Care, Class, Found, LocalCommand, Repeat, Response, Row, Subscription, Table, Transaction,
+        Blocks, Care, Class, Found, Library, LocalCommand, Repeat, Response, Row, Subscription, Table,
+        Transaction,
     },
     id::ShardId,
     plan::{Allow, Plan, Queued, RefusalKind, Ring, plan, queued, same_shard},
@@ -538,6 +539,21 @@ fn what_may_be_repeated_is_said_by_the_request() {
         "xreadgroup group g c streams a >",
     ] {
         assert_eq!(repeat(words), Repeat::Never, "{words}");
+    }
+}
+
+#[test]
+fn what_happens_to_scripts_and_libraries_is_told() {
+    for (words, expected) in [
+        ("script load s", Library::Keeps(2)),
+        ("eval s 0", Library::Runs(1)),
+        ("evalsha_ro s 0", Library::RunsKept(1)),
+        ("script flush", Library::Forgets),
+        ("function delete l", Library::ChangesFunctions),
+        ("fcall f 0", Library::None),
+        ("get k", Library::None),
+    ] {
+        assert_eq!(of(words, |row, _| row.library()), expected, "{words}");
     }
 }
 

@@ -137,3 +137,22 @@ pub enum Wait {
     /// does not wait.
     MillisAfter(&'static str, u8),
 }
+
+/// What a command does with the scripts and functions that servers keep, so that a shard that comes back can be given
+/// what it missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Library {
+    /// Nothing.
+    None,
+    /// Keeps a script, whose body is this argument, without running it (`SCRIPT LOAD`).
+    Keeps(u8),
+    /// Runs and keeps a script, whose body is this argument (`EVAL`).
+    Runs(u8),
+    /// Runs a script that is kept under the SHA-1 in this argument (`EVALSHA`). Where it is not, the answer is
+    /// `NOSCRIPT`, and nothing ran.
+    RunsKept(u8),
+    /// Forgets all scripts (`SCRIPT FLUSH`).
+    Forgets,
+    /// Changes the functions that are kept (`FUNCTION LOAD`).
+    ChangesFunctions,
+}

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Anchor, Begin, Care, Class, Find, Flags, KeySpec, Response, Row, Wait,
+    Anchor, Begin, Care, Class, Find, Flags, KeySpec, Library, Response, Row, Wait,
     keys::MAX_SPECS,
     row::{Subcommands, first_key},
 };
@@ -149,6 +149,7 @@ fn row(entry: &[Value<'_>], level: u8) -> Option<Row> {
         class,
         wait: Wait::Never,
         care: Care::None,
+        library: Library::None,
         subcommands: Subcommands::Learned(subcommands),
     })
 }

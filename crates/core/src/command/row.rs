@@ -1,7 +1,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{
-    Care, Class, Flags, Key, KeyError, KeySpec, Keys, Wait,
+    Care, Class, Flags, Key, KeyError, KeySpec, Keys, Library, Wait,
     keys::{Begin, Find},
 };
 use crate::request::Request;
@@ -16,6 +16,7 @@ pub struct Row {
     pub(super) class: Class,
     pub(super) wait: Wait,
     pub(super) care: Care,
+    pub(super) library: Library,
     /// The only key's argument, where there is exactly one at a fixed place; else 0.
     pub(super) first_key: u16,
     pub(super) subcommands: Subcommands,
@@ -93,6 +94,12 @@ impl Row {
     #[must_use]
     pub const fn care(&self) -> Care {
         self.care
+    }
+
+    /// What it does with the scripts and functions that servers keep.
+    #[must_use]
+    pub const fn library(&self) -> Library {
+        self.library
     }
 
     /// Where its keys are.
@@ -215,8 +222,8 @@ fn option(request: Request<'_>, word: &str, from: u8) -> Option<usize> {
         .map(|(at, _)| at + 1)
 }
 
-/// A command that neither waits nor needs a look at its arguments.
-pub(super) const PLAIN: (Wait, Care) = (Wait::Never, Care::None);
+/// A command that neither waits, nor needs a look at its arguments, nor has to do with scripts.
+pub(super) const PLAIN: (Wait, Care, Library) = (Wait::Never, Care::None, Library::None);
 
 /// A row of the built-in table.
 pub(super) const fn row(
@@ -225,7 +232,7 @@ pub(super) const fn row(
     flags: Flags,
     specs: &'static [KeySpec],
     class: Class,
-    (wait, care): (Wait, Care),
+    (wait, care, library): (Wait, Care, Library),
     subcommands: &'static [Row],
 ) -> Row {
     Row {
@@ -236,6 +243,7 @@ pub(super) const fn row(
         class,
         wait,
         care,
+        library,
         first_key: first_key(specs),
         subcommands: Subcommands::Known(subcommands),
     }

@@ -228,8 +228,8 @@ where
         let (Class::KeysOr(anchor) | Class::Anchored(anchor)) = row.class() else {
             return Ok(Place::Anywhere);
         };
-        let anchor = anchor::bytes(anchor, request).ok_or_else(|| Refusal::arity(row))?;
-        return Ok((ring.locate)(&anchor).map_or(Place::Down, Place::On));
+        let shard = anchor::place(anchor, request, &ring.locate).ok_or_else(|| Refusal::arity(row))?;
+        return Ok(shard.map_or(Place::Down, Place::On));
     };
     let Some(shard) = (ring.locate)(key(request, first)) else {
         return Ok(Place::Down);
@@ -239,15 +239,21 @@ where
             return Err(Refusal::cross_shard(key(request, first), key(request, other), ring.tag));
         }
     }
-    // A pattern can only mean keys of this shard when its tag stands whole before the asterisk.
-    for (pattern, prefix) in row.care().patterns(request) {
-        let tagged = ring.tag.tagged(prefix).len() < prefix.len();
-        if !tagged || (ring.locate)(prefix) != Some(shard) {
-            return Err(Refusal::cross_shard(key(request, first), pattern, ring.tag));
+    match row.care() {
+        Care::None | Care::Conditional(..) => {}
+        // A pattern can only mean keys of this shard when its tag stands whole before the asterisk.
+        Care::Patterns => {
+            for (pattern, prefix) in row.care().patterns(request) {
+                let tagged = ring.tag.tagged(prefix).len() < prefix.len();
+                if !tagged || (ring.locate)(prefix) != Some(shard) {
+                    return Err(Refusal::cross_shard(key(request, first), pattern, ring.tag));
+                }
+            }
         }
-    }
-    if matches!(row.care(), Care::Database(..)) && row.care().applies(request) {
-        return Err(Refusal::refused(row, "it names another database, and a ring has one"));
+        Care::Database(..) if row.care().applies(request) => {
+            return Err(Refusal::refused(row, "it names another database, and a ring has one"));
+        }
+        Care::Database(..) => {}
     }
     Ok(Place::On(shard))
 }
