@@ -158,6 +158,16 @@ fn every_field_is_read() {
     assert_eq!(ring.allow, ["FLUSHALL", "CONFIG GET"]);
 }
 
+#[test]
+fn the_sign_of_char_in_twemproxy_can_be_said() {
+    let read = |options: &str| {
+        let text = ring(&format!("placement = {{ like = \"twemproxy\"{options} }}"));
+        parse(&text).unwrap().rings.remove(0).placement
+    };
+    assert_eq!(read(""), read(", unsigned_char = false"));
+    assert_ne!(read(""), read(", unsigned_char = true"));
+}
+
 /// One mistake in a ring's table, on line 3.
 #[test]
 fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {

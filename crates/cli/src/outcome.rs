@@ -1,0 +1,52 @@
+//! How a command ends, and what the user and the shell hear of it.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use rendis_proxy::config::ConfigError;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Wrong usage or a wrong configuration: exit status 2.
+    Usage(String),
+    /// Anything else: exit status 1.
+    Failed(String),
+    /// Nobody reads the output any more. That is the reader's choice, and no failure: exit status 0, no words.
+    Unread,
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl Failure {
+    /// What an error of writing to standard output means.
+    pub(crate) fn output(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Unread,
+            _ => Self::Failed(format!("standard output cannot be written: {error}")),
+        }
+    }
+}
+
+/// Tells the user on standard error and gives the exit status.
+pub(crate) fn report(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) | Err(Failure::Unread) => ExitCode::SUCCESS,
+        Err(Failure::Failed(message)) => complain(&message, 1),
+        Err(Failure::Usage(message)) => complain(&message, 2),
+    }
+}
+
+/// Colours are for terminals, and for users who did not say `NO_COLOR`; `anstream` knows.
+fn complain(message: &dyn fmt::Display, status: u8) -> ExitCode {
+    const STYLE: Style = AnsiColor::Red.on_default().bold();
+    // Where standard error is gone there is nobody to tell; the status still tells.
+    let _ = writeln!(anstream::stderr().lock(), "{STYLE}error:{STYLE:#} {message}");
+    ExitCode::from(status)
+}

@@ -1,0 +1,233 @@
+//! The binary, as a shell meets it.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use tempfile::TempDir;
+
+const TWO: &str = r#"
+[[ring]]
+name = "cache"
+[[ring.shard]]
+name = "shard1"
+url = "redis://:${RENDIS_TEST_NOT_SET}@127.0.0.1:7001"
+[[ring.shard]]
+name = "shard2"
+url = "redis://127.0.0.1:7002"
+"#;
+
+struct Files {
+    directory: TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+fn rendis<A: AsRef<OsStr>>(arguments: &[A], input: &[u8]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rendis"));
+    command.args(arguments).env_remove("RENDIS_TEST_NOT_SET");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
+    let writer = thread::spawn(move || {
+        // A program that does not read its input to the end is free to do so.
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().expect("ended by itself")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// The output of a locate that succeeds.
+fn located(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let files = Files::new();
+    let config = files.write("rendis.toml", TWO);
+    let all: Vec<_> =
+        ["locate", "--config", config.to_str().unwrap()].iter().chain(arguments).copied().collect();
+    let output = rendis(&all, input);
+    assert_eq!((status(&output), text(&output.stderr)), (0, ""));
+    output.stdout
+}
+
+#[test]
+fn check_says_what_a_good_file_holds() {
+    let files = Files::new();
+    let config = files.write("rendis.toml", &TWO.replace(":${RENDIS_TEST_NOT_SET}@", ""));
+    let output = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
+    let expected = format!(
+        "{}: good\nring cache: on 127.0.0.1:6380, 2 shards, placed as by go-redis\n",
+        config.display()
+    );
+    assert_eq!((status(&output), text(&output.stdout), text(&output.stderr)), (0, &*expected, ""));
+}
+
+#[test]
+fn check_refuses_with_status_2_and_one_line() {
+    let files = Files::new();
+    let config = files.write("rendis.toml", TWO);
+    let output = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
+    let expected = format!("error: {}:6: ring \"cache\": shard \"shard1\": url: ", config.display());
+    assert_eq!((status(&output), text(&output.stdout)), (2, ""));
+    assert!(text(&output.stderr).starts_with(&expected) && output.stderr.ends_with(b"\n"));
+    assert_eq!(text(&output.stderr).lines().count(), 1);
+    let output = rendis(&["check", "/there/is/no.toml"], b"");
+    assert_eq!(status(&output), 2);
+    assert!(text(&output.stderr).contains("/there/is/no.toml: the file cannot be read"));
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_help_is_0() {
+    for wrong in
+        [&["nonsense"][..], &[], &["locate"], &["check"], &["completions", "nonsense"], &["man", "nonsense"]]
+    {
+        let output = rendis(wrong, b"");
+        assert_eq!((status(&output), text(&output.stdout)), (2, ""), "{wrong:?}");
+        assert!(!output.stderr.is_empty());
+    }
+    for help in [&["--help"][..], &["check", "--help"], &["locate", "--help"], &["completions", "--help"]] {
+        let output = rendis(help, b"");
+        assert_eq!((status(&output), text(&output.stderr)), (0, ""), "{help:?}");
+        assert!(text(&output.stdout).contains("Example"), "{help:?}");
+        assert!(!output.stdout.contains(&0x1b), "colours are for terminals");
+    }
+    assert!(text(&rendis(&["--version"], b"").stdout).starts_with("rendis "));
+}
+
+/// The two shards are those of the recorded topology `two` of go-redis, whose shard of "b" and "A" is known.
+#[test]
+fn locate_prints_the_key_as_given_a_tab_and_the_shard() {
+    assert_eq!(located(&["b", "{b}x", "b"], b""), b"b\tshard1\n{b}x\tshard1\nb\tshard1\n");
+    assert_eq!(located(&[], b"b\n{b}x\n"), located(&["b", "{b}x"], b""));
+    assert_eq!(located(&[], b"b"), b"b\tshard1\n", "the last line needs no line end");
+    assert_eq!(located(&[], b""), b"");
+    // Arguments go before standard input.
+    assert_eq!(located(&["b"], b"x\ny\n"), b"b\tshard1\n");
+    assert_eq!(located(&["--", "-b"], b"").iter().filter(|byte| **byte == b'\n').count(), 1);
+}
+
+#[test]
+fn keys_are_bytes() {
+    let empty = located(&[""], b"");
+    assert!(empty.starts_with(b"\tshard"));
+    assert_eq!(located(&[], b"\n"), empty, "an empty line is the empty key");
+    assert_eq!(located(&["--hex", ""], b""), empty);
+    assert_eq!(located(&["--hex"], b"\n"), empty);
+    assert_eq!(located(&["--hex"], b"\r\n"), empty);
+    let shard = |output: Vec<u8>| output.rsplit(|byte| *byte == b'\t').next().unwrap().to_vec();
+    for key in [&b"\xff\xfe"[..], b"a\tb", b"a\r", b"\0", "ключ".as_bytes()] {
+        let raw = located(&[], &[key, b"\n"].concat());
+        assert!(raw.starts_with(key));
+        let hex: String = key.iter().map(|byte| format!("{byte:02X}")).collect();
+        let by_hex = located(&["--hex", &hex], b"");
+        assert!(by_hex.starts_with(hex.as_bytes()), "the key as it was given");
+        assert_eq!(shard(by_hex), shard(raw));
+    }
+    let files = Files::new();
+    let config = files.write("rendis.toml", TWO);
+    let key = OsStr::from_bytes(b"\xff");
+    let output = rendis(&["locate".as_ref(), "--config".as_ref(), config.as_os_str(), key], b"");
+    assert_eq!(output.stdout, located(&[], b"\xff\n"));
+}
+
+#[test]
+fn json_is_one_object_a_line() {
+    let output = located(&["--json"], b"b\n\"q\"\n\xff\n");
+    let lines: Vec<serde_json::Value> =
+        text(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0], serde_json::json!({ "key": "b", "shard": "shard1" }));
+    assert_eq!(lines[1]["key"], "\"q\"");
+    assert_eq!(lines[2]["key_hex"], "ff");
+    let output = located(&["--json", "--hex", "62"], b"");
+    assert_eq!(text(&output), "{\"key_hex\":\"62\",\"shard\":\"shard1\"}\n");
+}
+
+#[test]
+fn bad_hexadecimal_names_the_line_and_keeps_what_was_done() {
+    let files = Files::new();
+    let config = files.write("rendis.toml", TWO);
+    for (wrong, shown) in [("ff0", "ff0"), ("zz", "zz"), ("62 ", "62 "), ("\u{e9}\u{e9}", "\\xc3")] {
+        let input = format!("62\n{wrong}\n62\n");
+        let output = rendis(
+            &["locate".as_ref(), "--config".as_ref(), config.as_os_str(), "--hex".as_ref()],
+            input.as_bytes(),
+        );
+        assert_eq!((status(&output), text(&output.stdout)), (2, "62\tshard1\n"));
+        let message = text(&output.stderr);
+        assert!(message.contains("standard input, line 2") && message.contains(shown), "{message}");
+    }
+}
+
+#[test]
+fn a_ring_is_chosen_by_name_where_there_are_several() {
+    let files = Files::new();
+    let second = TWO.replace("\"cache\"", "\"other\"\nlisten = \"127.0.0.1:6381\"").replace("shard1", "x");
+    let config = files.write("rendis.toml", &format!("{TWO}{second}"));
+    let run = |ring: &[&str]| {
+        let mut all = vec!["locate", "--config", config.to_str().unwrap()];
+        all.extend(ring);
+        all.push("b");
+        rendis(&all, b"")
+    };
+    assert_eq!(run(&["--ring", "cache"]).stdout, b"b\tshard1\n");
+    assert_eq!(status(&run(&["--ring", "other"])), 0);
+    for wrong in [&[][..], &["--ring", "none"]] {
+        let output = run(wrong);
+        assert_eq!(status(&output), 2);
+        assert!(text(&output.stderr).contains("cache, other"));
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let files = Files::new();
+    let config = files.write("rendis.toml", TWO);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rendis"))
+        .args(["locate", "--config", config.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = thread::spawn(move || while stdin.write_all(&b"some key\n".repeat(1000)).is_ok() {});
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    drop(reader);
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert_eq!((status(&output), text(&output.stderr)), (0, ""));
+}
+
+#[test]
+fn completions_and_manual_pages_are_made() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = rendis(&["completions", shell], b"");
+        assert_eq!(status(&output), 0);
+        assert!(text(&output.stdout).contains("locate"), "{shell}");
+    }
+    assert!(text(&rendis(&["man"], b"").stdout).contains(".TH rendis 1"));
+    assert!(text(&rendis(&["man", "locate"], b"").stdout).contains("user:1"));
+}
