@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Every check of rendis, the same for a person and for CI. Goes on after a step that fails, sums up at the end, and
+# ends with status 1 if one did.
+#
+#   scripts/test.sh          what is installed is used; what is not is named in the summary
+#   scripts/test.sh --full   first installs cargo-deny, cargo-machete and cargo-fuzz (takes minutes), fuzzes longer
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+full=no
+case "${1:-}" in
+    "") ;;
+    --full) full=yes ;;
+    *)
+        printf 'usage: scripts/test.sh [--full]\n' >&2
+        exit 2
+        ;;
+esac
+
+scripts/setup.sh
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# A step that hangs must not take the day with it. The limit is generous for a machine with two cores.
+limited() {
+    if have timeout; then
+        timeout --foreground 1200 "$@"
+    else
+        "$@"
+    fi
+}
+
+summary=()
+failed=0
+
+step() {
+    local name=$1 begun=$SECONDS
+    shift
+    printf '\n== %s: %s\n' "$name" "$*"
+    if limited "$@"; then
+        summary+=("ok       $name ($((SECONDS - begun)) s)")
+    else
+        summary+=("FAILED   $name ($((SECONDS - begun)) s)")
+        failed=1
+    fi
+}
+
+left_out() {
+    printf '\n== %s: left out, %s\n' "$1" "$2"
+    summary+=("left out $1: $2")
+}
+
+if [ "$full" = yes ]; then
+    for tool in cargo-deny cargo-machete cargo-fuzz; do
+        have "$tool" || step "install $tool" cargo install --locked --quiet "$tool"
+    done
+fi
+
+step "format" cargo fmt --all --check
+step "clippy" cargo clippy --workspace --all-targets --all-features -- -D warnings
+step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --quiet
+step "tests" cargo test --workspace --all-features --lib --bins --tests --examples
+step "documentation's examples" cargo test --workspace --all-features --doc
+
+# Needs nightly; the compiler of the workspace stays as it is.
+if [ ! -d fuzz ]; then
+    left_out "fuzzing" "there are no targets"
+elif cargo +nightly fuzz --version >/dev/null 2>&1; then
+    seconds=5
+    [ "$full" = yes ] && seconds=60
+    for target in $(cargo +nightly fuzz list); do
+        step "fuzzing $target" cargo +nightly fuzz run "$target" -- "-max_total_time=$seconds"
+    done
+else
+    left_out "fuzzing" "no nightly compiler with cargo-fuzz; the property tests above stand in for it"
+fi
+
+if have cargo-deny; then
+    step "licences and sources" cargo deny --all-features check bans licenses sources
+    if cargo deny fetch db >/dev/null 2>&1; then
+        step "advisories" cargo deny --all-features check advisories
+    else
+        left_out "advisories" "the database cannot be reached"
+    fi
+else
+    left_out "licences, sources, advisories" "cargo-deny is not installed"
+fi
+
+if have cargo-machete; then
+    step "unused dependencies" cargo machete
+else
+    left_out "unused dependencies" "cargo-machete is not installed"
+fi
+
+if have shellcheck; then
+    step "shell scripts" shellcheck scripts/*.sh .ci/run
+else
+    left_out "shell scripts" "shellcheck is not installed"
+fi
+
+printf '\n== summary\n'
+printf '%s\n' "${summary[@]}"
+if [ "$failed" -eq 0 ]; then
+    printf 'all checks passed in %s s\n' "$SECONDS"
+else
+    printf 'some checks FAILED\n'
+fi
+exit "$failed"
