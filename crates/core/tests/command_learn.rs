@@ -154,6 +154,11 @@ fn learned_rows_are_found_and_change_nothing_built_in() {
     assert!(matches!(table.find(request("json.get k").view()), Found::Unknown));
     assert!(table.insert(module("JSON.GET -2 [ readonly ] 1 1 1")));
     assert!(matches!(table.find(request("Json.Get k").view()), Found::Row(row) if row.name() == "json.get"));
+    let long = "x".repeat(Table::LONGEST_NAME);
+    assert!(table.insert(module(&format!("{long} 1 [ ] 0 0 0"))));
+    assert!(matches!(table.find(request(&long.to_uppercase()).view()), Found::Row(_)));
+    assert!(!table.insert(module(&format!("{long}x 1 [ ] 0 0 0"))));
+    assert!(matches!(table.find(request(&format!("{long}x")).view()), Found::Unknown));
     assert!(!table.insert(module("get -1 [ readonly ] 0 0 0")));
     assert_eq!(table.named(b"GET").unwrap().arity(), 2);
 

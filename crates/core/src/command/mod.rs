@@ -19,7 +19,7 @@ mod row;
 mod script;
 mod table;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use care::Care;
 pub use class::{Anchor, Class, Library, LocalCommand, Subscription, Transaction, Wait};
@@ -56,15 +56,18 @@ pub enum Found<'t> {
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     /// By name in lower case. A copy of the table shares its rows.
-    learned: HashMap<Box<[u8]>, Arc<Row>>,
+    learned: BTreeMap<Box<[u8]>, Arc<Row>>,
 }
 
 impl Table {
     /// How many rows can be learned. No server comes near it; past it, commands stay unknown.
     pub const MOST_LEARNED: usize = 4096;
 
+    /// The longest name of a command that can be learned.
+    pub const LONGEST_NAME: usize = 64;
+
     /// Finds the row for a request by its name, and by its first argument where the name is a container's. Costs no
-    /// allocation for built-in commands.
+    /// allocation.
     #[must_use]
     #[inline]
     pub fn find(&self, request: Request<'_>) -> Found<'_> {
@@ -104,10 +107,11 @@ impl Table {
 
     /// Adds a learned row. Built-in rows stay as they are: a server cannot change what is known about `GET`.
     ///
-    /// False when the row was not taken: built in, or the table has [`Table::MOST_LEARNED`] rows.
+    /// False when the row was not taken: built in, longer than [`Table::LONGEST_NAME`], or the table has
+    /// [`Table::MOST_LEARNED`] rows.
     pub fn insert(&mut self, row: Row) -> bool {
         let name = row.name().to_ascii_lowercase().into_bytes().into_boxed_slice();
-        if index::find(&name).is_some() {
+        if index::find(&name).is_some() || name.len() > Self::LONGEST_NAME {
             return false;
         }
         if self.learned.len() >= Self::MOST_LEARNED && !self.learned.contains_key(&name) {
@@ -117,7 +121,7 @@ impl Table {
         true
     }
 
-    /// All rows without their subcommands, the built-in ones first and in the order of their names.
+    /// All rows without their subcommands, the built-in ones first, each in the order of their names.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         table::ROWS.iter().chain(self.learned.values().map(Arc::as_ref))
     }
@@ -126,7 +130,11 @@ impl Table {
         if self.learned.is_empty() {
             return None;
         }
-        self.learned.get(name.to_ascii_lowercase().as_slice()).map(Arc::as_ref)
+        let mut folded = [0; Self::LONGEST_NAME];
+        let folded = folded.get_mut(..name.len())?;
+        folded.copy_from_slice(name);
+        folded.make_ascii_lowercase();
+        self.learned.get(&*folded).map(Arc::as_ref)
     }
 }
 
