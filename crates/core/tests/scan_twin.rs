@@ -5,32 +5,8 @@ mod twin;
 mod strategy;
 
 use proptest::prelude::*;
-use rendis_core::request::{RequestBuf, RequestScanner};
-use rendis_core::scan::{Limits, ScanError, Scanner};
-
-use crate::twin::Scanned;
-
-/// Small enough that generated frames meet them.
-const TIGHT: Limits = Limits { bulk: 20, elements: 4, depth: 3, line: 25 };
-
-fn outcome(result: Result<Option<usize>, ScanError>) -> Scanned {
-    match result {
-        Ok(Some(end)) => Scanned::End(end),
-        Ok(None) => Scanned::Incomplete,
-        Err(_) => Scanned::Bad,
-    }
-}
-
-/// What `scan` says when the bytes arrive in pieces that end at `cuts`.
-fn in_pieces(bytes: &[u8], cuts: &[usize], mut scan: impl FnMut(&[u8]) -> Scanned) -> Scanned {
-    let mut ends: Vec<_> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
-    ends.push(bytes.len());
-    ends.sort_unstable();
-    ends.into_iter()
-        .map(|end| scan(bytes.get(..end).unwrap_or_default()))
-        .find(|found| *found != Scanned::Incomplete)
-        .unwrap_or(Scanned::Incomplete)
-}
+use rendis_core::request::RequestBuf;
+use rendis_core::scan::{Limits, Scanner};
 
 fn reply_bytes() -> impl Strategy<Value = Vec<u8>> {
     let frame = || strategy::value().prop_map(|value| value.frame());
@@ -63,12 +39,7 @@ proptest! {
 
     #[test]
     fn the_scanner_agrees_with_its_twin(bytes in reply_bytes(), cuts: [usize; 3]) {
-        for limits in [Limits::REPLY, TIGHT] {
-            let expected = twin::scan(&bytes, 0, 0, limits);
-            prop_assert_eq!(outcome(Scanner::new(limits).scan(&bytes)), expected);
-            let mut scanner = Scanner::new(limits);
-            prop_assert_eq!(in_pieces(&bytes, &cuts, |piece| outcome(scanner.scan(piece))), expected);
-        }
+        twin::agree::scanner(&bytes, &cuts);
     }
 
     #[test]
@@ -90,14 +61,6 @@ proptest! {
 
     #[test]
     fn the_request_scanner_agrees_with_its_twin(bytes in request_bytes(), cuts: [usize; 3]) {
-        for limits in [Limits::REQUEST, TIGHT] {
-            let (expected, arguments) = twin::request(&bytes, limits);
-            let mut scanner = RequestScanner::new(limits);
-            prop_assert_eq!(in_pieces(&bytes, &cuts, |piece| outcome(scanner.scan(piece))), expected);
-            if let Scanned::End(end) = expected {
-                let found: Vec<_> = scanner.request(&bytes[..end]).arguments().map(<[u8]>::to_vec).collect();
-                prop_assert_eq!(found, arguments);
-            }
-        }
+        twin::agree::request_scanner(&bytes, &cuts);
     }
 }

@@ -11,6 +11,8 @@
     reason = "a twin is plain, not careful, and no test uses all of it"
 )]
 
+pub(crate) mod agree;
+
 use rendis_core::scan::Limits;
 
 /// What a twin says about bytes.

@@ -1,0 +1,7 @@
+//! The reply reader and the down-conversion against their naive twins.
+#![no_main]
+
+#[path = "../../crates/core/tests/twin/mod.rs"]
+mod twin;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| twin::agree::reader(data));
