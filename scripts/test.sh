@@ -60,13 +60,13 @@ fi
 step "format" cargo fmt --all --check
 step "clippy" cargo clippy --workspace --all-targets --all-features -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --quiet
-step "tests" cargo test --workspace --all-features --lib --bins --tests --examples
-step "documentation's examples" cargo test --workspace --all-features --doc
+step "tests" cargo test --workspace --all-features --no-fail-fast --lib --bins --tests --examples
+step "documentation's examples" cargo test --workspace --all-features --no-fail-fast --doc
 
 # Needs nightly; the compiler of the workspace stays as it is.
 if [ ! -d fuzz ]; then
     left_out "fuzzing" "there are no targets"
-elif cargo +nightly fuzz --version >/dev/null 2>&1; then
+elif have rustup && rustup toolchain list | grep -q '^nightly' && cargo +nightly fuzz --version >/dev/null 2>&1; then
     seconds=5
     [ "$full" = yes ] && seconds=60
     for target in $(cargo +nightly fuzz list); do
