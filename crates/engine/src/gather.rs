@@ -33,7 +33,12 @@ pub enum Executed {
     /// It subscribes or unsubscribes.
     Subscription(Subscription),
     /// It begins, ends or guards a transaction.
-    Transaction(Transaction),
+    Transaction {
+        /// Which of the commands.
+        command: Transaction,
+        /// The shard of the keys of a guard.
+        shard: Option<ShardId>,
+    },
 }
 
 impl Engine {
@@ -158,7 +163,7 @@ impl Engine {
             Plan::Random(shards) => self.random(&shards, request, repeat).await?,
             Plan::Local(command) => return Ok(Executed::Local(command)),
             Plan::Subscription(command) => return Ok(Executed::Subscription(command)),
-            Plan::Transaction { command, .. } => return Ok(Executed::Transaction(command)),
+            Plan::Transaction { command, shard } => return Ok(Executed::Transaction { command, shard }),
             Plan::Refused(refusal) => return Err(refused(&refusal)),
             Plan::NoShard => return Err(no_shard()),
             _ => return Err(Error::local(Kind::Refused, "this plan is not known")),

@@ -78,9 +78,9 @@ impl Lane {
         self.shared.queue.owed()
     }
 
-    /// Requests taken in since the start.
-    pub(crate) fn requests(&self) -> u64 {
-        self.shared.queue.requests()
+    /// Requests taken in, and writes to the socket, since the start.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        self.shared.queue.counts()
     }
 
     /// The server is known to be back: connect now.

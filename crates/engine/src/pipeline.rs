@@ -119,6 +119,33 @@ impl Engine {
         }
     }
 
+    /// Whether these requests can run on this shard, as parts of a transaction or beside one.
+    ///
+    /// # Errors
+    /// [`Kind::CrossShard`] or [`Kind::Refused`] when they cannot.
+    pub fn check_shard(&self, requests: &[RequestBuf], shard: &Arc<Shard>) -> Result<(), Error> {
+        let table = self.table().load_full();
+        let topology = self.topology();
+        let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
+        let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
+        match same_shard(views, &ring) {
+            Ok(Queued::On(id)) => match topology.member(id) {
+                Some(member) if Arc::ptr_eq(&member.shard, shard) => Ok(()),
+                _ => {
+                    let text = format!(
+                        "CROSSSLOT Keys in request don't hash to the same shard: the watched keys are on {}; give keys \
+                         that belong together one hash tag",
+                        shard.name()
+                    );
+                    Err(Error::local(Kind::CrossShard, text))
+                }
+            },
+            Ok(Queued::Anywhere) => Ok(()),
+            Ok(Queued::NoShard) => Err(no_shard()),
+            Err((_, refusal)) => Err(refused(&refusal)),
+        }
+    }
+
     /// Makes those again that were never sent, one by one and planned anew, because the ring may have changed.
     async fn repair<I: Item>(&self, items: &[I], answers: &mut [Result<Reply, Error>], table: &Table) {
         let unsent = |answer: &Result<Reply, Error>| {

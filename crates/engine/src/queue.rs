@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) refused: bool,
     /// Requests taken in since the start.
     pub(crate) requests: u64,
+    /// Writes to the socket since the start.
+    pub(crate) writes: u64,
     /// The socket takes no bytes at present, so the queue may be old.
     pub(crate) stalled: bool,
     /// When the queue was last empty at a push: the time of all that was pushed since, unless the wire stalled.
@@ -63,6 +65,7 @@ impl Queue {
             sleeper: None,
             refused: false,
             requests: 0,
+            writes: 0,
             stalled: false,
             now: Duration::ZERO,
         };
@@ -161,9 +164,10 @@ impl Queue {
         std::mem::take(&mut state.refused) || state.session.owed() > 0
     }
 
-    /// Requests taken in since the start.
-    pub(crate) fn requests(&self) -> u64 {
-        self.lock().requests
+    /// Requests taken in, and writes to the socket, since the start.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.requests, state.writes)
     }
 
     /// Requests that are queued or not yet answered.

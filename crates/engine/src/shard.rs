@@ -131,7 +131,13 @@ impl Shard {
     /// Requests that the shared wires took in since the start.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.lanes.iter().map(Lane::requests).sum()
+        self.lanes.iter().map(|lane| lane.counts().0).sum()
+    }
+
+    /// Writes to the sockets of the shared wires since the start.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.counts().1).sum()
     }
 
     /// The exclusive connections.

@@ -53,6 +53,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         batch: Vec::new(),
         accepted: 0,
         unreported: 0,
+        writes: 0,
         joined: false,
         unflushed: false,
         arrived: BytesMut::new(),
@@ -84,6 +85,8 @@ struct Wire<'q, S> {
     batch: Vec<u8>,
     accepted: usize,
     unreported: usize,
+    /// Writes that the queue was not told of yet.
+    writes: u64,
     /// The other ready tasks have run since the wire was woken.
     joined: bool,
     unflushed: bool,
@@ -141,6 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 Poll::Ready(Ok(0)) => return Err(gone("connection closed while writing")),
                 Poll::Ready(Ok(count)) => {
                     self.accepted += count;
+                    self.writes += 1;
                     self.unreported += count;
                     self.unflushed = true;
                     self.blocked_since = None;
@@ -167,6 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
         let mut state = self.queue.lock();
         if self.unreported > 0 {
             state.session.wrote(std::mem::take(&mut self.unreported));
+            state.writes += std::mem::take(&mut self.writes);
         }
         state.stalled = false;
         if state.session.nothing_queued() {

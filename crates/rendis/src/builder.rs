@@ -34,6 +34,14 @@ pub struct RingBuilder {
     on_new_shard: Option<Arc<NewShard>>,
 }
 
+impl Ring {
+    /// Describes a ring; [`RingBuilder::build`] makes it.
+    #[must_use]
+    pub fn builder() -> RingBuilder {
+        RingBuilder::default()
+    }
+}
+
 impl RingBuilder {
     /// Adds a shard. Its name is what the default placement hashes: keep the name when the address changes, and every
     /// key stays where it is. The URL is `redis://[user:password@]host[:port][/db]`, `rediss://…` for TLS,

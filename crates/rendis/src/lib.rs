@@ -7,8 +7,9 @@
 mod error;
 mod typed;
 mod shard;
-mod builder;
 mod ring;
+mod builder;
+mod transaction;
 
 pub use rendis_core::placement;
 pub use rendis_engine::address::{Address, Secret};
@@ -19,3 +20,4 @@ pub use crate::builder::RingBuilder;
 pub use crate::error::{Error, Kind, Sent};
 pub use crate::ring::{Ring, RingStats};
 pub use crate::shard::{Shard, ShardStats};
+pub use crate::transaction::Transaction;

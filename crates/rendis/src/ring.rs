@@ -11,7 +11,6 @@ use rendis_engine::frames::Item;
 use rendis_engine::gather::Executed;
 use rendis_engine::settings::ShardSettings;
 
-use crate::builder::RingBuilder;
 use crate::error::{Error, Kind};
 use crate::shard::{Shard, ShardStats};
 use crate::typed::{self, Cmd, Packed, Pipeline, RedisFuture, RedisResult, Value, aio};
@@ -57,12 +56,6 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Describes a ring; [`RingBuilder::build`] makes it.
-    #[must_use]
-    pub fn builder() -> RingBuilder {
-        RingBuilder::default()
-    }
-
     pub(crate) const fn new(engine: Engine) -> Self {
         Self { engine }
     }
@@ -166,7 +159,7 @@ impl Ring {
                 Err(refused(cmd, "it concerns one connection; set it where the ring is built"))
             }
             Executed::Subscription(_) => Err(refused(cmd, "use Ring::subscribe, psubscribe or ssubscribe")),
-            Executed::Transaction(_) => Err(refused(cmd, "use an atomic pipeline, or Ring::watch")),
+            Executed::Transaction { .. } => Err(refused(cmd, "use an atomic pipeline, or Ring::watch")),
         }
     }
 }

@@ -62,13 +62,10 @@ impl Shard {
             address: self.address().to_owned(),
             up: self.up,
             requests: self.inner.requests(),
+            writes: self.inner.writes(),
             in_flight: self.inner.in_flight(),
             pool: self.inner.pool_stats(),
         }
-    }
-
-    pub(crate) const fn engine(&self) -> &Arc<EngineShard> {
-        &self.inner
     }
 
     async fn call<F: Frames + ?Sized>(&self, frames: &F) -> Result<Reply, Error> {
@@ -136,6 +133,8 @@ pub struct ShardStats {
     pub up: bool,
     /// Requests, or batches of them, that its shared wires took in since the start.
     pub requests: u64,
+    /// Writes to the sockets of the shared wires since the start: fewer than requests when many share one.
+    pub writes: u64,
     /// Requests on the shared wires that are queued or not yet answered.
     pub in_flight: usize,
     /// Its exclusive connections: for blocking commands and watched transactions.

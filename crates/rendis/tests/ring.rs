@@ -1,5 +1,7 @@
 //! What a `Ring` promises, against real servers.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::HashMap;
 
 use redis::AsyncCommands;

@@ -7,4 +7,4 @@ mod value;
 pub(crate) use self::cmd::{Packed, packed_requests};
 pub(crate) use self::errors::{error_value, server_value};
 pub(crate) use self::value::{pipeline_values, value};
-pub(crate) use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio, cmd};
+pub(crate) use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, ToRedisArgs, Value, aio, cmd};

@@ -1,0 +1,208 @@
+//! Optimistic transactions: `WATCH`, reads, and an atomic pipeline that runs only if nothing watched has changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rendis_core::reply::Reply;
+use rendis_core::request::RequestBuf;
+use rendis_engine::engine::Engine;
+use rendis_engine::exclusive::Lease;
+use rendis_engine::frames::Item;
+use rendis_engine::gather::Executed;
+use rendis_engine::shard::Shard;
+
+use crate::error::{Error, Kind};
+use crate::ring::Ring;
+use crate::typed::{self, Cmd, Packed, Pipeline, RedisFuture, RedisResult, ToRedisArgs, Value, aio};
+
+impl Ring {
+    /// Watches `keys` and runs `attempt`, again from the start when another client changed one of them before the
+    /// attempt's atomic pipeline ran, up to 16 times with a short random pause in between.
+    ///
+    /// The attempt gets a [`Transaction`]: commands on it run at once, on the watched connection; an atomic pipeline on
+    /// it runs only if nothing watched has changed. Everything must lie on the shard of the watched keys. An attempt
+    /// may also end without a pipeline.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the watched connection; the server forgets the watch. A pipeline that was sent may
+    /// have run.
+    ///
+    /// # Errors
+    /// The attempt's own error, which is not tried again; `CROSSSLOT` when the keys lie on several shards;
+    /// [`Kind::Conflict`] when every attempt met a change; what the connection met.
+    ///
+    /// ```no_run
+    /// use redis::AsyncCommands;
+    ///
+    /// # async fn example(ring: rendis::Ring) -> redis::RedisResult<()> {
+    /// let (total,): (i64,) = ring
+    ///     .watch("total", async |tx| {
+    ///         let total: i64 = tx.get::<_, Option<i64>>("total").await?.unwrap_or(0);
+    ///         redis::pipe().atomic().set("total", total * 2 + 1).ignore().get("total").query_async(tx).await
+    ///     })
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn watch<K, T, F>(&self, keys: K, mut attempt: F) -> RedisResult<T>
+    where
+        K: ToRedisArgs,
+        F: AsyncFnMut(&mut Transaction) -> RedisResult<T>,
+    {
+        let mut watch = typed::cmd("WATCH");
+        watch.arg(keys);
+        let watch = Packed(&watch).pack();
+        for tried in 0..ATTEMPTS {
+            if tried > 0 {
+                tokio::time::sleep(PAUSE.mul_f64(fastrand::f64() * f64::from(tried))).await;
+            }
+            let mut transaction = Transaction::begin(self.engine(), &watch).await?;
+            let result = attempt(&mut transaction).await;
+            match transaction.end(result).await {
+                Ended::Answer(result) => return result,
+                Ended::Conflict => {}
+            }
+        }
+        Err(conflict().into())
+    }
+}
+
+/// How often an attempt is made.
+const ATTEMPTS: u32 = 16;
+
+/// The pause before the second attempt is up to so long, before the third up to twice, and so on.
+const PAUSE: Duration = Duration::from_millis(2);
+
+fn conflict() -> Error {
+    Error::local(
+        Kind::Conflict,
+        format!("a watched key was changed by another client in each of {ATTEMPTS} attempts"),
+    )
+}
+
+/// A connection on which keys are watched; see [`Ring::watch`].
+pub struct Transaction {
+    engine: Engine,
+    shard: Arc<Shard>,
+    lease: Lease,
+    state: State,
+}
+
+/// Where a transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The keys are watched.
+    Watching,
+    /// An atomic pipeline ran: nothing is watched any more.
+    Executed,
+    /// An atomic pipeline did not run, because a watched key had changed.
+    Conflict,
+}
+
+enum Ended<T> {
+    Answer(RedisResult<T>),
+    Conflict,
+}
+
+impl Transaction {
+    async fn begin(engine: &Engine, watch: &RequestBuf) -> Result<Self, Error> {
+        let shard = match engine.execute(watch.view()).await? {
+            Executed::Transaction { shard: Some(id), .. } => engine.shard(id)?,
+            _ => return Err(Error::local(Kind::Refused, "WATCH needs at least one key")),
+        };
+        let at = |failure| Error::from(shard.error(failure)).of_command(b"WATCH");
+        let mut lease = shard.lease().await.map_err(at)?;
+        let reply = lease.ask(watch).await.map_err(at)?;
+        if let Some(error) = reply.as_error() {
+            return Err(Error::local(Kind::Server, error.to_string()));
+        }
+        Ok(Self { engine: engine.clone(), shard, lease, state: State::Watching })
+    }
+
+    async fn end<T>(mut self, result: RedisResult<T>) -> Ended<T> {
+        if self.state == State::Conflict {
+            self.lease.give_back();
+            return Ended::Conflict;
+        }
+        if result.is_ok() {
+            let unwatch = RequestBuf::pack([&b"UNWATCH"[..]]);
+            if self.state == State::Executed || self.lease.ask(&unwatch).await.is_ok() {
+                self.lease.give_back();
+            }
+        }
+        // With an error the connection is dropped, and the watch with it.
+        Ended::Answer(result)
+    }
+
+    /// Sends requests and collects their replies.
+    async fn ask_all(&mut self, requests: &[RequestBuf]) -> Result<Vec<Reply>, Error> {
+        let shard = &self.shard;
+        let at = |failure| Error::from(shard.error(failure));
+        self.lease.send(requests).await.map_err(at)?;
+        self.lease.flush().await.map_err(at)?;
+        let mut replies = Vec::with_capacity(requests.len());
+        for _ in requests {
+            replies.push(self.lease.receive().await.map_err(at)?);
+        }
+        Ok(replies)
+    }
+
+    async fn command(&mut self, cmd: &Cmd) -> RedisResult<Value> {
+        let requests = [Packed(cmd).pack()];
+        self.engine.check_shard(&requests, &self.shard).map_err(Error::from)?;
+        let replies = self.ask_all(&requests).await?;
+        replies.first().map_or(Ok(Value::Nil), typed::value)
+    }
+
+    async fn pipeline(
+        &mut self,
+        pipeline: &Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisResult<Vec<Value>> {
+        let mut requests: Vec<RequestBuf> = pipeline.cmd_iter().map(|cmd| Packed(cmd).pack()).collect();
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.engine.check_shard(&requests, &self.shard).map_err(Error::from)?;
+        if !pipeline.is_transaction() {
+            return typed::pipeline_values(&self.ask_all(&requests).await?, offset, count);
+        }
+        requests.insert(0, RequestBuf::pack([&b"MULTI"[..]]));
+        requests.push(RequestBuf::pack([&b"EXEC"[..]]));
+        let replies = self.ask_all(&requests).await?;
+        self.state = State::Executed;
+        if replies.last().is_some_and(Reply::is_null) {
+            self.state = State::Conflict;
+            return Err(conflict().into());
+        }
+        typed::pipeline_values(&replies, offset, count)
+    }
+}
+
+impl aio::ConnectionLike for Transaction {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(self.command(cmd))
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(self.pipeline(pipeline, offset, count))
+    }
+
+    fn get_db(&self) -> i64 {
+        i64::from(self.shard.settings().database)
+    }
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Transaction")
+            .field("shard", &self.shard)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,325 @@
+//! What callers see when servers are away, refuse, or are none, and that nothing else is lost.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use redis::AsyncCommands;
+use rendis::{Error, Kind, OnDown, Ring, RingBuilder, Sent};
+use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
+
+fn builder(cluster: &Cluster) -> RingBuilder {
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
+    Ring::builder().shards(shards).heartbeat_frequency(Duration::from_millis(50))
+}
+
+/// A key whose home is this shard while all are up.
+fn key_on(ring: &Ring, shard: &str) -> String {
+    let mut keys = (0..1000).map(|number| format!("key{number}"));
+    keys.find(|key| ring.shard_for(key).unwrap().name() == shard).unwrap()
+}
+
+async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(10), "{what} did not happen in 10 s");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dead_shard_leaves_the_ring_and_comes_back() {
+    let cluster = Cluster::start(3);
+    let ring = builder(&cluster).build().await.unwrap();
+    let key = key_on(&ring, "shard2");
+    let mut caller = ring.clone();
+    caller.set::<_, _, ()>(&key, 1).await.unwrap();
+
+    cluster[1].kill();
+    eventually("the dead shard leaving", || ring.len() == 2).await;
+    assert_ne!(ring.shard_for(&key).unwrap().name(), "shard2");
+    caller.set::<_, _, ()>(&key, 2).await.unwrap();
+    let states: Vec<bool> = ring.shards().iter().map(rendis::Shard::is_up).collect();
+    assert_eq!(states, [true, false, true]);
+
+    cluster[1].restart();
+    eventually("the shard coming back", || ring.len() == 3).await;
+    assert_eq!(ring.shard_for(&key).unwrap().name(), "shard2");
+    caller.set::<_, _, ()>(&key, 3).await.unwrap();
+    assert_eq!(cluster[1].command(&["GET", &key]).text(), "3");
+}
+
+#[tokio::test]
+async fn calls_to_other_shards_notice_nothing() {
+    let cluster = Cluster::start(3);
+    let ring = builder(&cluster).build().await.unwrap();
+    let (dead, alive) = (key_on(&ring, "shard1"), key_on(&ring, "shard3"));
+    cluster[0].kill();
+    let mut lost = ring.clone();
+    let doomed = tokio::spawn(async move { lost.get::<_, Option<i64>>(dead).await });
+    let mut caller = ring.clone();
+    for _ in 0..200 {
+        let started = Instant::now();
+        caller.incr::<_, _, ()>(&alive, 1).await.unwrap();
+        assert!(started.elapsed() < Duration::from_millis(500));
+    }
+    let _ = doomed.await.unwrap();
+}
+
+#[tokio::test]
+async fn with_fail_the_keys_of_a_dead_shard_fail_at_once_and_by_name() {
+    let cluster = Cluster::start(3);
+    let ring = builder(&cluster).on_down(OnDown::Fail).build().await.unwrap();
+    let key = key_on(&ring, "shard2");
+    cluster[1].kill();
+    eventually("the dead shard being noticed", || ring.len() == 2).await;
+    let started = Instant::now();
+    let error = ring.clone().set::<_, _, ()>(&key, 1).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_millis(200));
+    let error = Error::of(&error).expect("an error of this crate");
+    assert_eq!((error.kind(), error.sent(), error.shard()), (Kind::ShardDown, Sent::No, Some("shard2")));
+}
+
+#[tokio::test]
+async fn never_more_than_half_of_the_shards_are_taken_out() {
+    let cluster = Cluster::start(3);
+    let ring = builder(&cluster).build().await.unwrap();
+    let key = key_on(&ring, "shard3");
+    for server in cluster.iter() {
+        server.kill();
+    }
+    eventually("all shards being down", || ring.is_empty()).await;
+    let error = ring.clone().get::<_, Option<String>>(&key).await.unwrap_err();
+    assert_eq!(Error::of(&error).map(Error::kind), Some(Kind::ShardDown));
+}
+
+#[tokio::test]
+async fn a_frozen_server_costs_its_callers_the_deadline_and_they_know_it_may_have_run() {
+    let cluster = Cluster::start(2);
+    let ring = builder(&cluster)
+        .reply_timeout(Duration::from_millis(100))
+        .heartbeat_timeout(Duration::from_secs(5))
+        .build()
+        .await
+        .unwrap();
+    let key = key_on(&ring, "shard1");
+    cluster[0].stop();
+    let started = Instant::now();
+    let error = ring.clone().incr::<_, _, i64>(&key, 1).await.unwrap_err();
+    let waited = started.elapsed();
+    assert!(waited >= Duration::from_millis(90) && waited < Duration::from_secs(1), "{waited:?}");
+    assert!(error.is_timeout());
+    let error = Error::of(&error).expect("an error of this crate");
+    assert_eq!((error.kind(), error.sent(), error.shard()), (Kind::Timeout, Sent::Maybe, Some("shard1")));
+    assert_eq!(error.command(), Some("INCRBY"), "what the redis crate makes of incr");
+    cluster[0].cont();
+    // The late reply is absorbed: the next call gets its own.
+    eventually("the server going on", || ring.len() == 2).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut caller = ring.clone();
+    caller.set::<_, _, ()>("{x}", "own").await.unwrap();
+    let got: String = caller.get("{x}").await.unwrap();
+    assert_eq!(got, "own");
+    let count: i64 = caller.get(&key).await.unwrap();
+    assert_eq!(count, 1, "it ran once");
+}
+
+#[tokio::test]
+async fn a_password_that_is_missing_or_wrong_is_an_auth_error_with_its_shard() {
+    let server = RedisServer::builder().password("right").start();
+    let at = |credentials: &str| server.url_for("default", credentials);
+    let good = Ring::builder().shard("only", at("right")).build().await.unwrap();
+    good.clone().set::<_, _, ()>("key", 1).await.unwrap();
+    for url in [at("wrong"), format!("redis://{}", server.address())] {
+        for protocol in [rendis::Protocol::Newest, rendis::Protocol::Resp2] {
+            let ring = Ring::builder()
+                .shard("only", &url)
+                .each_shard(move |_, shard| shard.protocol = protocol)
+                .build()
+                .await
+                .unwrap();
+            let error = ring.clone().get::<_, Option<i64>>("key").await.unwrap_err();
+            let error = Error::of(&error).expect("an error of this crate");
+            assert_eq!(
+                (error.kind(), error.sent(), error.shard()),
+                (Kind::Auth, Sent::No, Some("only")),
+                "{error}"
+            );
+            assert!(!error.to_string().contains("wrong"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_redis_is_a_protocol_error_and_loses_nothing_else() {
+    let real = RedisServer::start();
+    for (name, answer) in [
+        ("http", Answer::http()),
+        ("garbage", Answer::garbage()),
+        ("a 600 MB header", Answer::huge_bulk()),
+        ("an array without end", Answer::huge_array()),
+    ] {
+        let fake = FakeServer::start(move |_| answer.clone());
+        let ring = Ring::builder().shard("fake", fake.url()).shard("real", real.url()).build().await.unwrap();
+        let (lost, kept) = (key_on(&ring, "fake"), key_on(&ring, "real"));
+        let error = ring.clone().get::<_, Option<i64>>(&lost).await.unwrap_err();
+        let error = Error::of(&error).expect("an error of this crate");
+        assert_eq!((error.kind(), error.shard()), (Kind::Protocol, Some("fake")), "{name}: {error}");
+        assert_eq!(error.sent(), Sent::No, "{name}: the handshake failed, so the call was never sent");
+        ring.clone().set::<_, _, ()>(&kept, 1).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn replies_out_of_step_end_the_connection_and_only_its_calls() {
+    let real = RedisServer::start();
+    for (name, answer) in [
+        ("garbage", Answer::garbage()),
+        ("too many replies", Answer::too_many(3)),
+        ("half a reply", Answer::half_then_close()),
+        ("a 600 MB header", Answer::huge_bulk()),
+    ] {
+        let fake =
+            FakeServer::start(move |request| Answer::handshake(request).unwrap_or_else(|| answer.clone()));
+        let ring = Ring::builder().shard("fake", fake.url()).shard("real", real.url()).build().await.unwrap();
+        let (lost, kept) = (key_on(&ring, "fake"), key_on(&ring, "real"));
+        let mut caller = ring.clone();
+        let first = caller.incr::<_, _, i64>(&lost, 1).await;
+        if name != "too many replies" {
+            let error = first.unwrap_err();
+            let error = Error::of(&error).expect("an error of this crate");
+            assert!(matches!(error.kind(), Kind::Protocol | Kind::ShardDown), "{name}: {error}");
+            assert_eq!((error.sent(), error.shard()), (Sent::Maybe, Some("fake")), "{name}: {error}");
+        }
+        caller.set::<_, _, ()>(&kept, name).await.unwrap();
+        let got: String = caller.get(&kept).await.unwrap();
+        assert_eq!(got, name);
+    }
+}
+
+#[tokio::test]
+async fn keys_may_be_empty_and_hold_any_bytes() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).build().await.unwrap();
+    let keys: [&[u8]; 6] = [b"", b"\0", b"\r\n", b"{", b"{}", b"\xff\xfe{\0}"];
+    for key in keys {
+        ring.set::<_, _, ()>(key, key).await.unwrap();
+        let got: Vec<u8> = ring.get(key).await.unwrap();
+        assert_eq!(got, key);
+    }
+    let all: Vec<Vec<u8>> = ring.mget(&keys[..]).await.unwrap();
+    assert_eq!(all, keys);
+}
+
+#[tokio::test]
+async fn a_ring_changes_while_it_runs_and_what_stays_keeps_its_connections() {
+    let cluster = Cluster::start(4);
+    let settings =
+        |at: usize| rendis::ShardSettings::new(format!("shard{}", at + 1), &cluster.urls()[at]).unwrap();
+    let ring = Ring::builder().shard_with(settings(0)).shard_with(settings(1)).build().await.unwrap();
+    let mut caller = ring.clone();
+    for number in 0..50 {
+        caller.set::<_, _, ()>(format!("key{number}"), number).await.unwrap();
+    }
+    let before = cluster[0].command(&["CLIENT", "LIST"]).text().to_owned();
+    let load = tokio::spawn({
+        let mut caller = ring.clone();
+        async move {
+            for number in 0..2000 {
+                caller.set::<_, _, ()>(format!("key{}", number % 50), number).await.unwrap();
+            }
+        }
+    });
+    for shards in [vec![0, 1, 2], vec![0, 2], vec![0, 2, 3], vec![3, 0]] {
+        ring.set_shards(shards.into_iter().map(settings)).unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    load.await.unwrap();
+    let names: Vec<String> = ring.shards().iter().map(|shard| shard.name().to_owned()).collect();
+    assert_eq!(names, ["shard4", "shard1"]);
+    let id = |list: &str| list.lines().next().and_then(|line| line.split(' ').next()).unwrap().to_owned();
+    let after = cluster[0].command(&["CLIENT", "LIST"]).text().to_owned();
+    assert_eq!(id(&before), id(&after), "the first connection of the shard that stayed");
+    eventually("the removed shard's connections closing", || {
+        let list = cluster[1].command(&["CLIENT", "LIST"]).text().to_owned();
+        list.lines().count() == 1
+    })
+    .await;
+    let error = ring.set_shards([settings(0), settings(0)]).unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    assert_eq!(ring.len(), 2, "nothing was changed");
+}
+
+#[tokio::test]
+async fn nothing_is_left_when_the_last_handle_is_gone() {
+    let cluster = Cluster::start(3);
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for close in [false, true] {
+        let ring = builder(&cluster).build().await.unwrap();
+        let mut caller = ring.clone();
+        for number in 0..20 {
+            caller.set::<_, _, ()>(format!("key{number}"), 1).await.unwrap();
+        }
+        ring.watch("key1", async |tx| tx.get::<_, i64>("key1").await).await.unwrap();
+        if close {
+            ring.close();
+            let error = caller.get::<_, i64>("key1").await.unwrap_err();
+            assert_eq!(Error::of(&error).map(Error::kind), Some(Kind::Refused));
+        } else {
+            drop((ring, caller));
+        }
+        eventually("all tasks ending", || tasks() == before).await;
+        eventually("all connections closing", || {
+            cluster.iter().all(|server| server.command(&["CLIENT", "LIST"]).text().lines().count() == 1)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn calls_dropped_at_any_moment_leave_every_other_call_its_own_reply() {
+    let cluster = Cluster::start(2);
+    let ring = builder(&cluster).build().await.unwrap();
+    let tasks: Vec<_> = (0..50_u64)
+        .map(|task| {
+            let mut caller = ring.clone();
+            tokio::spawn(async move {
+                let mut random = fastrand::Rng::with_seed(task);
+                for round in 0..200 {
+                    let value = format!("{task}:{round}");
+                    let key = format!("key{task}");
+                    if random.bool() {
+                        let limit = Duration::from_micros(random.u64(0..300));
+                        let _ = tokio::time::timeout(limit, caller.get::<_, Option<String>>("other")).await;
+                    }
+                    caller.set::<_, _, ()>(&key, &value).await.unwrap();
+                    let got: String = caller.get(&key).await.unwrap();
+                    assert_eq!(got, value);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    eventually("every wire being idle", || ring.stats().shards.iter().all(|shard| shard.in_flight == 0))
+        .await;
+}
+
+#[tokio::test]
+async fn new_shards_are_announced_before_their_first_command() {
+    let cluster = Cluster::start(2);
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let names = std::sync::Arc::clone(&told);
+    let settings =
+        |at: usize| rendis::ShardSettings::new(format!("shard{}", at + 1), &cluster.urls()[at]).unwrap();
+    let ring = Ring::builder()
+        .shard_with(settings(0))
+        .on_new_shard(move |shard| names.lock().unwrap().push(shard.name().to_owned()))
+        .build()
+        .await
+        .unwrap();
+    ring.set_shards([settings(0), settings(1)]).unwrap();
+    assert_eq!(*told.lock().unwrap(), ["shard1", "shard2"]);
+}

@@ -1,0 +1,113 @@
+//! Optimistic transactions, against real servers.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use redis::AsyncCommands;
+use rendis::{Error, Kind, Ring};
+use rendis_testkit::Cluster;
+
+async fn ring(cluster: &Cluster) -> Ring {
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
+    Ring::builder().shards(shards).build().await.unwrap()
+}
+
+#[tokio::test]
+async fn concurrent_increments_are_all_counted() {
+    let cluster = Cluster::start(3);
+    let ring = ring(&cluster).await;
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let ring = ring.clone();
+            // In a task, so this also shows that the future can be sent to another thread.
+            tokio::spawn(async move {
+                for _ in 0..5 {
+                    loop {
+                        let added = ring
+                            .watch("counter", async |tx| {
+                                let count: Option<i64> = tx.get("counter").await?;
+                                redis::pipe()
+                                    .atomic()
+                                    .set("counter", count.unwrap_or(0) + 1)
+                                    .exec_async(tx)
+                                    .await
+                            })
+                            .await;
+                        match added {
+                            Ok(()) => break,
+                            Err(error) if Error::of(&error).map(Error::kind) == Some(Kind::Conflict) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let count: i64 = ring.clone().get("counter").await.unwrap();
+    assert_eq!(count, 40);
+}
+
+#[tokio::test]
+async fn an_attempt_is_made_again_after_a_change_and_gives_up_in_the_end() {
+    let cluster = Cluster::start(3);
+    let ring = ring(&cluster).await;
+    let mut attempts = 0;
+    let mut other = ring.clone();
+    let (value,): (i64,) = ring
+        .watch("key", async |tx| {
+            attempts += 1;
+            if attempts < 3 {
+                other.set::<_, _, ()>("key", attempts).await?;
+            }
+            redis::pipe().atomic().incr("key", 10).query_async(tx).await
+        })
+        .await
+        .unwrap();
+    assert_eq!((attempts, value), (3, 12));
+
+    let error = ring
+        .watch("key", async |tx| {
+            other.incr::<_, _, ()>("key", 1).await?;
+            redis::pipe().atomic().incr("key", 10).exec_async(tx).await
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(Error::of(&error).map(Error::kind), Some(Kind::Conflict));
+}
+
+#[tokio::test]
+async fn what_is_not_on_the_watched_shard_is_refused() {
+    let cluster = Cluster::start(3);
+    let ring = ring(&cluster).await;
+    let error = ring.watch(&["key1", "key2", "key3"], async |_| Ok(())).await.unwrap_err();
+    assert_eq!(error.code(), Some("CROSSSLOT"), "{error}");
+    let home = ring.shard_for("key1").unwrap().name().to_owned();
+    let foreign =
+        (0..100).map(|number| format!("k{number}")).find(|key| ring.shard_for(key).unwrap().name() != home);
+    let foreign = foreign.unwrap();
+    let error = ring.watch("key1", async |tx| tx.get::<_, Option<String>>(&foreign).await).await.unwrap_err();
+    assert_eq!(error.code(), Some("CROSSSLOT"), "{error}");
+}
+
+#[tokio::test]
+async fn connections_go_back_after_success_and_are_closed_after_an_error() {
+    let cluster = Cluster::start(1);
+    let ring = ring(&cluster).await;
+    for _ in 0..3 {
+        ring.watch("key", async |tx| tx.set::<_, _, ()>("key", 1).await).await.unwrap();
+    }
+    let pool = ring.stats().pool();
+    assert_eq!((pool.misses, pool.hits, pool.idle, pool.total), (1, 2, 1, 1));
+    ring.watch("key", async |tx| tx.incr::<_, _, ()>("key", "x").await).await.unwrap_err();
+    assert_eq!(ring.stats().pool().total, 0);
+    // The watch of an attempt that ran no pipeline is gone with its connection's next user.
+    ring.watch("key", async |_| Ok(())).await.unwrap();
+    ring.clone().set::<_, _, ()>("key", 5).await.unwrap();
+    let (value,): (i64,) = ring
+        .watch("other", async |tx| redis::pipe().atomic().get("key").query_async(tx).await)
+        .await
+        .unwrap();
+    assert_eq!(value, 5);
+}
