@@ -1,20 +1,31 @@
-//! Where a server listens: `redis://`, `rediss://` and unix socket URLs, and plain `host:port`.
+//! Where a server listens, and its URL.
+//!
+//! ```text
+//! redis://[user[:password]@]host[:port][/db]      rediss://… with TLS      (also valkey://, valkeys://)
+//! unix://[user[:password]@]/path[?db=N]           also redis+unix://…, unix:/path
+//! ```
+//!
+//! The port is 6379 and the database 0 where the URL names none. User, password and path are percent-decoded. In user
+//! and password `${NAME}` stands for a variable; a password that really contains `${` writes it `%24{`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
-use url::Url;
+use percent_encoding::percent_decode_str;
+use url::{ParseError, Url};
 
 use crate::error::{Error, Kind};
+use crate::secret::Secret;
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A host name or IP address (IPv6 without brackets), and a port.
     Tcp {
-        /// The host.
+        /// The host, as it was written.
         host: String,
-        /// The port; 6379 where a URL says none.
+        /// The port, 1 to 65535.
         port: u16,
     },
     /// The path of a unix socket.
@@ -26,32 +37,8 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(out, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(out, "{host}:{port}"),
-            Self::Unix(path) => write!(out, "{}", path.display()),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
         }
-    }
-}
-
-/// A text that is kept out of logs and `Debug`.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes the text in.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("***")
     }
 }
 
@@ -66,168 +53,353 @@ impl fmt::Debug for Secret {
 /// assert_eq!(url.username.as_deref(), Some("app"));
 /// assert_eq!(url.password.as_ref().map(|password| password.reveal()), Some("s:cret"));
 /// assert_eq!(url.database, 2);
-/// # Ok::<(), rendis_engine::error::Error>(())
+///
+/// let url = ServerUrl::parse_with("redis://:${PW}@cache", &|name| (name == "PW").then(|| "a@b/c".to_owned()))?;
+/// assert_eq!(url.password.as_ref().map(|password| password.reveal()), Some("a@b/c"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
     /// Where it listens.
     pub address: Address,
-    /// Whether TLS is spoken (`rediss`).
+    /// Whether TLS is spoken.
     pub tls: bool,
-    /// The ACL user.
+    /// The ACL user; `None` for the server's default user.
     pub username: Option<String>,
     /// The password.
     pub password: Option<Secret>,
-    /// The database number; 0 where the URL says none.
+    /// The database number.
     pub database: u32,
 }
 
+/// Why a text is no server URL. The message repeats the URL without user and password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlError {
+    found: String,
+    reason: String,
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "found \"{}\": {}; allowed: redis://[user:password@]host[:port][/db], the same with rediss:// (TLS), \
+             unix:///path[?db=N]",
+            self.found, self.reason
+        )
+    }
+}
+
+impl std::error::Error for UrlError {}
+
 impl ServerUrl {
-    /// Reads `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix://[user:password@]/path[?db=N]`
-    /// (also `redis+unix`), or a plain `host:port`. User and password are percent-decoded.
+    /// Reads a URL as above, or a plain `host:port`. No variables are put in.
     ///
     /// # Errors
     /// [`Kind::Config`], naming what is wrong; the text never repeats a password.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let refuse = |why: &str| {
-            Error::local(Kind::Config, format!("not a server URL: {why} in \"{}\"", redact(text)))
+        let url = if text.contains("://") || text.starts_with("unix:") {
+            Self::parse_with(text, &|_| None)
+        } else {
+            Self::parse_with(&format!("redis://{text}"), &|_| None)
+                .map_err(|error| UrlError { found: redact(text), reason: error.reason })
         };
-        if !text.contains("://") {
-            return Self::plain(text).ok_or_else(|| refuse("expected host:port or redis://host:port"));
+        url.map_err(|error| Error::local(Kind::Config, format!("not the address of a server: {error}")))
+    }
+
+    /// Reads a URL. `variable` gives the values of `${NAME}` in user and password.
+    ///
+    /// # Errors
+    /// [`UrlError`] when the text is no such URL, or names a variable that there is not.
+    pub fn parse_with(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, UrlError> {
+        Self::read(text, variable)
+            .map_err(|reason| UrlError { found: redact(text), reason: reason.into_owned() })
+    }
+
+    fn read(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Reason> {
+        if text.chars().any(|character| character.is_control() || character == ' ') {
+            return Err("it contains blanks or control characters".into());
         }
-        let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
+        let url = Url::parse(&with_host(text)).map_err(|error| explain(text, error))?;
         let (tls, unix) = match url.scheme() {
-            "redis" | "valkey" | "tcp" => (false, false),
+            "redis" | "valkey" => (false, false),
             "rediss" | "valkeys" => (true, false),
             "unix" | "redis+unix" | "valkey+unix" => (false, true),
-            _ => return Err(refuse("the scheme is not redis, rediss or unix")),
+            _ if !text.contains("://") => return Err(NO_SCHEME.into()),
+            other => return Err(format!("the scheme {other} is not known").into()),
         };
-        let username = Some(decode(url.username()).ok_or_else(|| refuse("the user is not UTF-8"))?);
-        let password = match url.password() {
-            Some(password) => Some(decode(password).ok_or_else(|| refuse("the password is not UTF-8"))?),
-            None => None,
-        };
-        let (address, database) = if unix {
-            let path = decode(url.path()).ok_or_else(|| refuse("the path is not UTF-8"))?;
-            if url.host_str().is_some_and(|host| !host.is_empty()) || path.len() < 2 {
-                return Err(refuse("a unix URL needs an absolute path (unix:///run/redis.sock)"));
-            }
-            let database =
-                url.query_pairs().find(|(name, _)| name == "db").map(|(_, value)| value.into_owned());
-            (Address::Unix(path.into()), database.unwrap_or_default())
-        } else {
-            let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| refuse("no host"))?;
-            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            let address = Address::Tcp { host, port: url.port().unwrap_or(6379) };
-            if let Some((name, _)) = url.query_pairs().next() {
-                return Err(refuse(&format!("unknown parameter \"{name}\"")));
-            }
-            (address, url.path().trim_start_matches('/').to_owned())
-        };
-        let database = match database.as_str() {
-            "" => 0,
-            number => number.parse().map_err(|_| refuse("the database is not a number"))?,
-        };
+        if url.fragment().is_some() {
+            return Err("it has a part after #; in a password write %23".into());
+        }
+        let username = fill(url.username(), "user", variable)?;
+        let password = url.password().map(|password| fill(password, "password", variable)).transpose()?;
+        let (address, database) = if unix { socket(&url)? } else { host(&url)? };
         Ok(Self {
             address,
             tls,
-            username: username.filter(|name| !name.is_empty()),
-            password: password.map(Secret::new),
+            username: Some(username).filter(|name| !name.is_empty()),
+            password: password.filter(|password| !password.is_empty()).map(Secret::new),
             database,
         })
     }
+}
 
-    fn plain(text: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        let host = match host.strip_prefix('[') {
-            Some(inner) => inner.strip_suffix(']')?,
-            None if host.contains(':') => return None,
-            None => host,
-        };
-        if host.is_empty() || host.contains(['/', '@', ' ']) {
-            return None;
+/// `unix://user:password@/path` has credentials without a host, which the URL standard forbids and Redis clients write
+/// all the same; a host that cannot exist is put in for the parser.
+fn with_host(text: &str) -> Cow<'_, str> {
+    let credentials =
+        text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once("@/")?)));
+    match credentials {
+        Some((scheme, (credentials, path))) if scheme.ends_with("unix") && !credentials.contains('/') => {
+            format!("{scheme}://{credentials}@{NOWHERE}/{path}").into()
         }
-        let address =
-            Address::Tcp { host: host.to_owned(), port: port.parse().ok().filter(|port| *port > 0)? };
-        Some(Self { address, tls: false, username: None, password: None, database: 0 })
+        _ => text.into(),
     }
 }
 
-/// The URL without what stands between `//` and `@`.
+const NOWHERE: &str = "unix.invalid";
+
+type Reason = Cow<'static, str>;
+
+const NO_SCHEME: &str = "it does not begin with redis://";
+
+fn explain(text: &str, error: ParseError) -> Reason {
+    match error {
+        ParseError::RelativeUrlWithoutBase => NO_SCHEME.into(),
+        ParseError::InvalidPort if !text.contains("://") => NO_SCHEME.into(),
+        ParseError::InvalidPort => "the port is not a number from 1 to 65535".into(),
+        ParseError::EmptyHost => "it has no host".into(),
+        other => other.to_string().into(),
+    }
+}
+
+fn host(url: &Url) -> Result<(Address, u32), Reason> {
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or("it has no host")?;
+    if host.contains(['$', '%', '{', '}']) {
+        return Err("the host contains $, %, { or }; ${NAME} is for user and password".into());
+    }
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = url.port().unwrap_or(6379);
+    if port == 0 {
+        return Err("the port is not a number from 1 to 65535".into());
+    }
+    if url.query().is_some() {
+        return Err("it has parameters after ?".into());
+    }
+    let path = url.path();
+    let database = path.strip_prefix('/').unwrap_or(path);
+    Ok((Address::Tcp { host, port }, if database.is_empty() { 0 } else { number(database)? }))
+}
+
+fn socket(url: &Url) -> Result<(Address, u32), Reason> {
+    let path = decode(url.path(), "path")?;
+    if url.host_str().is_some_and(|host| !host.is_empty() && host != NOWHERE)
+        || !path.starts_with('/')
+        || path.len() < 2
+    {
+        return Err("the path of the socket has to be absolute, as in unix:///run/redis.sock".into());
+    }
+    let mut database = 0;
+    for (name, value) in url.query_pairs() {
+        if name != "db" {
+            return Err("it has parameters other than db".into());
+        }
+        database = number(&value)?;
+    }
+    Ok((Address::Unix(path.into()), database))
+}
+
+fn number(text: &str) -> Result<u32, Reason> {
+    // `parse` alone would take "+1".
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("the database is not a number".into());
+    }
+    text.parse().map_err(|_| "the database is not a number".into())
+}
+
+fn decode(text: &str, part: &str) -> Result<String, Reason> {
+    match percent_decode_str(text).decode_utf8() {
+        Ok(decoded) => Ok(decoded.into_owned()),
+        Err(_) => Err(format!("the {part} is not UTF-8 when decoded").into()),
+    }
+}
+
+/// Decodes a part of the URL and puts variables in. The parser has encoded the braces that were written plainly, and
+/// left the dollar sign, so what the user encoded himself is told apart.
+fn fill(encoded: &str, part: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Reason> {
+    const OPEN: &str = "$%7B";
+    const CLOSE: &str = "%7D";
+    let mut filled = String::new();
+    let mut rest = encoded;
+    while let Some((before, after)) = rest.split_once(OPEN) {
+        let (name, after) = after
+            .split_once(CLOSE)
+            .ok_or_else(|| format!("the {part} has ${{ without }}; a literal ${{ is written %24{{"))?;
+        filled.push_str(&decode(before, part)?);
+        let good = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        if name.is_empty() || !name.chars().all(good) {
+            return Err(
+                format!("the {part} has ${{…}} with a name that is not of letters, digits and _").into()
+            );
+        }
+        let value = variable(name).ok_or_else(|| format!("the environment has no variable {name}"))?;
+        filled.push_str(&value);
+        rest = after;
+    }
+    filled.push_str(&decode(rest, part)?);
+    Ok(filled)
+}
+
+/// The URL without what may be a password: all before the last `@`, the scheme excepted.
 fn redact(text: &str) -> String {
-    match (text.find("://"), text.rfind('@')) {
-        (Some(start), Some(end)) if start + 3 <= end => {
-            let (head, tail) =
-                (text.get(..start + 3).unwrap_or_default(), text.get(end..).unwrap_or_default());
-            format!("{head}***{tail}")
+    let clean = match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, rest)), Some((_, tail))) if rest.contains('@') && !scheme.contains('@') => {
+            format!("{scheme}://***@{tail}")
         }
-        (None, Some(_)) => "***".to_owned(),
+        (_, Some((_, tail))) => format!("***@{tail}"),
         _ => text.to_owned(),
-    }
-}
-
-fn decode(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
-    }
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let escaped = text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match (byte, escaped) {
-            (b'%', Some(decoded)) => {
-                out.push(decoded);
-                at += 3;
-            }
-            _ => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(out).ok()
+    };
+    clean.escape_debug().collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn the_forms_that_are_read() {
-        let read = |text| ServerUrl::parse(text).unwrap();
-        assert_eq!(read("redis://localhost").address, Address::Tcp { host: "localhost".into(), port: 6379 });
-        assert_eq!(read("127.0.0.1:7001").address, Address::Tcp { host: "127.0.0.1".into(), port: 7001 });
-        assert_eq!(read("[::1]:7001").address, Address::Tcp { host: "::1".into(), port: 7001 });
-        assert_eq!(read("redis://[::1]:7001/3").database, 3);
-        assert_eq!(read("redis://[::1]:7001/3").address.to_string(), "[::1]:7001");
-        assert_eq!(read("unix:///run/redis.sock?db=4").address, Address::Unix("/run/redis.sock".into()));
-        assert_eq!(read("unix:///run/redis.sock?db=4").database, 4);
-        assert_eq!(read("redis://:p%40ss@h:1").password, Some(Secret::new("p@ss")));
-        assert_eq!(read("redis://:p%40ss@h:1").username, None);
+    fn read(text: &str) -> ServerUrl {
+        ServerUrl::parse_with(text, &|_| None).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn refused(text: &str) -> String {
+        match ServerUrl::parse_with(text, &|_| None) {
+            Ok(url) => panic!("{text} was read as {url:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn tcp(host: &str, port: u16) -> Address {
+        Address::Tcp { host: host.to_owned(), port }
     }
 
     #[test]
-    fn what_is_no_url_is_a_configuration_error_without_the_password() {
-        for text in [
-            "",
-            "localhost",
-            "http://localhost:1",
-            "redis://",
-            "redis://h:99999",
-            "redis://h:1/x",
-            "redis://h:1/-1",
-            "redis://h:1?db=1",
-            "unix://run/redis.sock",
-            "host:",
-            "host:0",
-            ":7001",
-            "a:b:1",
-        ] {
-            let error = ServerUrl::parse(text).unwrap_err();
-            assert_eq!(error.kind(), Kind::Config, "{text}");
+    fn the_forms_that_are_read() {
+        assert_eq!(read("redis://localhost").address, tcp("localhost", 6379));
+        assert_eq!(read("redis://Cache.Example:7001").address, tcp("Cache.Example", 7001));
+        assert_eq!(read("redis://[::1]:7001/3").address, tcp("::1", 7001));
+        assert_eq!(read("redis://[::1]:7001/3").address.to_string(), "[::1]:7001");
+        assert_eq!(read("redis://[::1]:7001/3").database, 3);
+        assert_eq!(read("redis://h:7001/").database, 0);
+        assert!(read("rediss://h").tls);
+        assert!(read("valkeys://h").tls);
+        assert!(!read("redis://h").tls);
+        for unix in
+            ["unix:///run/a%20b.sock?db=4", "redis+unix:///run/a%20b.sock?db=4", "unix:/run/a%20b.sock?db=4"]
+        {
+            assert_eq!(read(unix).address, Address::Unix("/run/a b.sock".into()), "{unix}");
+            assert_eq!(read(unix).database, 4);
         }
-        let error = ServerUrl::parse("redis://user:hunter2@h:1/x").unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("hunter2"));
+        assert_eq!(read("unix://:pw@/run/redis.sock").password, Some(Secret::new("pw")));
+    }
+
+    #[test]
+    fn a_plain_host_and_port_will_do_where_no_file_is_read() {
+        let plain = |text| ServerUrl::parse(text).map(|url| url.address);
+        assert_eq!(plain("10.0.0.1:6380").unwrap(), tcp("10.0.0.1", 6380));
+        assert_eq!(plain("[::1]:6380").unwrap(), tcp("::1", 6380));
+        assert_eq!(plain("unix:/run/a.sock").unwrap(), Address::Unix("/run/a.sock".into()));
+        for text in ["", ":6379", "h:0", "h:x", "a b:1", "http://h"] {
+            assert_eq!(plain(text).unwrap_err().kind(), Kind::Config, "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_decoded_and_variables_put_in() {
+        let url = read("redis://us%40er:p%3A%2F%40ss@h");
+        assert_eq!(url.username.as_deref(), Some("us@er"));
+        assert_eq!(url.password, Some(Secret::new("p:/@ss")));
+        assert_eq!(read("redis://:pw@h").username, None);
+        assert_eq!(read("redis://user@h").password, None);
+        let variables = |name: &str| (name == "A_1").then(|| "x%41@${A_1}".to_owned());
+        let url = ServerUrl::parse_with("redis://${A_1}:a${A_1}b@h", &variables).unwrap();
+        assert_eq!(url.username.as_deref(), Some("x%41@${A_1}"));
+        assert_eq!(url.password, Some(Secret::new("ax%41@${A_1}b")));
+        assert_eq!(read("redis://:%24{A_1}@h").password, Some(Secret::new("${A_1}")));
+        assert_eq!(read("redis://:a$b@h").password, Some(Secret::new("a$b")));
+        assert!(refused("redis://:${NOT_SET}@h").contains("no variable NOT_SET"));
+        assert!(refused("redis://:${NOT@h").contains("without }"));
+        assert!(refused("redis://:${}@h").contains("letters"));
+        assert!(refused("redis://${HOST_NAME}").contains("for user and password"));
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("", "does not begin with redis://"),
+            ("localhost", "does not begin with redis://"),
+            ("localhost:6379", "does not begin with redis://"),
+            ("127.0.0.1:6379", "does not begin with redis://"),
+            ("http://localhost:1", "scheme http"),
+            ("redis://", "no host"),
+            ("redis://:6379", "no host"),
+            ("redis://h:99999", "port"),
+            ("redis://h:0", "port"),
+            ("redis://h:x", "port"),
+            ("redis://h:1/x", "database"),
+            ("redis://h:1/-1", "database"),
+            ("redis://h:1/+1", "database"),
+            ("redis://h:1/1/2", "database"),
+            ("redis://h:1/99999999999", "database"),
+            ("redis://h:1?db=1", "parameters"),
+            ("redis://h#x", "after #"),
+            ("redis://[::1", "IPv6"),
+            ("redis://a b", "blanks"),
+            ("redis://:%ff@h", "UTF-8"),
+            ("unix://run/redis.sock", "absolute"),
+            ("unix://", "absolute"),
+            ("unix:run.sock", "absolute"),
+            ("unix:///a?db=x", "database"),
+            ("unix:///a?x=1", "parameters"),
+        ] {
+            let message = refused(text);
+            assert!(message.contains(reason), "{text}: {message}");
+            assert!(message.contains("allowed: redis://"));
+        }
+    }
+
+    #[test]
+    fn refusals_do_not_repeat_passwords() {
+        for text in [
+            "redis://user:hunter2@h:1/x",
+            "redis://user:hunter2@h:x",
+            "redis://:hun/ter2@h",
+            "redis://:ter2#hunter2@h",
+            "redis:/user:hunter2@h",
+            "user:hunter2@h",
+            "http://user:hunter2@h",
+            "redis://a@b://hunter2@h:x",
+        ] {
+            let message = refused(text);
+            assert!(!message.contains("ter2"), "{message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,60}") {
+            let _ = ServerUrl::parse_with(&text, &|name| Some(name.to_owned()));
+        }
+
+        #[test]
+        fn any_credentials_survive_encoding(user in ".{1,20}", password in ".{1,20}") {
+            let encode = |text: &str| {
+                percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+            };
+            let url = format!("redis://{}:{}@h", encode(&user), encode(&password));
+            let url = ServerUrl::parse_with(&url, &|_| None).unwrap();
+            prop_assert_eq!(url.username, Some(user));
+            prop_assert_eq!(url.password, Some(Secret::new(password)));
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! module names only modules listed before it.
 
 pub mod error;
+pub mod secret;
 pub mod address;
 pub mod settings;
 pub mod stream;

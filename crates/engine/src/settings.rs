@@ -7,8 +7,9 @@ use rendis_core::placement::{self, Node};
 use rendis_core::retry::{BudgetSettings, Policy};
 use rendis_core::session::QueueLimits;
 
-use crate::address::{Address, Secret, ServerUrl};
+use crate::address::{Address, ServerUrl};
 use crate::error::{Error, Kind};
+use crate::secret::Secret;
 
 /// How long each step may take.
 #[derive(Clone, Debug, PartialEq, Eq)]

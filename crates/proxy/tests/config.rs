@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rendis_core::placement::Spec;
+use rendis_engine::secret::Secret;
 use rendis_proxy::config::{
     self, Config, ConfigError, Deadlines, Health, Listen, LogLevel, Lookup, OnDown, OnReturn, Retries,
     Secrets, Sources, Tls,
 };
-use rendis_proxy::secret::Secret;
 
 const EXAMPLE: &str = include_str!("../../../rendis.example.toml");
 
@@ -66,7 +66,7 @@ fn the_example_is_good_and_shows_the_defaults() {
     let ring = &config.rings[0];
     assert_eq!(ring.allow, ["CONFIG SET"]);
     assert_eq!(ring.shards[1].weight, Some(2));
-    assert_eq!(ring.shards[2].url.endpoint.to_string(), "unix:/run/redis/shard3.sock");
+    assert_eq!(ring.shards[2].url.address.to_string(), "unix:/run/redis/shard3.sock");
     // With every comment that is a setting made one, nothing changes: the comments show the defaults.
     let setting = |line: &str| {
         let inner = line.strip_prefix("# ")?;

@@ -1,6 +1,7 @@
 //! Many Redis or Valkey servers behind one handle.
 //!
 //! [`Ring`] places keys on shards by consistent hashing, watches the shards, takes dead ones out and puts them back.
+//! [`Pool`] is a fixed list of instances, and gives every call a connection to itself.
 //!
 //! The modules below are listed bottom-up, and a module names only modules listed before it.
 
@@ -9,15 +10,19 @@ mod typed;
 mod shard;
 mod ring;
 mod builder;
+pub mod hash;
+mod pool;
 mod transaction;
 
 pub use rendis_core::placement;
-pub use rendis_engine::address::{Address, Secret};
+pub use rendis_engine::address::Address;
 pub use rendis_engine::exclusive::PoolStats;
+pub use rendis_engine::secret::Secret;
 pub use rendis_engine::settings::{OnDown, Protocol, ShardSettings, TlsSettings};
 
 pub use crate::builder::RingBuilder;
 pub use crate::error::{Error, Kind, Sent};
+pub use crate::pool::{Connection, Pool, PoolBuilder};
 pub use crate::ring::{Ring, RingStats};
 pub use crate::shard::{Shard, ShardStats};
 pub use crate::transaction::Transaction;

@@ -7,8 +7,8 @@ use toml::de::DeTable;
 
 use super::error::ConfigError;
 use super::section::{Document, Field, Section, Span};
-use crate::secret::Secret;
-use crate::url::{Endpoint, ServerUrl};
+use rendis_engine::address::{Address as ServerAddress, ServerUrl};
+use rendis_engine::secret::Secret;
 
 /// One server of a ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +52,11 @@ impl Shard {
     #[must_use]
     pub fn node(&self) -> Node {
         let db = self.url.database;
-        let address = match &self.url.endpoint {
-            Endpoint::Tcp { host, port } => {
+        let address = match &self.url.address {
+            ServerAddress::Tcp { host, port } => {
                 Address::Tcp { tls: self.url.tls, host: host.clone(), port: *port, db }
             }
-            Endpoint::Unix(path) => Address::Unix { path: path.to_string_lossy().into_owned(), db },
+            ServerAddress::Unix(path) => Address::Unix { path: path.to_string_lossy().into_owned(), db },
         };
         let (id, weight, named) = (self.id.clone(), self.weight, self.named);
         Node { name: self.name.clone(), address, id, weight, named }
@@ -124,7 +124,7 @@ fn server_url(field: &Field<'_>) -> Result<ServerUrl, ConfigError> {
         Some(lookup) => (lookup.variable)(name),
         None => Some(String::new()),
     };
-    ServerUrl::parse(text, &variable).map_err(|error| field.error(&error.to_string()))
+    ServerUrl::parse_with(text, &variable).map_err(|error| field.error(&error.to_string()))
 }
 
 /// The password in a file, without the line end that editors leave. The file's name is not repeated in errors: it may

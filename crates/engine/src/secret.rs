@@ -5,7 +5,7 @@ use std::fmt;
 /// A password or a private key: `Debug` shows `***`, there is no `Display`.
 ///
 /// ```
-/// use rendis_proxy::secret::Secret;
+/// use rendis_engine::secret::Secret;
 ///
 /// let secret = Secret::new("hunter2");
 /// assert_eq!(format!("{secret:?}"), "***");
