@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use crate::error::{Cause, Error, Kind};
 use crate::monitor;
 use crate::probe::Heartbeat;
+use crate::scripts::Scripts;
 use crate::settings::{OnDown, Settings, ShardSettings};
 use crate::shard::Shard;
 
@@ -59,6 +60,7 @@ struct Inner {
     started: Instant,
     changing: Mutex<Changing>,
     changes: watch::Sender<u64>,
+    scripts: Scripts,
 }
 
 /// What only a change of the topology needs to know; its lock makes changes happen one after the other.
@@ -98,6 +100,7 @@ impl Engine {
                 started: now,
                 changing: Mutex::new(Changing::default()),
                 changes: watch::Sender::new(0),
+                scripts: Scripts::default(),
             }),
         };
         let shards: Vec<Arc<Shard>> =
@@ -244,6 +247,10 @@ impl Engine {
         learned
     }
 
+    pub(crate) fn scripts(&self) -> &Scripts {
+        &self.inner.scripts
+    }
+
     fn open(&self) -> Result<(), Error> {
         if self.inner.closed.load(Ordering::Relaxed) {
             return Err(Error::local(Kind::Refused, "the ring is closed"));
@@ -266,12 +273,30 @@ impl Inner {
     fn watched(self: &Arc<Self>, shard: Arc<Shard>) -> Watched {
         let engine = Arc::downgrade(self);
         let report = async move |shard: &Arc<Shard>, transition| {
-            if let Some(engine) = Weak::upgrade(&engine) {
-                engine.report(shard, transition);
+            let Some(engine) = Weak::upgrade(&engine) else { return };
+            if transition == Transition::Rose {
+                engine.teach(shard).await;
             }
+            engine.report(shard, transition);
         };
         let task = monitor::watch(Arc::clone(&shard), self.heartbeat.clone(), self.settings.health, report);
         Watched { shard, up: true, monitor: tokio::spawn(task).abort_handle() }
+    }
+
+    /// Makes the known scripts known to a shard before it serves again. Best effort: a shard that misses one is taught
+    /// when it says so.
+    async fn teach(&self, shard: &Arc<Shard>) {
+        let scripts = self.scripts.all();
+        if scripts.is_empty() {
+            return;
+        }
+        shard.nudge();
+        let Ok(mut connection) = shard.dialer().dial().await else { return };
+        for script in &scripts {
+            if connection.ask(script).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// A shard fell or rose.

@@ -151,7 +151,10 @@ impl Engine {
             )
         };
         let repeat = match found {
-            Found::Row(row) => row.repeat(request),
+            Found::Row(row) => {
+                self.scripts().notice(row, request);
+                row.repeat(request)
+            }
             _ => Repeat::Never,
         };
         let reply = match planned {
@@ -201,7 +204,34 @@ impl Engine {
             }
         };
         let outcome = send(Arc::clone(&shard)).await;
-        self.settle(outcome, shard, route, repeat, send).await.and_then(single)
+        let reply = self.settle(outcome, Arc::clone(&shard), route, repeat, send).await.and_then(single)?;
+        match (AttemptFailure::of(&reply), found) {
+            (Some(AttemptFailure::NoScript), Found::Row(row)) => {
+                self.heal(request, row, reply, route, send).await
+            }
+            _ => Ok(reply),
+        }
+    }
+
+    /// A shard does not know a script: where its body is known here, the shard is told, and the request made again,
+    /// once.
+    async fn heal<Fut>(
+        &self,
+        request: Request<'_>,
+        row: &Row,
+        reply: Reply,
+        route: impl Fn() -> Result<Arc<Shard>, Error>,
+        send: impl Fn(Arc<Shard>) -> Fut,
+    ) -> Result<Reply, Error>
+    where
+        Fut: Future<Output = Result<Replies<Reply>, Failure>>,
+    {
+        let Some(remedy) = self.scripts().remedy(row, request) else { return Ok(reply) };
+        let shard = route()?;
+        if !matches!(shard.call(&remedy).await, Ok(Replies::One(loaded)) if !loaded.is_error()) {
+            return Ok(reply);
+        }
+        send(Arc::clone(&shard)).await.map_err(|failure| shard.error(failure)).and_then(single)
     }
 
     async fn split(

@@ -24,6 +24,7 @@ use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::{Frames, Item};
 use crate::gather::{Executed, refused};
+use crate::scripts::Scripts;
 use crate::shard::Shard;
 
 /// How many requests, and about how many bytes, are sent before their replies are waited for. Less than a wire's queue
@@ -44,7 +45,7 @@ impl Engine {
         while !rest.is_empty() {
             let table = self.table().load_full();
             let mut section = Section::new(self.topology(), rest);
-            let taken = section.fill(&table);
+            let taken = section.fill(&table, self.scripts());
             if taken == 0 {
                 // The first of them cannot stand in a batch.
                 let (alone, others) = rest.split_at(1);
@@ -237,13 +238,13 @@ impl<'i, I: Item> Section<'i, I> {
     }
 
     /// Plans requests until one cannot stand in a batch or enough are taken; says how many were.
-    fn fill(&mut self, table: &Table) -> usize {
+    fn fill(&mut self, table: &Table, scripts: &Scripts) -> usize {
         let mut bytes = 0;
         for item in self.items {
             if self.fates.len() >= MOST_REQUESTS || bytes >= MOST_BYTES {
                 break;
             }
-            let Some(fate) = self.plan(item, table) else { break };
+            let Some(fate) = self.plan(item, table, scripts) else { break };
             bytes += item.size();
             self.fates.push(fate);
         }
@@ -251,7 +252,7 @@ impl<'i, I: Item> Section<'i, I> {
     }
 
     /// `None` when the request cannot stand in a batch.
-    fn plan(&mut self, item: &'i I, table: &Table) -> Option<Fate> {
+    fn plan(&mut self, item: &'i I, table: &Table, scripts: &Scripts) -> Option<Fate> {
         if let Some(row) = Table::one_key(item.argument(0)?)
             && row.takes(item.count())
             && let Some(key) = row.first_key().and_then(|index| item.argument(index))
@@ -266,7 +267,10 @@ impl<'i, I: Item> Section<'i, I> {
         let topology = Arc::clone(&self.topology);
         let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
         let waits = match found {
-            Found::Row(row) => row.blocks(packed.view()) != Blocks::No,
+            Found::Row(row) => {
+                scripts.notice(row, packed.view());
+                row.blocks(packed.view()) != Blocks::No
+            }
             Found::Unknown | Found::UnknownSubcommand(_) => return None,
         };
         if waits {

@@ -1,0 +1,81 @@
+//! The scripts that callers made known, so that a shard that does not know one is told.
+//!
+//! On one server a script that was loaded once can be run by its SHA-1 for ever after. On a ring a shard may come later,
+//! come back empty, or never have met the script because its first `EVAL` ran elsewhere. So the bodies that pass by are
+//! remembered, and a shard that answers `NOSCRIPT`, or comes into use, is given them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use rendis_core::command::{Library, Row, script_sha};
+use rendis_core::request::{Request, RequestBuf};
+
+/// Script bodies by their SHA-1. Bounded by [`Scripts::MOST_BYTES`]: past it no further script is remembered, and the
+/// callers of those see `NOSCRIPT` as a single server would say it.
+#[derive(Debug, Default)]
+pub(crate) struct Scripts {
+    /// Whether anything is known: spares the lock where no script is used.
+    any: AtomicBool,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    bodies: HashMap<[u8; 40], Bytes>,
+    bytes: usize,
+}
+
+impl Scripts {
+    /// What is remembered at most, in bytes of script.
+    pub(crate) const MOST_BYTES: usize = 16 << 20;
+
+    /// Takes notice of a request that is about to run.
+    pub(crate) fn notice(&self, row: &Row, request: Request<'_>) {
+        match row.library() {
+            Library::Keeps(index) | Library::Runs(index) => {
+                if let Some(body) = request.argument(usize::from(index)) {
+                    self.remember(body);
+                }
+            }
+            Library::Forgets => *self.lock() = Known::default(),
+            _ => {}
+        }
+    }
+
+    /// The request that makes the script known which `request` runs by its SHA-1, where its body is remembered.
+    pub(crate) fn remedy(&self, row: &Row, request: Request<'_>) -> Option<RequestBuf> {
+        let Library::RunsKept(index) = row.library() else { return None };
+        let name = request.argument(usize::from(index))?.to_ascii_lowercase();
+        let name: [u8; 40] = name.try_into().ok()?;
+        let body = self.lock().bodies.get(&name).cloned()?;
+        Some(load(&body))
+    }
+
+    /// The requests that make all of them known; empty in nearly every program.
+    pub(crate) fn all(&self) -> Vec<RequestBuf> {
+        if !self.any.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.lock().bodies.values().map(|body| load(body)).collect()
+    }
+
+    fn remember(&self, body: &[u8]) {
+        let name = script_sha(body);
+        let mut known = self.lock();
+        if known.bytes + body.len() <= Self::MOST_BYTES && !known.bodies.contains_key(&name) {
+            known.bytes += body.len();
+            known.bodies.insert(name, Bytes::copy_from_slice(body));
+            self.any.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn load(body: &[u8]) -> RequestBuf {
+    RequestBuf::pack([&b"SCRIPT"[..], b"LOAD", body])
+}
