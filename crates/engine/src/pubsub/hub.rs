@@ -1,0 +1,273 @@
+//! The door to subscriptions: hubs, listeners, and the task that follows the topology.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rendis_core::topology::Topology;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::TopicKind;
+use super::audience::{ListenerId, Ticket};
+use super::book::{Book, Joined, Shared, Source, Start};
+use super::frame::{Verb, command};
+use super::link;
+use super::mailbox::{Limits, Mailbox, Message};
+use super::slots::Topic;
+use crate::engine::{Engine, no_shard, serving};
+use crate::error::{Error, Kind};
+use crate::shard::Shard;
+
+/// The subscriptions of one engine. Cheap to clone.
+///
+/// It has no task and no connection while nobody listens. When it and its listeners are gone, everything has ended.
+#[derive(Clone)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    shared: Arc<Shared>,
+}
+
+impl Hub {
+    /// The subscriptions of this engine. A hub keeps its engine at work.
+    #[must_use]
+    pub fn new(engine: Engine) -> Self {
+        Self { inner: Arc::new(Inner { engine, shared: Arc::default() }) }
+    }
+
+    /// A listener that listens to nothing yet. It keeps the hub, and so the engine, at work.
+    #[must_use]
+    pub fn listener(&self, limits: Limits) -> Listener {
+        let mailbox = Arc::new(Mailbox::new(limits));
+        let id = self.inner.shared.change(|book| book.enter(&mailbox));
+        Listener { hub: self.clone(), id, mailbox }
+    }
+
+    /// Ends every listener with [`Kind::Refused`], after what waits in its queue, and every connection. To be called
+    /// with [`Engine::close`].
+    pub fn close(&self) {
+        self.inner.shared.change(|book| book.close(&closed()));
+    }
+}
+
+impl Inner {
+    /// Begins to follow the topology, if that is not done yet. The receiver is made before the topology is looked at,
+    /// so no change is missed.
+    fn follow(self: &Arc<Self>, book: &mut Book) {
+        if book.mover.is_none() {
+            let task = follow(self.engine.changes(), Arc::downgrade(self));
+            book.mover = Some(tokio::spawn(task).abort_handle());
+        }
+    }
+
+    fn move_topics(&self) {
+        self.shared.change(|book| {
+            let topology = self.engine.topology();
+            for topic in book.topics() {
+                // Where no shard is placed at all, topics stay where they were.
+                if let Some(sources) = sources(&topology, &topic) {
+                    book.place(&topic, &sources);
+                }
+            }
+            self.start_links(book);
+            book.nudge();
+        });
+    }
+
+    fn start_links(&self, book: &mut Book) {
+        let reply = self.engine.settings().deadlines.reply;
+        book.start_links(|start: Start| {
+            tokio::spawn(link::run(Arc::clone(&self.shared), start, reply)).abort_handle()
+        });
+    }
+
+    /// How long topics may take to be confirmed.
+    fn patience(&self) -> Duration {
+        let deadlines = &self.engine.settings().deadlines;
+        deadlines.connect.saturating_add(deadlines.reply)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.change(|book| book.close(&closed()));
+    }
+}
+
+/// Somebody who listens. Dropping it ends what it listens to.
+///
+/// Its methods take `&self`, so that topics can be added while another part of the program reads messages. Only one
+/// task at a time may read. Two calls of [`Listener::add`] with the same names should not overlap: the one that fails
+/// or is dropped takes back what it added.
+pub struct Listener {
+    hub: Hub,
+    id: ListenerId,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Listener {
+    /// Listens to these topics too, and waits until the shards that have to send them have confirmed: what is
+    /// published afterwards is seen. Topics that it listens to already are only waited for. Messages can arrive before
+    /// this returns.
+    ///
+    /// It takes at most the connect deadline and the reply deadline together; in that time broken connections are
+    /// tried again, and topics follow the topology.
+    ///
+    /// Cancel safe: a dropped future, like an error, leaves the listener with the topics it had before.
+    ///
+    /// # Errors
+    /// [`Kind::ShardDown`] when a shard is down or cannot be reached or no shard is up, [`Kind::Timeout`] when one does
+    /// not confirm in time, [`Kind::Auth`], [`Kind::Tls`] or [`Kind::Config`] when it cannot be talked to,
+    /// [`Kind::Server`] when it refuses, [`Kind::Refused`] when the engine or hub is closed; and whatever ended the
+    /// listener before.
+    pub async fn add(&self, kind: TopicKind, names: impl IntoIterator<Item = Bytes>) -> Result<(), Error> {
+        let named = |error: Error| error.of_command(command(Verb::Begin, kind));
+        let topics: Vec<Topic> = names.into_iter().map(|name| Topic { kind, name }).collect();
+        let mut adding = Adding { listener: self, ticket: Ticket::new(self.id), topics, fresh: Vec::new() };
+        adding.join().map_err(named)?;
+        let patience = self.hub.inner.patience();
+        let confirmed = match timeout(patience, adding.ticket.wait()).await {
+            Ok(confirmed) => confirmed,
+            Err(_) => Err(self.hub.inner.shared.change(|book| book.blame(&adding.topics, patience))),
+        };
+        if confirmed.is_ok() {
+            adding.fresh.clear();
+        }
+        confirmed.map_err(named)
+    }
+
+    /// Listens to these topics no more. Messages that wait in the queue are still given. Names that it does not listen
+    /// to are passed over.
+    pub fn remove(&self, kind: TopicKind, names: impl IntoIterator<Item = Bytes>) {
+        let topics: Vec<Topic> = names.into_iter().map(|name| Topic { kind, name }).collect();
+        self.hub.inner.shared.change(|book| topics.iter().for_each(|topic| book.leave(self.id, topic)));
+    }
+
+    /// The next message; an error when the listener was ended, and then `None`.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] when the listener fell behind (see [`Limits`]), [`Kind::Server`] when a shard that topics moved
+    /// to, or that was reconnected, refused one of them, [`Kind::Refused`] when the hub was closed.
+    pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Result<Arc<Message>, Error>>> {
+        self.mailbox.poll(context)
+    }
+
+    /// As [`Listener::poll_next`]. Cancel safe: a dropped future takes no message.
+    ///
+    /// # Errors
+    /// As [`Listener::poll_next`].
+    pub async fn next(&self) -> Option<Result<Arc<Message>, Error>> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.hub.inner.shared.change(|book| book.forget(self.id));
+    }
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Listener({})", self.id.0)
+    }
+}
+
+/// Topics that are being added: taken back when it is dropped, unless all were confirmed.
+struct Adding<'l> {
+    listener: &'l Listener,
+    ticket: Arc<Ticket>,
+    topics: Vec<Topic>,
+    /// Those that the listener did not have before.
+    fresh: Vec<Topic>,
+}
+
+impl Adding<'_> {
+    fn join(&mut self) -> Result<(), Error> {
+        let inner = &self.listener.hub.inner;
+        inner.shared.change(|book| {
+            if inner.engine.is_closed() {
+                return Err(closed());
+            }
+            if let Some(error) = self.listener.mailbox.ended().or_else(|| book.closed().cloned()) {
+                return Err(error);
+            }
+            if self.topics.is_empty() {
+                return Ok(());
+            }
+            inner.follow(book);
+            let topology = inner.engine.topology();
+            let placed = self.topics.iter().map(|topic| sources_up(&topology, topic));
+            let placed = placed.collect::<Result<Vec<_>, _>>()?;
+            for (topic, sources) in self.topics.iter().zip(placed) {
+                if book.join(topic, &sources, &self.ticket) == Joined::Anew {
+                    self.fresh.push(topic.clone());
+                }
+            }
+            inner.start_links(book);
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Adding<'_> {
+    fn drop(&mut self) {
+        self.listener.hub.inner.shared.change(|book| {
+            book.withdraw(&self.ticket, &self.topics);
+            self.fresh.iter().for_each(|topic| book.leave(self.listener.id, topic));
+        });
+    }
+}
+
+/// Moves topics when the topology changes, until engine or hub are gone.
+async fn follow(mut changes: watch::Receiver<u64>, hub: Weak<Inner>) {
+    while changes.changed().await.is_ok() {
+        let Some(hub) = hub.upgrade() else { return };
+        hub.move_topics();
+    }
+}
+
+/// The shards that have to send a topic; `None` when no shard is placed at all.
+fn sources(topology: &Topology<Shard>, topic: &Topic) -> Option<Vec<Source>> {
+    if topic.kind == TopicKind::Pattern {
+        return Some(live(topology));
+    }
+    let member = topology.member(topology.locate(&topic.name)?)?;
+    Some(vec![source(&member.shard)])
+}
+
+/// As [`sources`], of shards that are up.
+fn sources_up(topology: &Topology<Shard>, topic: &Topic) -> Result<Vec<Source>, Error> {
+    if topic.kind == TopicKind::Pattern {
+        let live = live(topology);
+        return if live.is_empty() { Err(no_shard()) } else { Ok(live) };
+    }
+    let id = topology.locate(&topic.name).ok_or_else(no_shard)?;
+    Ok(vec![source(&*serving(topology, id)?)])
+}
+
+/// The live shards, each server once: two shards can be databases of one server, which publishes for all of them.
+fn live(topology: &Topology<Shard>) -> Vec<Source> {
+    let mut sources: Vec<Source> = Vec::new();
+    for member in topology.live().iter().filter_map(|id| topology.member(*id)) {
+        let address = &member.shard.place().address;
+        if !sources.iter().any(|source| source.place.address == *address) {
+            sources.push(source(&member.shard));
+        }
+    }
+    sources
+}
+
+fn source(shard: &Shard) -> Source {
+    Source { place: Arc::clone(shard.place()), dialer: Arc::clone(shard.dialer()) }
+}
+
+fn closed() -> Error {
+    Error::local(Kind::Refused, "the ring is closed")
+}

@@ -1,0 +1,216 @@
+//! Where topics live: which links have to send them, how they move, and what links report.
+
+use std::sync::Arc;
+
+use rendis_core::session::{Failed, Sent};
+use tokio::task::AbortHandle;
+
+use super::TopicKind;
+use super::audience::Audience;
+use super::book::{Book, Link, LinkId, Needed, Next, Source, Start};
+use super::frame::Verb;
+use super::slots::{Asking, Mute, Slots, Topic};
+use crate::error::{Cause, Error, Kind};
+
+/// Where topics live.
+impl Book {
+    pub(super) fn topics(&self) -> Vec<Topic> {
+        self.topics.keys().cloned().collect()
+    }
+
+    /// The topic has to come from these sources. Where it moves, the old ones are left when all the new ones have
+    /// confirmed. A pattern leaves a shard at once, unless the shard is replaced by one that is the same server.
+    pub(super) fn place(&mut self, topic: &Topic, sources: &[Source]) {
+        let homes: Vec<LinkId> = sources.iter().map(|source| self.link_for(source)).collect();
+        let Some(entry) = self.topics.get_mut(topic) else { return };
+        let audience = Arc::clone(&entry.audience);
+        entry.leaving.retain(|id| !homes.contains(id));
+        let mut left = std::mem::replace(&mut entry.homes, homes.clone());
+        left.retain(|id| !homes.contains(id));
+        for id in left {
+            let Some(link) = self.links.get(&id) else { continue };
+            let replaced = || sources.iter().any(|source| source.place.address == link.source.place.address);
+            let sends = link.slots.is_on(topic);
+            if sends && (topic.kind != TopicKind::Pattern || replaced()) {
+                entry.leaving.push(id);
+            } else if let Some(link) = self.links.get_mut(&id) {
+                link.told(|slots| slots.unwant(topic, Mute::No));
+            }
+        }
+        for id in &homes {
+            if let Some(link) = self.links.get_mut(id) {
+                link.told(|slots| slots.want(topic, &audience));
+            }
+        }
+        self.settle(topic);
+        self.drop_idle_links();
+    }
+
+    /// Links that rest try again.
+    pub(super) fn nudge(&self) {
+        self.links.values().for_each(|link| link.nudge.notify_one());
+    }
+
+    /// Gives every link that has none its task.
+    pub(super) fn start_links(&mut self, start: impl Fn(Start) -> AbortHandle) {
+        for id in std::mem::take(&mut self.starting) {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.task = Some(start(Start {
+                    id,
+                    source: link.source.clone(),
+                    wishes: Arc::clone(&link.wishes),
+                    nudge: Arc::clone(&link.nudge),
+                }));
+            }
+        }
+    }
+
+    fn link_for(&mut self, source: &Source) -> LinkId {
+        let same = |link: &Link| Arc::ptr_eq(&link.source.dialer, &source.dialer);
+        if let Some((id, _)) = self.links.iter().find(|(_, link)| same(link)) {
+            return *id;
+        }
+        self.last += 1;
+        let id = LinkId(self.last);
+        let link = Link {
+            source: source.clone(),
+            slots: Slots::default(),
+            wishes: Arc::default(),
+            nudge: Arc::default(),
+            task: None,
+            failure: None,
+        };
+        self.links.insert(id, link);
+        self.starting.push(id);
+        id
+    }
+
+    /// When all homes have confirmed the topic: those who wait for it go on, and the old homes are left.
+    fn settle(&mut self, topic: &Topic) {
+        let Some(entry) = self.topics.get_mut(topic) else { return };
+        let on = |id| self.links.get(id).is_some_and(|link| link.slots.is_on(topic));
+        if entry.homes.is_empty() || !entry.homes.iter().all(on) {
+            return;
+        }
+        for ticket in entry.tickets.drain(..) {
+            ticket.confirm();
+            self.tickets.push(ticket);
+        }
+        let homes = entry.homes.clone();
+        for id in std::mem::take(&mut entry.leaving) {
+            let address = |id| self.links.get(id).map(|link| &link.source.place.address);
+            let same_server = homes.iter().any(|home| address(home) == address(&id));
+            self.unwant(id, topic, if same_server { Mute::Yes } else { Mute::No });
+        }
+    }
+
+    pub(super) fn unwant(&mut self, id: LinkId, topic: &Topic, mute: Mute) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.told(|slots| slots.unwant(topic, mute));
+            self.drop_if_idle(id);
+        }
+    }
+
+    fn drop_if_idle(&mut self, id: LinkId) -> Needed {
+        match self.links.get(&id) {
+            Some(link) if !link.slots.is_empty() => Needed::Yes,
+            Some(_) => {
+                if let Some(task) = self.links.remove(&id).and_then(|link| link.task) {
+                    task.abort();
+                }
+                Needed::No
+            }
+            None => Needed::No,
+        }
+    }
+
+    fn drop_idle_links(&mut self) {
+        let idle = self.links.iter().filter(|(_, link)| link.slots.is_empty()).map(|(id, _)| *id);
+        for id in idle.collect::<Vec<_>>() {
+            self.drop_if_idle(id);
+        }
+    }
+}
+
+/// What links report.
+impl Book {
+    pub(super) fn connected(&mut self, id: LinkId) -> Needed {
+        let Some(link) = self.links.get_mut(&id) else { return Needed::No };
+        link.failure = None;
+        link.slots.connected();
+        Needed::Yes
+    }
+
+    /// The connection is gone, or could not be made.
+    pub(super) fn lost(&mut self, id: LinkId, cause: &Arc<Cause>) -> Needed {
+        let Some(link) = self.links.get_mut(&id) else { return Needed::No };
+        link.failure = Some(Arc::clone(cause));
+        link.slots.lost();
+        if matches!(cause.kind, Kind::Auth | Kind::Tls | Kind::Config) {
+            // Waiting would not help those who wait; who is subscribed already stays, for somebody may mend it.
+            let error = Error::at(&link.source.place, Failed { sent: Sent::No, cause: Arc::clone(cause) });
+            for topic in link.slots.topics() {
+                let Some(entry) = self.topics.get_mut(topic) else { continue };
+                for ticket in entry.tickets.drain(..) {
+                    ticket.fail(error.clone());
+                    self.tickets.push(ticket);
+                }
+            }
+        }
+        self.drop_if_idle(id)
+    }
+
+    pub(super) fn next(&mut self, id: LinkId) -> Next {
+        let Some(link) = self.links.get_mut(&id) else { return Next::End };
+        match link.slots.next() {
+            Some(batch) => Next::Ask(batch),
+            None => match self.drop_if_idle(id) {
+                Needed::Yes => Next::Nothing,
+                Needed::No => Next::End,
+            },
+        }
+    }
+
+    pub(super) fn audience(&self, id: LinkId, topic: &Topic) -> Option<Arc<Audience>> {
+        self.links.get(&id)?.slots.audience(topic)
+    }
+
+    pub(super) fn confirmed(&mut self, id: LinkId, topic: &Topic, verb: Verb) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.slots.confirmed(topic, verb);
+        match verb {
+            Verb::Begin => self.settle(topic),
+            Verb::End => {
+                self.drop_if_idle(id);
+            }
+        }
+    }
+
+    /// The server will not send this topic. Who waits for it gets the error; who has it already is ended with it,
+    /// because silence would look like a quiet channel.
+    pub(super) fn refused(&mut self, id: LinkId, topic: &Topic, line: String) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.slots.refused(topic);
+        let cause = Cause::new(Kind::Server, line);
+        let error = Error::at(&link.source.place, Failed { sent: Sent::No, cause });
+        let Some(entry) = self.topics.get_mut(topic) else { return };
+        let mut listeners = entry.audience.ids();
+        for ticket in entry.tickets.drain(..) {
+            listeners.retain(|listener| *listener != ticket.listener);
+            ticket.fail(error.clone());
+            self.tickets.push(ticket);
+        }
+        for listener in listeners {
+            self.end(listener, error.clone());
+        }
+        self.drop_if_idle(id);
+    }
+}
+
+impl Link {
+    fn told(&mut self, change: impl FnOnce(&mut Slots) -> Asking) {
+        if change(&mut self.slots) == Asking::Something {
+            self.wishes.notify_one();
+        }
+    }
+}
