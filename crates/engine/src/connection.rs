@@ -3,17 +3,20 @@
 //! It carries handshakes, probes, blocking commands, watched transactions and the connections of `Pool`. Shared wires
 //! are in `wire`.
 
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
-use rendis_core::reply::Reply;
+use rendis_core::reply::{self, Reply};
 use rendis_core::scan::{Limits, Scanner};
 use rendis_core::session::{Failed, Sent};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{Cause, Kind};
 use crate::frames::Frames;
@@ -72,14 +75,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes all that was sent.
+    /// Writes all that was sent. While the socket accepts nothing, replies that have come are read and kept, because
+    /// a server may read no further before its own replies are taken.
     ///
     /// # Errors
     /// [`Kind::Timeout`] when the socket accepts nothing for the write deadline, [`Kind::ShardDown`] when it is closed.
     pub async fn flush(&mut self) -> Result<(), Failure> {
         self.check()?;
-        while let Some(rest @ [_, ..]) = self.outgoing.get(self.written..) {
-            match timeout(self.write_deadline, self.stream.write(rest)).await {
+        while self.written < self.outgoing.len() {
+            match timeout(self.write_deadline, poll_fn(|context| self.poll_write(context))).await {
                 Ok(Ok(0)) => {
                     return Err(self.broke(Cause::new(Kind::ShardDown, "connection closed while writing")));
                 }
@@ -100,8 +104,26 @@ impl Connection {
         }
     }
 
-    /// The next reply, within the read deadline. Flushes first what was sent and not flushed. An error reply of the
-    /// server is a reply.
+    /// Writes some of what was sent; reads as long as nothing can be written.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let rest = self.outgoing.get(self.written..).unwrap_or_default();
+        if let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(context, rest) {
+            return Poll::Ready(written);
+        }
+        while self.arrived.len() < READ_AHEAD {
+            self.arrived.reserve(READ_AT_LEAST);
+            match pin!(self.stream.read_buf(&mut self.arrived)).poll(context) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(0)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The next reply, whole within the read deadline. Flushes first what was sent and not flushed. An error reply of
+    /// the server is a reply; a push is none and is passed over.
     ///
     /// # Errors
     /// [`Kind::Timeout`], [`Kind::ShardDown`] or [`Kind::Protocol`]; [`Kind::Refused`] when no reply is owed.
@@ -122,17 +144,23 @@ impl Connection {
         if self.written < self.outgoing.len() {
             self.flush().await?;
         }
-        let reply = self.next_frame(deadline).await?;
-        self.owed -= 1;
-        Ok(reply)
+        loop {
+            let reply = self.next_frame(deadline).await?;
+            if reply.kind() != reply::Kind::Push {
+                self.owed -= 1;
+                return Ok(reply);
+            }
+        }
     }
 
-    /// The next frame whether a reply is owed or not: for subscriptions, where servers speak unasked.
+    /// The next frame whether a reply is owed or not, pushes included: for subscriptions, where servers speak unasked.
+    /// The deadline is that of the whole frame, however slowly it drips in.
     ///
     /// # Errors
     /// As [`Connection::receive`].
     pub async fn next_frame(&mut self, deadline: Option<Duration>) -> Result<Reply, Failure> {
         self.check()?;
+        let until = deadline.and_then(|deadline| Some((Instant::now().checked_add(deadline)?, deadline)));
         loop {
             match self.scanner.scan(&self.arrived) {
                 Ok(Some(end)) => return Ok(Reply::new(self.arrived.split_to(end).freeze())),
@@ -145,8 +173,8 @@ impl Connection {
             let missing = self.scanner.wanted().saturating_sub(self.arrived.len()).max(READ_AT_LEAST);
             self.arrived.reserve(missing);
             let read = pin!(self.stream.read_buf(&mut self.arrived));
-            let read = match deadline {
-                Some(deadline) => timeout(deadline, read).await.map_err(|_| deadline),
+            let read = match until {
+                Some((until, deadline)) => timeout_at(until, read).await.map_err(|_| deadline),
                 None => Ok(read.await),
             };
             match read {
@@ -233,12 +261,12 @@ impl Connection {
 
 /// An error of a socket, in words.
 #[must_use]
-pub fn lost(error: std::io::Error) -> Arc<Cause> {
+pub fn lost(error: io::Error) -> Arc<Cause> {
     let text = match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        std::io::ErrorKind::ConnectionReset => "connection reset by the server".to_owned(),
-        std::io::ErrorKind::BrokenPipe => "connection closed by the server".to_owned(),
-        std::io::ErrorKind::NotFound => "no such socket".to_owned(),
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset by the server".to_owned(),
+        io::ErrorKind::BrokenPipe => "connection closed by the server".to_owned(),
+        io::ErrorKind::NotFound => "no such socket".to_owned(),
         _ => error.to_string(),
     };
     Cause::caused_by(Kind::ShardDown, text, error)
@@ -246,6 +274,9 @@ pub fn lost(error: std::io::Error) -> Arc<Cause> {
 
 /// A longer queue of unwritten requests is flushed by itself, so that explicit pipelining needs bounded memory.
 const FLUSH_AT: usize = 64 << 10;
+
+/// Replies that are kept while a write is stuck; past it they are left to the socket's buffers.
+const READ_AHEAD: usize = 64 << 20;
 
 /// The room that a read is given at least.
 const READ_AT_LEAST: usize = 4 << 10;

@@ -6,7 +6,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::Runtime;
@@ -49,6 +49,8 @@ struct Counts {
     misses: AtomicU64,
     waits: AtomicU64,
     timeouts: AtomicU64,
+    /// Connections that are being made now.
+    dialling: AtomicUsize,
 }
 
 impl Exclusive {
@@ -59,12 +61,13 @@ impl Exclusive {
     /// [`Kind::Config`] when the pool cannot be made.
     pub fn new(dialer: Arc<Dialer>, limit: usize, wait: Duration) -> Result<Self, Error> {
         let limit = limit.max(1);
-        let pool = managed::Pool::builder(Manager { dialer })
+        let counts = Arc::new(Counts::default());
+        let pool = managed::Pool::builder(Manager { dialer, counts: Arc::clone(&counts) })
             .max_size(limit)
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| Error::local(Kind::Config, error.to_string()))?;
-        Ok(Self { pool, limit, wait, counts: Arc::new(Counts::default()) })
+        Ok(Self { pool, limit, wait, counts })
     }
 
     /// A connection of one's own. Cancel safe: a dropped future loses its place in the queue and nothing else.
@@ -73,12 +76,14 @@ impl Exclusive {
     /// [`Kind::Timeout`] when none became free in time, [`Kind::Refused`] after [`Exclusive::close`], or what dialling
     /// met. Nothing was sent in any case.
     pub async fn lease(&self) -> Result<Lease, Failure> {
-        let status = self.pool.status();
-        if status.available == 0 && status.size >= self.limit {
+        let within = |wait| Timeouts { wait: Some(wait), create: None, recycle: None };
+        // A permit that is free belongs to nobody in the queue, so this first attempt overtakes none.
+        let mut got = self.pool.timeout_get(&within(Duration::ZERO)).await;
+        if matches!(got, Err(PoolError::Timeout(_))) {
             self.counts.waits.fetch_add(1, Ordering::Relaxed);
+            got = self.pool.timeout_get(&within(self.wait)).await;
         }
-        let timeouts = Timeouts { wait: Some(self.wait), create: None, recycle: None };
-        let cause = match self.pool.timeout_get(&timeouts).await {
+        let cause = match got {
             Ok(object) => {
                 let counter = if Object::metrics(&object).recycle_count == 0 {
                     &self.counts.misses
@@ -90,7 +95,10 @@ impl Exclusive {
             }
             Err(PoolError::Timeout(_)) => {
                 self.counts.timeouts.fetch_add(1, Ordering::Relaxed);
-                let text = format!("no free connection in {:?}: all {} are in use", self.wait, self.limit);
+                let text = format!(
+                    "no free connection in {:?}: all {} are in use or being made",
+                    self.wait, self.limit
+                );
                 Cause::new(Kind::Timeout, text)
             }
             Err(PoolError::Backend(cause)) => cause.0,
@@ -104,19 +112,23 @@ impl Exclusive {
     /// back.
     pub fn close(&self) {
         self.pool.close();
+        // What came back while it closed.
+        self.pool.retain(|_, _| false);
     }
 
     /// Counters since the start, and what there is now.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         let status = self.pool.status();
+        let dialling = self.counts.dialling.load(Ordering::Relaxed);
         PoolStats {
             hits: self.counts.hits.load(Ordering::Relaxed),
             misses: self.counts.misses.load(Ordering::Relaxed),
             waits: self.counts.waits.load(Ordering::Relaxed),
             timeouts: self.counts.timeouts.load(Ordering::Relaxed),
-            idle: status.available,
-            total: status.size,
+            // deadpool takes those who dial for users of what there is.
+            idle: (status.available + dialling).saturating_sub(status.waiting),
+            total: status.size + dialling,
         }
     }
 }
@@ -171,6 +183,23 @@ impl DerefMut for Lease {
 
 struct Manager {
     dialer: Arc<Dialer>,
+    counts: Arc<Counts>,
+}
+
+/// A connection that is being made is counted, also when its maker is dropped half-way.
+struct Dialling<'a>(&'a AtomicUsize);
+
+impl<'a> Dialling<'a> {
+    fn start(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Dialling<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A cause as deadpool wants its errors.
@@ -190,6 +219,7 @@ impl managed::Manager for Manager {
     type Error = DialError;
 
     async fn create(&self) -> Result<Connection, DialError> {
+        let _dialling = Dialling::start(&self.counts.dialling);
         self.dialer.dial().await.map_err(DialError)
     }
 

@@ -12,7 +12,10 @@ mod ring;
 mod builder;
 pub mod hash;
 mod pool;
+mod pubsub;
 mod transaction;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 
 pub use rendis_core::placement;
 pub use rendis_engine::address::Address;
@@ -23,6 +26,7 @@ pub use rendis_engine::settings::{OnDown, Protocol, ShardSettings, TlsSettings};
 pub use crate::builder::RingBuilder;
 pub use crate::error::{Error, Kind, Sent};
 pub use crate::pool::{Connection, Pool, PoolBuilder};
+pub use crate::pubsub::{Message, Subscription, SubscriptionLimits};
 pub use crate::ring::{Ring, RingStats};
 pub use crate::shard::{Shard, ShardStats};
 pub use crate::transaction::Transaction;

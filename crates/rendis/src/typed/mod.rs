@@ -1,5 +1,7 @@
 //! The edge to the `redis` crate: its commands in, its values out. The only room that names it.
 
+#[cfg(feature = "blocking")]
+pub(crate) mod blocking;
 mod cmd;
 mod errors;
 mod value;
@@ -7,4 +9,7 @@ mod value;
 pub(crate) use self::cmd::{Packed, packed_requests};
 pub(crate) use self::errors::{error_value, server_value};
 pub(crate) use self::value::{pipeline_values, value};
-pub(crate) use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, ToRedisArgs, Value, aio, cmd};
+pub(crate) use redis::{
+    Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, ToRedisArgs, Value, aio, cmd,
+    from_redis_value,
+};
