@@ -9,6 +9,7 @@ use rendis_engine::engine::Engine;
 use rendis_engine::exclusive::PoolStats;
 use rendis_engine::frames::Item;
 use rendis_engine::gather::Executed;
+use rendis_engine::pubsub::Hub;
 use rendis_engine::settings::ShardSettings;
 
 use crate::error::{Error, Kind};
@@ -53,11 +54,16 @@ use crate::typed::{self, Cmd, Packed, Pipeline, RedisFuture, RedisResult, Value,
 #[derive(Clone)]
 pub struct Ring {
     engine: Engine,
+    hub: Hub,
 }
 
 impl Ring {
-    pub(crate) const fn new(engine: Engine) -> Self {
-        Self { engine }
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { hub: Hub::new(engine.clone()), engine }
+    }
+
+    pub(crate) const fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     pub(crate) const fn engine(&self) -> &Engine {
@@ -128,6 +134,7 @@ impl Ring {
     /// Refuses all further calls on all clones. Calls under way are served, then connections and tasks end.
     pub fn close(&self) {
         self.engine.close();
+        self.hub.close();
     }
 
     async fn command(&self, cmd: &Cmd) -> RedisResult<Value> {
