@@ -43,6 +43,20 @@ impl Item for Request<'_> {
     }
 }
 
+impl<I: Item + ?Sized> Item for &I {
+    fn argument(&self, index: usize) -> Option<&[u8]> {
+        (**self).argument(index)
+    }
+
+    fn count(&self) -> usize {
+        (**self).count()
+    }
+
+    fn pack(&self) -> RequestBuf {
+        (**self).pack()
+    }
+}
+
 impl Item for RequestBuf {
     fn argument(&self, index: usize) -> Option<&[u8]> {
         self.view().argument(index)

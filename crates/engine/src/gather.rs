@@ -1,7 +1,9 @@
 //! Runs a plan: sends its parts side by side, makes failed ones again where that is safe, and merges the replies.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -21,7 +23,7 @@ use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::{Frames, Item};
-use crate::shard::Shard;
+use crate::shard::{OwnedCall, Shard};
 
 /// What became of a request.
 #[derive(Debug)]
@@ -70,35 +72,18 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::execute`].
-    pub async fn run<I: Item>(&self, item: &I) -> Result<Executed, Error> {
-        let name = item.argument(0).unwrap_or_default();
-        if let Some(row) = Table::one_key(name)
-            && row.takes(item.count())
-            && let Some(key) = row.first_key().and_then(|index| item.argument(index))
-        {
-            let shard = self.shard_for(key)?;
-            let outcome = shard.call(item).await;
-            if let Ok(Replies::One(reply)) = outcome {
-                if !reply.is_error() {
-                    return Ok(Executed::Reply(reply));
-                }
-                return Box::pin(self.run_again(Ok(Replies::One(reply)), shard, item)).await;
-            }
-            return Box::pin(self.run_again(outcome, shard, item)).await;
-        }
-        let request = item.pack();
-        Box::pin(async move { self.execute(request.view()).await })
-            .await
-            .map_err(|error| error.of_command(name))
+    pub fn run<'a, I: Item + Send + Sync + 'a>(&'a self, item: I) -> Run<'a, I> {
+        Run { engine: self, item: Some(item), stage: Stage::Start }
     }
 
-    /// The rare end of [`Engine::run`]: an error reply, or no reply.
+    /// The rare end of a [`Run`] on one shard: an error reply, or no reply.
     async fn run_again<I: Item>(
         &self,
         outcome: Result<Replies<Reply>, Failure>,
         shard: Arc<Shard>,
-        item: &I,
+        item: I,
     ) -> Result<Executed, Error> {
+        let item = &item;
         let name = item.argument(0).unwrap_or_default();
         let request = item.pack();
         let row = Table::one_key(name);
@@ -330,6 +315,89 @@ impl Engine {
                 Err(error) => return Err(error),
             }
             outcome = send(Arc::clone(&shard)).await;
+        }
+    }
+}
+
+/// A request under way; see [`Engine::run`].
+///
+/// Written by hand: nearly every request takes the two steps of the fast path and nothing else, and a future for them
+/// alone is small and has one state to look at, where a chain of `async fn`s has five. What is rare goes into a box.
+pub struct Run<'a, I> {
+    engine: &'a Engine,
+    /// Moved into the box when the rare path begins.
+    item: Option<I>,
+    stage: Stage<'a>,
+}
+
+enum Stage<'a> {
+    Start,
+    Waiting(OwnedCall),
+    Rare(Pin<Box<dyn Future<Output = Result<Executed, Error>> + Send + 'a>>),
+}
+
+impl<I> Unpin for Run<'_, I> {}
+
+impl<'a, I: Item + Send + Sync + 'a> Run<'a, I> {
+    /// The shard for a request with one key; `None` where it has to be planned.
+    fn shard(&self) -> Option<Result<Arc<Shard>, Error>> {
+        let item = self.item.as_ref()?;
+        let row = Table::one_key(item.argument(0)?)?;
+        if !row.takes(item.count()) {
+            return None;
+        }
+        let key = item.argument(row.first_key()?)?;
+        Some(self.engine.shard_for(key))
+    }
+
+    fn planned(&mut self) -> Stage<'a> {
+        let (engine, item) = (self.engine, self.item.take());
+        Stage::Rare(Box::pin(async move {
+            let request = item.map(|item| item.pack()).unwrap_or_default();
+            let view = request.view();
+            engine.execute(view).await.map_err(|error| error.of_command(view.name()))
+        }))
+    }
+
+    fn again(&mut self, outcome: Result<Replies<Reply>, Failure>, shard: Arc<Shard>) -> Stage<'a> {
+        let (engine, item) = (self.engine, self.item.take());
+        Stage::Rare(Box::pin(async move {
+            match item {
+                Some(item) => engine.run_again(outcome, shard, item).await,
+                None => Err(no_shard()),
+            }
+        }))
+    }
+}
+
+impl<'a, I: Item + Send + Sync + 'a> Future for Run<'a, I> {
+    type Output = Result<Executed, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let this = &mut *self;
+            match &mut this.stage {
+                Stage::Start => {
+                    this.stage = match this.shard() {
+                        Some(Ok(shard)) => Stage::Waiting(OwnedCall::new(shard)),
+                        Some(Err(error)) => return Poll::Ready(Err(error)),
+                        None => this.planned(),
+                    };
+                }
+                Stage::Waiting(call) => {
+                    let Some(item) = &this.item else { return Poll::Ready(Err(no_shard())) };
+                    match ready!(call.poll(item, context)) {
+                        Ok(Replies::One(reply)) if !reply.is_error() => {
+                            return Poll::Ready(Ok(Executed::Reply(reply)));
+                        }
+                        outcome => {
+                            let shard = Arc::clone(call.shard());
+                            this.stage = this.again(outcome, shard);
+                        }
+                    }
+                }
+                Stage::Rare(future) => return future.as_mut().poll(context),
+            }
         }
     }
 }

@@ -73,6 +73,11 @@ impl Lane {
         Call::new(&self.shared.queue, frames, allowed)
     }
 
+    /// The queue, for calls that keep their own ticket.
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.shared.queue
+    }
+
     /// Requests that are queued or not yet answered.
     pub(crate) fn in_flight(&self) -> usize {
         self.shared.queue.owed()

@@ -39,7 +39,7 @@ impl Engine {
     /// Runs requests that need not be together. Each has a result of its own.
     ///
     /// Cancel safe: what was not written when the future is dropped is never sent.
-    pub async fn pipeline<I: Item>(&self, items: &[I]) -> Results {
+    pub async fn pipeline<I: Item + Send + Sync>(&self, items: &[I]) -> Results {
         let mut results = Vec::with_capacity(items.len());
         let mut rest = items;
         while !rest.is_empty() {
@@ -148,7 +148,12 @@ impl Engine {
     }
 
     /// Makes those again that were never sent, one by one and planned anew, because the ring may have changed.
-    async fn repair<I: Item>(&self, items: &[I], answers: &mut [Result<Reply, Error>], table: &Table) {
+    async fn repair<I: Item + Send + Sync>(
+        &self,
+        items: &[I],
+        answers: &mut [Result<Reply, Error>],
+        table: &Table,
+    ) {
         let unsent = |answer: &Result<Reply, Error>| {
             answer.as_ref().is_err_and(|error| error.kind() == Kind::ShardDown && error.sent() == Sent::No)
         };

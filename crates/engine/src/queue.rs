@@ -121,6 +121,40 @@ impl Queue {
         })
     }
 
+    /// One step of a call: pushes where there is no ticket yet, and collects where there is. Who leaves a ticket behind
+    /// gives it to [`Queue::cancel`].
+    pub(crate) fn poll_call<F: Frames + ?Sized>(
+        &self,
+        ticket: &mut Option<Ticket>,
+        frames: &F,
+        allowed: Duration,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Replies<Reply>, Failure>> {
+        let Some(pushed) = ticket else {
+            return match self.push(frames, allowed, context.waker().clone()) {
+                Ok(pushed) => {
+                    *ticket = Some(pushed);
+                    Poll::Pending
+                }
+                Err(failed) => Poll::Ready(Err(failed)),
+            };
+        };
+        let mut state = self.lock();
+        if let Some(outcome) = state.session.collect(pushed) {
+            *ticket = None;
+            return Poll::Ready(outcome);
+        }
+        if let Some(waker) = state.session.waker(pushed) {
+            waker.clone_from(context.waker());
+        }
+        Poll::Pending
+    }
+
+    /// Gives a call up.
+    pub(crate) fn cancel(&self, ticket: Ticket) {
+        self.lock().session.cancel(ticket);
+    }
+
     /// Fails every call that is queued or in flight, and sets what happens to the next ones. A closed queue stays so.
     pub(crate) fn fail(&self, cause: &Arc<Cause>, link: Link) {
         let mut woken = Vec::new();
@@ -198,31 +232,14 @@ impl<F: Frames + ?Sized> Future for Call<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Some(ticket) = &this.ticket else {
-            return match this.queue.push(this.frames, this.allowed, context.waker().clone()) {
-                Ok(ticket) => {
-                    this.ticket = Some(ticket);
-                    Poll::Pending
-                }
-                Err(failed) => Poll::Ready(Err(failed)),
-            };
-        };
-        let mut state = this.queue.lock();
-        if let Some(outcome) = state.session.collect(ticket) {
-            this.ticket = None;
-            return Poll::Ready(outcome);
-        }
-        if let Some(waker) = state.session.waker(ticket) {
-            waker.clone_from(context.waker());
-        }
-        Poll::Pending
+        this.queue.poll_call(&mut this.ticket, this.frames, this.allowed, context)
     }
 }
 
 impl<F: Frames + ?Sized> Drop for Call<'_, F> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.queue.lock().session.cancel(ticket);
+            self.queue.cancel(ticket);
         }
     }
 }

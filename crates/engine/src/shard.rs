@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rendis_core::reply::Reply;
-use rendis_core::session::{Failed, Replies, Sent};
+use rendis_core::session::{Failed, Replies, Sent, Ticket};
 
 use crate::connection::Failure;
 use crate::dial::Dialer;
@@ -171,12 +172,64 @@ impl Shard {
     }
 
     fn lane(&self) -> Option<&Lane> {
-        if let [lane] = &*self.lanes {
-            return Some(lane);
-        }
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.lanes.get(turn % self.lanes.len().max(1))
+        self.lanes.get(self.turn())
     }
+
+    /// The shared wire whose turn it is.
+    #[inline]
+    fn turn(&self) -> usize {
+        if self.lanes.len() == 1 {
+            0
+        } else {
+            self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len().max(1)
+        }
+    }
+}
+
+/// A call to a shard that keeps the shard alive: for futures that are written by hand, because they are on every
+/// request's path. Drop it and the call is given up.
+pub(crate) struct OwnedCall {
+    shard: Arc<Shard>,
+    lane: usize,
+    ticket: Option<Ticket>,
+}
+
+impl OwnedCall {
+    pub(crate) fn new(shard: Arc<Shard>) -> Self {
+        let lane = shard.turn();
+        Self { shard, lane, ticket: None }
+    }
+
+    /// Pushes at the first call, collects at the following ones.
+    #[inline]
+    pub(crate) fn poll<F: Frames + ?Sized>(
+        &mut self,
+        frames: &F,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Replies<Reply>, Failure>> {
+        match self.shard.lanes.get(self.lane) {
+            Some(lane) => {
+                lane.queue().poll_call(&mut self.ticket, frames, self.shard.reply_deadline, context)
+            }
+            None => Poll::Ready(Err(no_wires())),
+        }
+    }
+
+    pub(crate) fn shard(&self) -> &Arc<Shard> {
+        &self.shard
+    }
+}
+
+impl Drop for OwnedCall {
+    fn drop(&mut self) {
+        if let (Some(ticket), Some(lane)) = (self.ticket.take(), self.shard.lanes.get(self.lane)) {
+            lane.queue().cancel(ticket);
+        }
+    }
+}
+
+fn no_wires() -> Failure {
+    Failed { sent: Sent::No, cause: Cause::new(Kind::Refused, "the shard has no wires") }
 }
 
 impl Drop for Shard {

@@ -1,6 +1,6 @@
 //! Every way to reach a server, and what the settings of a connection do.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::time::Duration;
@@ -232,7 +232,7 @@ async fn scripts_are_known_on_every_shard() {
     while ring.len() == 1 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let known = servers[0].command(&["SCRIPT", "EXISTS", &script.get_hash()]);
+    let known = servers[0].command(&["SCRIPT", "EXISTS", script.get_hash()]);
     assert_eq!(known.elements()[0].integer(), 1);
 }
 
