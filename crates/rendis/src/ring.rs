@@ -138,7 +138,7 @@ impl Ring {
     }
 
     async fn command(&self, cmd: &Cmd) -> RedisResult<Value> {
-        match self.engine.run(&Packed(cmd)).await {
+        match self.engine.run(Packed(cmd)).await {
             Ok(Executed::Reply(reply)) => typed::value(&reply),
             Ok(other) => Ok(typed::value(&self.answer(other, cmd).await?)?),
             Err(error) => Err(Error::from(error).into()),
