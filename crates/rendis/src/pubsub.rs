@@ -138,7 +138,7 @@ impl Subscription {
     }
 
     /// Adds channels, with all that [`Ring::subscribe`] promises. When it fails or is dropped, the subscription is as
-    /// it was before.
+    /// it was before; so two calls with the same names should not overlap.
     ///
     /// # Errors
     /// As [`Ring::subscribe`]; and the error that ended the subscription, if one did.

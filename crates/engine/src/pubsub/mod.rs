@@ -17,7 +17,8 @@
 //!
 //! # What is not promised
 //! Redis delivers at most once, and so does this. Lost is what is published while a connection is broken, and what
-//! another process publishes by another opinion about which shards are up. Doubled is a message that is published in
+//! another process publishes by another opinion about which shards are up. A topic that is listened to already is taken
+//! for confirmed until its connection is seen to be broken, which takes up to a few seconds when no byte says so. Doubled is a message that is published in
 //! the instant in which a subscription moves between two shards that are the same server (a shard that was renamed, or
 //! got other credentials), and nothing else. A listener with a channel and a pattern that covers it gets the message
 //! for each, as from Redis.

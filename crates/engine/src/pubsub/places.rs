@@ -151,6 +151,9 @@ impl Book {
             let error = Error::at(&link.source.place, Failed { sent: Sent::No, cause: Arc::clone(cause) });
             for topic in link.slots.topics() {
                 let Some(entry) = self.topics.get_mut(topic) else { continue };
+                if !entry.homes.contains(&id) {
+                    continue;
+                }
                 for ticket in entry.tickets.drain(..) {
                     ticket.fail(error.clone());
                     self.tickets.push(ticket);
@@ -194,6 +197,11 @@ impl Book {
         let cause = Cause::new(Kind::Server, line);
         let error = Error::at(&link.source.place, Failed { sent: Sent::No, cause });
         let Some(entry) = self.topics.get_mut(topic) else { return };
+        if !entry.homes.contains(&id) {
+            // It was to be left anyway.
+            entry.leaving.retain(|leaving| *leaving != id);
+            return self.unwant(id, topic, Mute::No);
+        }
         let mut listeners = entry.audience.ids();
         for ticket in entry.tickets.drain(..) {
             listeners.retain(|listener| *listener != ticket.listener);
@@ -212,5 +220,142 @@ impl Link {
         if change(&mut self.slots) == Asking::Something {
             self.wishes.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use bytes::Bytes;
+
+    use super::super::audience::{Audience, ListenerId, Ticket};
+    use super::super::mailbox::{Limits, Mailbox};
+    use super::*;
+    use crate::dial::Dialer;
+    use crate::error::Place;
+    use crate::settings::{Deadlines, ShardSettings};
+
+    fn source(name: &str, port: u16) -> Source {
+        let settings = ShardSettings::new(name, &format!("redis://localhost:{port}")).unwrap();
+        let place = Place { name: name.into(), address: settings.address.to_string() };
+        let dialer = Dialer::new(settings, Deadlines::default()).unwrap();
+        Source { place: Arc::new(place), dialer: Arc::new(dialer) }
+    }
+
+    fn topic(kind: TopicKind) -> Topic {
+        Topic { kind, name: Bytes::from_static(b"news") }
+    }
+
+    /// A book with one listener of one topic, which these sources have confirmed.
+    fn subscribed(topic: &Topic, sources: &[Source]) -> (Book, Arc<Mailbox>, ListenerId) {
+        let (mut book, mailbox) = (Book::default(), Arc::new(Mailbox::new(Limits::default())));
+        let listener = book.enter(&mailbox);
+        book.join(topic, sources, &Ticket::new(listener));
+        for source in sources {
+            confirm(&mut book, source, topic);
+        }
+        (book, mailbox, listener)
+    }
+
+    fn link(book: &Book, source: &Source) -> Option<LinkId> {
+        let same = |link: &Link| Arc::ptr_eq(&link.source.dialer, &source.dialer);
+        book.links.iter().find(|(_, link)| same(link)).map(|(id, _)| *id)
+    }
+
+    /// The source connects if it has to, and confirms what it is asked.
+    fn confirm(book: &mut Book, source: &Source, topic: &Topic) {
+        let id = link(book, source).unwrap();
+        book.connected(id);
+        while let Next::Ask(batch) = book.next(id) {
+            book.confirmed(id, topic, batch.verb);
+        }
+    }
+
+    fn audience(book: &Book, source: &Source, topic: &Topic) -> Option<Arc<Audience>> {
+        book.audience(link(book, source)?, topic)
+    }
+
+    #[test]
+    fn a_channel_is_left_when_its_new_shard_has_confirmed_and_heard_until_the_old_one_has() {
+        let channel = topic(TopicKind::Channel);
+        let (old, new) = (source("old", 1), source("new", 2));
+        let (mut book, ..) = subscribed(&channel, from_ref(&old));
+        book.place(&channel, from_ref(&new));
+        let id = link(&book, &old).unwrap();
+        assert!(matches!(book.next(id), Next::Nothing));
+        confirm(&mut book, &new, &channel);
+        assert!(audience(&book, &old, &channel).is_some());
+        assert!(matches!(book.next(id), Next::Ask(batch) if batch.verb == Verb::End));
+        book.confirmed(id, &channel, Verb::End);
+        assert!(matches!(book.next(id), Next::End));
+        assert!(audience(&book, &new, &channel).is_some());
+    }
+
+    #[test]
+    fn a_move_that_is_taken_back_changes_nothing() {
+        let channel = topic(TopicKind::Channel);
+        let (old, new) = (source("old", 1), source("new", 2));
+        let (mut book, ..) = subscribed(&channel, from_ref(&old));
+        book.place(&channel, from_ref(&new));
+        book.place(&channel, from_ref(&old));
+        assert_eq!(link(&book, &new), None);
+        let id = link(&book, &old).unwrap();
+        assert!(matches!(book.next(id), Next::Nothing));
+        assert!(book.links[&id].slots.is_on(&channel));
+    }
+
+    #[test]
+    fn the_same_server_by_another_name_is_heard_once() {
+        for kind in [TopicKind::Channel, TopicKind::Pattern] {
+            let topic = topic(kind);
+            let (old, new) = (source("old", 1), source("new", 1));
+            let (mut book, ..) = subscribed(&topic, from_ref(&old));
+            book.place(&topic, from_ref(&new));
+            assert!(audience(&book, &old, &topic).is_some());
+            confirm(&mut book, &new, &topic);
+            assert!(audience(&book, &old, &topic).is_none());
+            assert!(audience(&book, &new, &topic).is_some());
+        }
+    }
+
+    #[test]
+    fn a_pattern_leaves_at_once_a_shard_that_left() {
+        let pattern = topic(TopicKind::Pattern);
+        let (stays, leaves) = (source("stays", 1), source("leaves", 2));
+        let (mut book, ..) = subscribed(&pattern, &[stays.clone(), leaves.clone()]);
+        book.place(&pattern, &[stays]);
+        let id = link(&book, &leaves).unwrap();
+        assert!(matches!(book.next(id), Next::Ask(batch) if batch.verb == Verb::End));
+    }
+
+    #[test]
+    fn a_refusal_by_a_shard_that_is_left_anyway_ends_nobody() {
+        let channel = topic(TopicKind::Channel);
+        let (old, new) = (source("old", 1), source("new", 2));
+        let (mut book, mailbox, _) = subscribed(&channel, from_ref(&old));
+        book.place(&channel, from_ref(&new));
+        let id = link(&book, &old).unwrap();
+        assert_eq!(book.lost(id, &Cause::new(Kind::Auth, "gone")), Needed::Yes);
+        book.connected(id);
+        assert!(matches!(book.next(id), Next::Ask(_)));
+        book.refused(id, &channel, "NOPERM".into());
+        assert!(mailbox.ended().is_none());
+        assert_eq!(link(&book, &old), None);
+        book.refused(link(&book, &new).unwrap(), &channel, "NOPERM".into());
+        assert_eq!(mailbox.ended().map(|error| error.kind()), Some(Kind::Server));
+        assert!(book.links.is_empty() && book.topics.is_empty());
+    }
+
+    #[test]
+    fn a_listener_that_leaves_takes_everything_with_it() {
+        let channel = topic(TopicKind::Channel);
+        let home = source("home", 1);
+        let (mut book, _, listener) = subscribed(&channel, from_ref(&home));
+        let id = link(&book, &home).unwrap();
+        assert_eq!(book.lost(id, &Cause::new(Kind::ShardDown, "gone")), Needed::Yes);
+        book.forget(listener);
+        assert!(book.links.is_empty() && book.topics.is_empty());
+        assert_eq!(book.connected(id), Needed::No);
     }
 }
