@@ -46,6 +46,13 @@ impl Dialer {
         Ok(Self { settings, tls, deadlines })
     }
 
+    /// The same server, spoken to in this protocol.
+    #[must_use]
+    pub fn speaking(&self, protocol: Protocol) -> Self {
+        let settings = ShardSettings { protocol, ..self.settings.clone() };
+        Self { settings, tls: self.tls.clone(), deadlines: self.deadlines.clone() }
+    }
+
     /// What it dials.
     #[must_use]
     pub const fn settings(&self) -> &ShardSettings {

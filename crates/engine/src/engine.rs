@@ -23,7 +23,7 @@ use crate::error::{Cause, Error, Kind};
 use crate::monitor;
 use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
-use crate::settings::{OnDown, Settings, ShardSettings};
+use crate::settings::{OnDown, Protocol, Settings, ShardSettings};
 use crate::shard::Shard;
 
 /// Told of every shard that the engine starts to use.
@@ -47,6 +47,8 @@ pub struct Plan {
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
+    /// The protocol that calls through this handle are made in; that of each shard's settings where `None`.
+    protocol: Option<Protocol>,
 }
 
 struct Inner {
@@ -102,6 +104,7 @@ impl Engine {
                 changes: watch::Sender::new(0),
                 scripts: Scripts::default(),
             }),
+            protocol: None,
         };
         let shards: Vec<Arc<Shard>> =
             engine.topology().members().iter().map(|member| Arc::clone(&member.shard)).collect();
@@ -116,6 +119,17 @@ impl Engine {
             }
         }
         Ok(engine)
+    }
+
+    /// The same engine, through which calls are made in this protocol, so that replies have its shape.
+    #[must_use]
+    pub fn speaking(&self, protocol: Protocol) -> Self {
+        Self { inner: Arc::clone(&self.inner), protocol: Some(protocol) }
+    }
+
+    /// The protocol in which a call to this shard is made.
+    pub(crate) fn protocol(&self, shard: &Shard) -> Protocol {
+        self.protocol.unwrap_or_else(|| shard.protocol())
     }
 
     /// The topology in force.

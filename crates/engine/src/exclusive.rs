@@ -34,6 +34,21 @@ pub struct PoolStats {
     pub total: usize,
 }
 
+impl PoolStats {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            hits: self.hits + other.hits,
+            misses: self.misses + other.misses,
+            waits: self.waits + other.waits,
+            timeouts: self.timeouts + other.timeouts,
+            idle: self.idle + other.idle,
+            total: self.total + other.total,
+        }
+    }
+}
+
 /// The exclusive connections of one server. Cheap to clone.
 #[derive(Clone)]
 pub struct Exclusive {

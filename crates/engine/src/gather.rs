@@ -23,6 +23,7 @@ use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::{Frames, Item};
+use crate::settings::Protocol;
 use crate::shard::{OwnedCall, Shard};
 
 /// What became of a request.
@@ -59,13 +60,15 @@ impl Engine {
         repeat: Repeat,
     ) -> Result<Replies<Reply>, Error> {
         let shard = self.shard_for(key)?;
-        let outcome = shard.call(frames).await;
+        let outcome = shard.call(self.protocol(&shard), frames).await;
         if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
             return outcome.map_err(|failure| shard.error(failure));
         }
         let route = || self.shard_for(key);
-        Box::pin(self.settle(outcome, shard, route, repeat, |shard| async move { shard.call(frames).await }))
-            .await
+        Box::pin(self.settle(outcome, shard, route, repeat, |shard| async move {
+            shard.call(self.protocol(&shard), frames).await
+        }))
+        .await
     }
 
     /// Runs one request: at once on the shard of its only key, where the table says that it has one, else planned.
@@ -90,7 +93,7 @@ impl Engine {
         let repeat = row.map_or(Repeat::Never, |row| row.repeat(request.view()));
         let key = row.and_then(Row::first_key).and_then(|index| item.argument(index)).unwrap_or_default();
         let route = || self.shard_for(key);
-        let send = |shard: Arc<Shard>| async move { shard.call(item).await };
+        let send = |shard: Arc<Shard>| async move { shard.call(self.protocol(&shard), item).await };
         let settled = self.settle(outcome, shard, route, repeat, send).await;
         settled.and_then(single).map(Executed::Reply).map_err(|error| error.of_command(name))
     }
@@ -107,9 +110,11 @@ impl Engine {
     ) -> Result<Replies<Reply>, Error> {
         let route = || self.shard(id);
         let shard = route()?;
-        let outcome = shard.call(frames).await;
-        Box::pin(self.settle(outcome, shard, route, repeat, |shard| async move { shard.call(frames).await }))
-            .await
+        let outcome = shard.call(self.protocol(&shard), frames).await;
+        Box::pin(self.settle(outcome, shard, route, repeat, |shard| async move {
+            shard.call(self.protocol(&shard), frames).await
+        }))
+        .await
     }
 
     /// Plans a request and runs the plan.
@@ -182,10 +187,11 @@ impl Engine {
         };
         let shard = route()?;
         let send = |shard: Arc<Shard>| async move {
+            let protocol = self.protocol(&shard);
             match blocks {
-                Blocks::No => shard.call(&request).await,
-                Blocks::For(wait) => exclusively(&shard, request, Some(wait)).await,
-                Blocks::Forever => exclusively(&shard, request, None).await,
+                Blocks::No => shard.call(protocol, &request).await,
+                Blocks::For(wait) => exclusively(&shard, protocol, request, Some(wait)).await,
+                Blocks::Forever => exclusively(&shard, protocol, request, None).await,
             }
         };
         let outcome = send(Arc::clone(&shard)).await;
@@ -213,7 +219,8 @@ impl Engine {
     {
         let Some(remedy) = self.scripts().remedy(row, request) else { return Ok(reply) };
         let shard = route()?;
-        if !matches!(shard.call(&remedy).await, Ok(Replies::One(loaded)) if !loaded.is_error()) {
+        if !matches!(shard.call(self.protocol(&shard), &remedy).await, Ok(Replies::One(loaded)) if !loaded.is_error())
+        {
             return Ok(reply);
         }
         send(Arc::clone(&shard)).await.map_err(|failure| shard.error(failure)).and_then(single)
@@ -278,13 +285,15 @@ impl Engine {
     ) -> Result<Reply, Error> {
         let route = || serving(topology, id);
         let shard = route()?;
-        let outcome = shard.call(frames).await;
+        let outcome = shard.call(self.protocol(&shard), frames).await;
         if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
             return outcome.map_err(|failure| shard.error(failure)).and_then(single);
         }
-        self.settle(outcome, shard, route, repeat, |shard| async move { shard.call(frames).await })
-            .await
-            .and_then(single)
+        self.settle(outcome, shard, route, repeat, |shard| async move {
+            shard.call(self.protocol(&shard), frames).await
+        })
+        .await
+        .and_then(single)
     }
 
     /// Makes a call again as long as its outcome and `core::retry` allow.
@@ -379,7 +388,10 @@ impl<'a, I: Item + Send + Sync + 'a> Future for Run<'a, I> {
             match &mut this.stage {
                 Stage::Start => {
                     this.stage = match this.shard() {
-                        Some(Ok(shard)) => Stage::Waiting(OwnedCall::new(shard)),
+                        Some(Ok(shard)) => {
+                            let protocol = this.engine.protocol(&shard);
+                            Stage::Waiting(OwnedCall::new(shard, protocol))
+                        }
                         Some(Err(error)) => return Poll::Ready(Err(error)),
                         None => this.planned(),
                     };
@@ -406,10 +418,11 @@ impl<'a, I: Item + Send + Sync + 'a> Future for Run<'a, I> {
 /// and so ends the waiting on the server too.
 async fn exclusively(
     shard: &Shard,
+    protocol: Protocol,
     request: Request<'_>,
     wait: Option<Duration>,
 ) -> Result<Replies<Reply>, Failure> {
-    let mut lease = shard.lease().await?;
+    let mut lease = shard.lease(protocol).await?;
     lease.send(&request).await?;
     lease.flush().await?;
     let reply = lease.receive_within(wait.map(|wait| wait.saturating_add(shard.reply_deadline()))).await?;

@@ -56,7 +56,7 @@ impl Engine {
                 continue;
             }
             let (these, others) = rest.split_at(taken);
-            let mut answers = section.send().await;
+            let mut answers = section.send(self).await;
             self.repair(these, &mut answers, &table).await;
             results.extend(answers.into_iter().map(|answer| answer.map(Executed::Reply)));
             rest = others;
@@ -83,7 +83,7 @@ impl Engine {
         let mut attempts = 1;
         loop {
             let shard = self.shard_of_all(&requests, &table)?;
-            let failure = match shard.call(frames.as_slice()).await {
+            let failure = match shard.call(self.protocol(&shard), frames.as_slice()).await {
                 Ok(replies) => return executed(replies),
                 Err(failure) => failure,
             };
@@ -316,9 +316,10 @@ impl<'i, I: Item> Section<'i, I> {
     }
 
     /// Sends all batches side by side, and hands out their replies.
-    async fn send(self) -> Vec<Result<Reply, Error>> {
+    async fn send(self, engine: &Engine) -> Vec<Result<Reply, Error>> {
         let topology = &self.topology;
-        let mut answers: Vec<Answers> = join_all(self.batches.iter().map(|batch| batch.send(topology))).await;
+        let mut answers: Vec<Answers> =
+            join_all(self.batches.iter().map(|batch| batch.send(engine, topology))).await;
         let mut next = |index: usize| match answers.get_mut(index) {
             Some(answers) => answers.next(),
             None => Err(no_shard()),
@@ -362,12 +363,12 @@ impl Answers {
 }
 
 impl<I: Item> Batch<'_, I> {
-    async fn send(&self, topology: &Topology<Shard>) -> Answers {
+    async fn send(&self, engine: &Engine, topology: &Topology<Shard>) -> Answers {
         let shard = match serving(topology, self.id) {
             Ok(shard) => shard,
             Err(error) => return Answers::Failed(error),
         };
-        match shard.call(self.pieces.as_slice()).await {
+        match shard.call(engine.protocol(&shard), self.pieces.as_slice()).await {
             Ok(Replies::One(reply)) => Answers::Replies(vec![reply].into_iter()),
             Ok(Replies::Many(replies)) => Answers::Replies(replies.into_iter()),
             Err(failure) => Answers::Failed(shard.error(failure)),

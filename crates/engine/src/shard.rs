@@ -1,12 +1,12 @@
 //! One server: its shared wires and its exclusive connections.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rendis_core::reply::Reply;
-use rendis_core::session::{Failed, Replies, Sent, Ticket};
+use rendis_core::session::{Failed, QueueLimits, Replies, Sent, Ticket};
 
 use crate::connection::Failure;
 use crate::dial::Dialer;
@@ -15,45 +15,68 @@ use crate::exclusive::{Exclusive, Lease, PoolStats};
 use crate::frames::Frames;
 use crate::lane::Lane;
 use crate::pulse::Pulse;
-use crate::settings::{Settings, ShardSettings};
+use crate::settings::{Deadlines, Protocol, Settings, ShardSettings};
 
 /// One server of a ring.
 ///
 /// Whoever holds it can use it: a shard that was removed from the ring serves the calls that are under way, and its
 /// connections and tasks end when the last of them drops it.
+///
+/// A server answers in another shape to RESP3 than to RESP2, and no rule turns one into the other byte for byte. So a
+/// shard has connections of either protocol, those of the second only once somebody asks for it.
 pub struct Shard {
     place: Arc<Place>,
-    dialer: Arc<Dialer>,
     pulse: Arc<Pulse>,
-    lanes: Box<[Lane]>,
+    /// The protocol of the settings, which is spoken where nobody asks for another.
+    own: Protocol,
+    newest: Side,
+    resp2: Side,
+    shape: Shape,
+}
+
+/// The connections that speak one protocol.
+struct Side {
+    dialer: Arc<Dialer>,
+    lanes: OnceLock<Box<[Lane]>>,
     next: AtomicUsize,
     exclusive: Exclusive,
-    reply_deadline: Duration,
+}
+
+/// What wires are made with.
+struct Shape {
+    wires: usize,
+    queue: QueueLimits,
+    deadlines: Deadlines,
 }
 
 impl Shard {
-    /// Starts the shared wires; must be called on a tokio runtime.
+    /// Starts the shared wires of the protocol that the settings name; must be called on a tokio runtime.
     ///
     /// # Errors
     /// [`Kind::Config`] when its settings cannot be used.
     pub fn start(shard: ShardSettings, settings: &Settings) -> Result<Self, Error> {
         let place = Arc::new(Place { name: shard.name.clone(), address: shard.address.to_string() });
-        let dialer = Arc::new(Dialer::new(shard, settings.deadlines.clone())?);
-        let pulse = Arc::new(Pulse::default());
-        let exclusive = Exclusive::new(Arc::clone(&dialer), settings.exclusive, settings.deadlines.wait)?;
-        let lane = || {
-            Lane::start(Arc::clone(&dialer), Arc::clone(&pulse), settings.deadlines.clone(), settings.queue)
+        let own = shard.protocol;
+        let dialer = Dialer::new(shard, settings.deadlines.clone())?;
+        let side = |dialer: Dialer| {
+            let dialer = Arc::new(dialer);
+            let exclusive = Exclusive::new(Arc::clone(&dialer), settings.exclusive, settings.deadlines.wait)?;
+            Ok::<_, Error>(Side { dialer, lanes: OnceLock::new(), next: AtomicUsize::new(0), exclusive })
         };
-        let lanes = (0..settings.wires.max(1)).map(|_| lane()).collect();
-        Ok(Self {
+        let shard = Self {
             place,
-            pulse,
-            lanes,
-            next: AtomicUsize::new(0),
-            exclusive,
-            reply_deadline: settings.deadlines.reply,
-            dialer,
-        })
+            pulse: Arc::new(Pulse::default()),
+            own,
+            newest: side(dialer.speaking(Protocol::Newest))?,
+            resp2: side(dialer.speaking(Protocol::Resp2))?,
+            shape: Shape {
+                wires: settings.wires.max(1),
+                queue: settings.queue,
+                deadlines: settings.deadlines.clone(),
+            },
+        };
+        shard.lanes(own);
+        Ok(shard)
     }
 
     /// Its name in the ring.
@@ -71,13 +94,19 @@ impl Shard {
     /// Its settings.
     #[must_use]
     pub fn settings(&self) -> &ShardSettings {
-        self.dialer.settings()
+        self.side(self.own).dialer.settings()
     }
 
     /// What dials it.
     #[must_use]
     pub const fn dialer(&self) -> &Arc<Dialer> {
-        &self.dialer
+        &self.side(self.own).dialer
+    }
+
+    /// The protocol that its settings name.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.own
     }
 
     pub(crate) const fn pulse(&self) -> &Arc<Pulse> {
@@ -88,24 +117,15 @@ impl Shard {
     ///
     /// # Errors
     /// A failure without its place; [`Shard::error`] adds it.
-    pub async fn call<F: Frames + ?Sized>(&self, frames: &F) -> Result<Replies<Reply>, Failure> {
-        self.call_within(frames, self.reply_deadline).await
-    }
-
-    /// As [`Shard::call`] with another deadline.
-    ///
-    /// # Errors
-    /// As [`Shard::call`].
-    pub async fn call_within<F: Frames + ?Sized>(
+    pub async fn call<F: Frames + ?Sized>(
         &self,
+        protocol: Protocol,
         frames: &F,
-        deadline: Duration,
     ) -> Result<Replies<Reply>, Failure> {
-        match self.lane() {
-            Some(lane) => lane.call(frames, deadline).await,
-            None => {
-                Err(Failed { sent: Sent::No, cause: Cause::new(Kind::Refused, "the shard has no wires") })
-            }
+        let (lanes, turn) = (self.lanes(protocol), self.turn(protocol));
+        match lanes.get(turn) {
+            Some(lane) => lane.call(frames, self.shape.deadlines.reply).await,
+            None => Err(no_wires()),
         }
     }
 
@@ -113,8 +133,8 @@ impl Shard {
     ///
     /// # Errors
     /// See [`Exclusive::lease`].
-    pub async fn lease(&self) -> Result<Lease, Failure> {
-        self.exclusive.lease().await
+    pub async fn lease(&self, protocol: Protocol) -> Result<Lease, Failure> {
+        self.side(protocol).exclusive.lease().await
     }
 
     /// The error of a failure here.
@@ -126,63 +146,84 @@ impl Shard {
     /// Requests on the shared wires that are queued or not yet answered.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.lanes.iter().map(Lane::in_flight).sum()
+        self.running().map(Lane::in_flight).sum()
     }
 
     /// Requests that the shared wires took in since the start.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.counts().0).sum()
+        self.running().map(|lane| lane.counts().0).sum()
     }
 
     /// Writes to the sockets of the shared wires since the start.
     #[must_use]
     pub fn writes(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.counts().1).sum()
+        self.running().map(|lane| lane.counts().1).sum()
     }
 
     /// The exclusive connections.
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
-        self.exclusive.stats()
+        self.newest.exclusive.stats().plus(self.resp2.exclusive.stats())
     }
 
     /// How long a reply may take.
     #[must_use]
     pub const fn reply_deadline(&self) -> Duration {
-        self.reply_deadline
+        self.shape.deadlines.reply
     }
 
     /// Takes no further calls. Those under way are served; idle connections close.
     pub(crate) fn close(&self) {
-        self.lanes.iter().for_each(Lane::close);
-        self.exclusive.close();
+        self.running().for_each(Lane::close);
+        self.newest.exclusive.close();
+        self.resp2.exclusive.close();
     }
 
     /// The server is known to be back: connections that rest try again now.
     pub(crate) fn nudge(&self) {
-        self.lanes.iter().for_each(Lane::nudge);
+        self.running().for_each(Lane::nudge);
     }
 
     /// Returns when each shared wire has tried to connect once.
     pub(crate) async fn tried(&self) {
-        for lane in &self.lanes {
+        for lane in self.running() {
             lane.tried().await;
         }
     }
 
-    fn lane(&self) -> Option<&Lane> {
-        self.lanes.get(self.turn())
+    const fn side(&self, protocol: Protocol) -> &Side {
+        match protocol {
+            Protocol::Newest => &self.newest,
+            Protocol::Resp2 => &self.resp2,
+        }
+    }
+
+    /// The shared wires of a protocol, started at their first use.
+    #[inline]
+    fn lanes(&self, protocol: Protocol) -> &[Lane] {
+        let side = self.side(protocol);
+        side.lanes.get_or_init(|| {
+            let lane = |_| {
+                let (dialer, pulse) = (Arc::clone(&side.dialer), Arc::clone(&self.pulse));
+                Lane::start(dialer, pulse, self.shape.deadlines.clone(), self.shape.queue)
+            };
+            (0..self.shape.wires).map(lane).collect()
+        })
+    }
+
+    /// The shared wires that were started.
+    fn running(&self) -> impl Iterator<Item = &Lane> {
+        [&self.newest, &self.resp2].into_iter().filter_map(|side| side.lanes.get()).flatten()
     }
 
     /// The shared wire whose turn it is.
     #[inline]
-    fn turn(&self) -> usize {
-        if self.lanes.len() == 1 {
-            0
-        } else {
-            self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len().max(1)
+    fn turn(&self, protocol: Protocol) -> usize {
+        if self.shape.wires == 1 {
+            return 0;
         }
+        self.side(protocol).next.fetch_add(1, Ordering::Relaxed) % self.shape.wires
     }
 }
 
@@ -190,14 +231,15 @@ impl Shard {
 /// request's path. Drop it and the call is given up.
 pub(crate) struct OwnedCall {
     shard: Arc<Shard>,
+    protocol: Protocol,
     lane: usize,
     ticket: Option<Ticket>,
 }
 
 impl OwnedCall {
-    pub(crate) fn new(shard: Arc<Shard>) -> Self {
-        let lane = shard.turn();
-        Self { shard, lane, ticket: None }
+    pub(crate) fn new(shard: Arc<Shard>, protocol: Protocol) -> Self {
+        let lane = shard.turn(protocol);
+        Self { shard, protocol, lane, ticket: None }
     }
 
     /// Pushes at the first call, collects at the following ones.
@@ -207,9 +249,10 @@ impl OwnedCall {
         frames: &F,
         context: &mut Context<'_>,
     ) -> Poll<Result<Replies<Reply>, Failure>> {
-        match self.shard.lanes.get(self.lane) {
+        match self.shard.lanes(self.protocol).get(self.lane) {
             Some(lane) => {
-                lane.queue().poll_call(&mut self.ticket, frames, self.shard.reply_deadline, context)
+                let allowed = self.shard.shape.deadlines.reply;
+                lane.queue().poll_call(&mut self.ticket, frames, allowed, context)
             }
             None => Poll::Ready(Err(no_wires())),
         }
@@ -222,7 +265,9 @@ impl OwnedCall {
 
 impl Drop for OwnedCall {
     fn drop(&mut self) {
-        if let (Some(ticket), Some(lane)) = (self.ticket.take(), self.shard.lanes.get(self.lane)) {
+        if let (Some(ticket), Some(lane)) =
+            (self.ticket.take(), self.shard.lanes(self.protocol).get(self.lane))
+        {
             lane.queue().cancel(ticket);
         }
     }

@@ -234,13 +234,6 @@ impl RingStats {
     /// The exclusive connections of all shards together.
     #[must_use]
     pub fn pool(&self) -> PoolStats {
-        self.shards.iter().fold(PoolStats::default(), |sum, shard| PoolStats {
-            hits: sum.hits + shard.pool.hits,
-            misses: sum.misses + shard.pool.misses,
-            waits: sum.waits + shard.pool.waits,
-            timeouts: sum.timeouts + shard.pool.timeouts,
-            idle: sum.idle + shard.pool.idle,
-            total: sum.total + shard.pool.total,
-        })
+        self.shards.iter().fold(PoolStats::default(), |sum, shard| sum.plus(shard.pool))
     }
 }

@@ -78,7 +78,10 @@ impl Shard {
     }
 
     async fn replies<F: Frames + ?Sized>(&self, frames: &F) -> Result<Replies<Reply>, Error> {
-        self.inner.call(frames).await.map_err(|failure| self.inner.error(failure).into())
+        self.inner
+            .call(self.inner.protocol(), frames)
+            .await
+            .map_err(|failure| self.inner.error(failure).into())
     }
 }
 

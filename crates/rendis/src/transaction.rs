@@ -110,7 +110,7 @@ impl Transaction {
             _ => return Err(Error::local(Kind::Refused, "WATCH needs at least one key")),
         };
         let at = |failure| Error::from(shard.error(failure)).of_command(b"WATCH");
-        let mut lease = shard.lease().await.map_err(at)?;
+        let mut lease = shard.lease(shard.protocol()).await.map_err(at)?;
         let reply = lease.ask(watch).await.map_err(at)?;
         if let Some(error) = reply.as_error() {
             return Err(Error::local(Kind::Server, error.to_string()));
