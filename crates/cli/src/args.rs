@@ -27,6 +27,13 @@ pub(crate) enum Command {
     /// Needs no server and no secrets. Prints each key as it was given, a tab, and the shard's name, one key a line.
     #[command(after_help = LOCATE_EXAMPLES)]
     Locate(LocateArguments),
+    /// Show a ring at work: local servers, one of them killed under load
+    ///
+    /// Starts servers of its own (redis-server or valkey-server from PATH) on free ports of this machine, shows how keys
+    /// spread over them, kills one while callers use it, shows what moved and what callers saw, and brings it back.
+    /// Takes about 13 seconds, ends by itself, and leaves nothing behind.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArguments),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completions {
@@ -66,8 +73,25 @@ pub(crate) struct LocateArguments {
     pub(crate) keys: Vec<OsString>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// How many servers
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..=16))]
+    pub(crate) shards: u16,
+    /// About how long the load runs [default: 10, with --fast 2]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: Option<u64>,
+    /// How many callers use the ring at the same time
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) tasks: u16,
+    /// Be done in a few seconds: less load, and shards are probed every 100 ms instead of every 500 ms
+    #[arg(long)]
+    pub(crate) fast: bool,
+}
+
 const EXAMPLES: &str = "\
 Examples:
+  rendis demo
   rendis check rendis.toml
   rendis locate --config rendis.toml user:1 user:2
   redis-cli --scan | rendis locate --config rendis.toml | cut -f 2 | sort | uniq -c
@@ -83,6 +107,14 @@ Examples:
   rendis locate --config rendis.toml user:1 '{user:1}:cart'
   rendis locate --config rendis.toml --ring sessions --hex 00ff
   rendis locate --config rendis.toml --json < keys.txt";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  rendis demo
+  rendis demo --fast
+  rendis demo --shards 5 --seconds 30
+
+Exit status: 0 good, 1 failed, 2 wrong usage; 130 after Ctrl-C (SIGINT), 143 after SIGTERM, 129 after SIGHUP.";
 
 const COMPLETION_EXAMPLES: &str = "\
 Examples:

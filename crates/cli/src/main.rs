@@ -7,6 +7,8 @@ mod outcome;
 mod args;
 mod check;
 mod locate;
+mod local;
+mod demo;
 mod shell;
 
 use std::process::ExitCode;
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let done = match &arguments.command {
         Command::Check(arguments) => check::run(arguments),
         Command::Locate(arguments) => locate::run(arguments),
+        Command::Demo(arguments) => return demo::run(arguments),
         Command::Completions { shell } => shell::completions(*shell),
         Command::Man { command } => shell::man(command.as_deref()),
     };
