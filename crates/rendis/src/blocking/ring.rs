@@ -72,7 +72,7 @@ impl Ring {
         thread::scope(|scope| {
             let visits: Vec<_> = live.map(|shard| scope.spawn(move || visit(shard))).collect();
             let outcomes: Vec<_> = visits.into_iter().map(thread::ScopedJoinHandle::join).collect();
-            outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|panic| resume_unwind(panic))).collect()
+            outcomes.into_iter().try_for_each(|outcome| outcome.unwrap_or_else(|panic| resume_unwind(panic)))
         })
     }
 

@@ -69,12 +69,13 @@ impl Session {
         let Found::Row(row) = table.find(request.view()) else {
             return Ok(Owed { name: written(), wait: Blocks::No, effect: Effect::Nothing });
         };
-        let effect = Effect::of(row);
+        let wait = row.blocks(request.view());
+        let effect = Effect::of(row, wait);
         if effect == Effect::Unpairable {
             let text = "its replies cannot be paired with requests, so it is not for a pooled connection";
             return Err(Error::local(Kind::Refused, text).of_command(name));
         }
-        Ok(Owed { name: written(), wait: row.blocks(request.view()), effect })
+        Ok(Owed { name: written(), wait, effect })
     }
 
     /// A request was appended to what goes to the server.
@@ -119,14 +120,14 @@ impl Session {
 }
 
 impl Effect {
-    fn of(row: &Row) -> Self {
+    fn of(row: &Row, wait: Blocks) -> Self {
         match row.class() {
             Class::Transaction(command) => Self::Transaction(command),
             Class::Subscription(_) | Class::Local(LocalCommand::ClientReply) => Self::Unpairable,
             // What no operator may let through concerns one connection: it takes it over for good, …
             Class::Refused { allowable: false, .. } if row.flags().has(Flags::ADMIN) => Self::Unpairable,
             // … asks about it and waits for the answer, …
-            Class::Refused { allowable: false, .. } if row.flags().has(Flags::BLOCKING) => Self::Nothing,
+            Class::Refused { allowable: false, .. } if wait != Blocks::No => Self::Nothing,
             // … or changes it.
             Class::Refused { allowable: false, .. } => Self::Lasting,
             Class::Local(
