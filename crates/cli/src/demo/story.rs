@@ -195,8 +195,25 @@ async fn restart(stage: &mut Stage, load: &Load, lasts: Duration) -> Result<Act,
         time(act.turned),
         count(KEYS)
     );
-    stage.tell(|screen| screen.say(&line))?;
+    let left = left_over(stage).await?;
+    stage.tell(|screen| {
+        screen.say(&line)?;
+        if left == 0 {
+            Ok(())
+        } else {
+            screen.say(&format!(
+                "  The other shards still hold {} copies that were written while it was away.",
+                count(left)
+            ))
+        }
+    })?;
     Ok(act)
+}
+
+/// How many keys the servers hold beside those that live on them: what was written there while the dead one was away.
+async fn left_over(stage: &Stage) -> Result<usize, Failure> {
+    let (placed, held) = (stage.spread(), stage.sizes().await?);
+    Ok(held.iter().zip(&placed).map(|(held, placed)| held.saturating_sub(*placed)).sum())
 }
 
 fn show(stage: &mut Stage, act: &Act) -> Result<(), Failure> {
