@@ -1,7 +1,29 @@
 //! Many Redis or Valkey servers behind one handle.
 //!
 //! [`Ring`] places keys on shards by consistent hashing, watches the shards, takes dead ones out and puts them back.
-//! [`Pool`] is a fixed list of instances, and gives every call a connection to itself.
+//! [`Pool`] is a fixed list of instances, and gives every call a connection to itself. Both take the commands of the
+//! `redis` crate; [`placement`] finds keys where other sharders put them. The [`guide`] says how everything is used.
+//!
+//! ```no_run
+//! use redis::AsyncCommands;
+//! use rendis::Ring;
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut ring = Ring::builder()
+//!     .shard("shard1", "redis://localhost:7001")
+//!     .shard("shard2", "redis://localhost:7002")
+//!     .build()
+//!     .await?;
+//! ring.set::<_, _, ()>("user:7", "Ada").await?;
+//! let name: String = ring.get("user:7").await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Features
+//!
+//! None is on by default. `blocking`: the same handles for programs without async, in `rendis::blocking`.
+//!
+//! # The rooms of this crate
 //!
 //! The modules below are listed bottom-up, and a module names only modules listed before it.
 
@@ -16,6 +38,7 @@ mod pubsub;
 mod transaction;
 #[cfg(feature = "blocking")]
 pub mod blocking;
+pub mod guide;
 
 pub use rendis_core::placement;
 pub use rendis_engine::address::Address;
