@@ -13,18 +13,21 @@ use rendis_core::id::ShardId;
 use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
 use rendis_core::retry::{Budget, Decision, Failed};
-use rendis_core::session::{Failed as Unanswered, Replies, Sent};
-use rendis_core::topology::{Member, Standing, Topology};
+use rendis_core::session::Replies;
+use rendis_core::topology::{Standing, Topology};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::error::{Cause, Error, Kind};
+use crate::error::{Error, Kind};
+use crate::members::{self, build};
 use crate::monitor;
 use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
 use crate::settings::{OnDown, Protocol, Settings, ShardSettings};
 use crate::shard::Shard;
+
+pub(crate) use crate::members::{no_shard, serving};
 
 /// Told of every shard that the engine starts to use.
 pub type NewShard = dyn Fn(&Arc<Shard>) + Send + Sync;
@@ -54,8 +57,7 @@ pub struct Engine {
 struct Inner {
     topology: ArcSwap<Topology<Shard>>,
     table: ArcSwap<Table>,
-    settings: Settings,
-    heartbeat: Heartbeat,
+    settings: ArcSwap<Settings>,
     on_new_shard: Option<Arc<NewShard>>,
     closed: AtomicBool,
     budget: Mutex<Budget>,
@@ -66,8 +68,8 @@ struct Inner {
 }
 
 /// What only a change of the topology needs to know; its lock makes changes happen one after the other.
-#[derive(Default)]
 struct Changing {
+    heartbeat: Heartbeat,
     watched: Vec<Watched>,
 }
 
@@ -88,19 +90,18 @@ impl Engine {
     pub async fn start(plan: Plan) -> Result<Self, Error> {
         let now = Instant::now();
         let spec = plan.placement;
-        let members = start_members(&plan.shards, &plan.settings, &[])?;
+        let members = members::start(&plan.shards, &plan.settings, &[])?;
         let topology = build(spec, members)?;
         let engine = Self {
             inner: Arc::new(Inner {
                 topology: ArcSwap::from_pointee(topology),
                 table: ArcSwap::from_pointee(Table::default()),
                 budget: Mutex::new(Budget::new(plan.settings.budget, std::time::Duration::ZERO, 0)),
-                settings: plan.settings,
-                heartbeat: plan.heartbeat,
+                settings: ArcSwap::from_pointee(plan.settings),
                 on_new_shard: plan.on_new_shard,
                 closed: AtomicBool::new(false),
                 started: now,
-                changing: Mutex::new(Changing::default()),
+                changing: Mutex::new(Changing { heartbeat: plan.heartbeat, watched: Vec::new() }),
                 changes: watch::Sender::new(0),
                 scripts: Scripts::default(),
             }),
@@ -115,7 +116,8 @@ impl Engine {
         {
             let mut changing = engine.inner.lock();
             for shard in shards {
-                changing.watched.push(engine.inner.watched(shard));
+                let watched = engine.inner.watched(shard, true, &changing.heartbeat);
+                changing.watched.push(watched);
             }
         }
         Ok(engine)
@@ -147,8 +149,8 @@ impl Engine {
 
     /// How it behaves.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.inner.settings
+    pub fn settings(&self) -> Arc<Settings> {
+        self.inner.settings.load_full()
     }
 
     /// The shard that holds `key` now.
@@ -186,34 +188,73 @@ impl Engine {
     /// [`Kind::Config`] when the list cannot be used; nothing is changed then.
     pub fn set_shards(&self, shards: &[ShardSettings]) -> Result<(), Error> {
         self.open()?;
+        let mut changing = self.inner.lock();
+        let spec = self.inner.topology.load().spec().clone();
+        let (settings, heartbeat) = (self.settings(), changing.heartbeat.clone());
+        self.change(&mut changing, shards, spec, settings, heartbeat)
+    }
+
+    /// Changes everything that a plan says, but for who is told of new shards, while the engine runs: as
+    /// [`Engine::set_shards`] does for the shards. Where settings change that connections are made with (deadlines,
+    /// queue, wires, exclusive connections), every shard gets new ones, and what is known of its health stays. What was
+    /// learned of commands and scripts stays, and so do subscriptions.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] when a setting cannot be used; nothing is changed then.
+    pub fn reconfigure(
+        &self,
+        shards: &[ShardSettings],
+        placement: Spec,
+        settings: Settings,
+        heartbeat: Heartbeat,
+    ) -> Result<(), Error> {
+        self.open()?;
+        let mut changing = self.inner.lock();
+        self.change(&mut changing, shards, placement, Arc::new(settings), heartbeat)
+    }
+
+    fn change(
+        &self,
+        changing: &mut Changing,
+        shards: &[ShardSettings],
+        spec: Spec,
+        settings: Arc<Settings>,
+        heartbeat: Heartbeat,
+    ) -> Result<(), Error> {
         let inner = &self.inner;
-        let mut changing = inner.lock();
-        let current = inner.topology.load();
-        let members = start_members(shards, &inner.settings, current.members())?;
-        let next = build(current.spec().clone(), members)?;
-        let stays =
-            |shard: &Arc<Shard>| next.members().iter().any(|member| Arc::ptr_eq(&member.shard, shard));
-        changing.watched.retain(|watched| {
-            let stay = stays(&watched.shard);
-            if !stay {
-                watched.monitor.abort();
-            }
-            stay
-        });
-        let known =
-            |shard: &Arc<Shard>| changing.watched.iter().any(|watched| Arc::ptr_eq(&watched.shard, shard));
-        let new: Vec<Arc<Shard>> = next
-            .members()
-            .iter()
-            .map(|member| &member.shard)
-            .filter(|shard| !known(shard))
-            .cloned()
-            .collect();
-        self.adopt(&new);
-        for shard in new {
-            changing.watched.push(inner.watched(shard));
+        let (current, before) = (inner.topology.load(), inner.settings.load());
+        let kept = if settings.same_connections(&before) { current.members() } else { &[] };
+        let next = build(spec, members::start(shards, &settings, kept)?)?;
+        let same_watch = settings.health == before.health && heartbeat.same(&changing.heartbeat);
+        inner.settings.store(settings);
+        changing.heartbeat = heartbeat;
+        let mut left = std::mem::take(&mut changing.watched);
+        let mut new = Vec::new();
+        for member in next.members() {
+            let shard = &member.shard;
+            let own = left.iter().position(|watched| Arc::ptr_eq(&watched.shard, shard));
+            let watched = match own.map(|own| left.swap_remove(own)) {
+                Some(watched) if same_watch => watched,
+                Some(watched) => {
+                    watched.monitor.abort();
+                    inner.watched(Arc::clone(shard), watched.up, &changing.heartbeat)
+                }
+                None => {
+                    // The same server under new connections is as well as it was.
+                    let same = |watched: &&Watched| {
+                        watched.shard.name() == shard.name()
+                            && watched.shard.settings().same_connection(shard.settings())
+                    };
+                    let up = left.iter().find(same).is_none_or(|watched| watched.up);
+                    new.push(Arc::clone(shard));
+                    inner.watched(Arc::clone(shard), up, &changing.heartbeat)
+                }
+            };
+            changing.watched.push(watched);
         }
-        inner.publish(&changing, next);
+        left.iter().for_each(|watched| watched.monitor.abort());
+        self.adopt(&new);
+        inner.publish(changing, next);
         Ok(())
     }
 
@@ -236,7 +277,7 @@ impl Engine {
     /// Whether to make a failed call again.
     pub(crate) fn decide(&self, attempt: &Failed) -> Decision {
         let inner = &self.inner;
-        inner.settings.retry.decide(attempt, fastrand::f64(), || {
+        inner.settings.load().retry.decide(attempt, fastrand::f64(), || {
             let requests = inner.topology.load().members().iter().map(|member| member.shard.requests()).sum();
             let mut budget = inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
             budget.withdraw(inner.started.elapsed(), requests)
@@ -284,7 +325,8 @@ impl Inner {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watched(self: &Arc<Self>, shard: Arc<Shard>) -> Watched {
+    /// Begins to watch a shard that is known to be up or down.
+    fn watched(self: &Arc<Self>, shard: Arc<Shard>, up: bool, heartbeat: &Heartbeat) -> Watched {
         let engine = Arc::downgrade(self);
         let report = async move |shard: &Arc<Shard>, transition| {
             let Some(engine) = Weak::upgrade(&engine) else { return };
@@ -293,8 +335,9 @@ impl Inner {
             }
             engine.report(shard, transition);
         };
-        let task = monitor::watch(Arc::clone(&shard), self.heartbeat.clone(), self.settings.health, report);
-        Watched { shard, up: true, monitor: tokio::spawn(task).abort_handle() }
+        let settings = self.settings.load().health;
+        let task = monitor::watch(Arc::clone(&shard), up, heartbeat.clone(), settings, report);
+        Watched { shard, up, monitor: tokio::spawn(task).abort_handle() }
     }
 
     /// Makes the known scripts known to a shard before it serves again. Best effort: a shard that misses one is taught
@@ -322,6 +365,7 @@ impl Inner {
             return;
         };
         watched.up = up;
+        shard.health_changed();
         match transition {
             Transition::Rose => {
                 tracing::info!(shard = shard.name(), address = shard.place().address, "shard is up");
@@ -352,15 +396,14 @@ impl Inner {
                 .find(|watched| Arc::ptr_eq(&watched.shard, shard))
                 .is_none_or(|watched| watched.up)
         };
+        let settings = self.settings.load();
         let mut members = next.members().to_vec();
         let total = members.len();
         let mut ejected = 0;
         for member in &mut members {
             member.standing = if is_up(&member.shard) {
                 Standing::Serving
-            } else if self.settings.on_down == OnDown::Reroute
-                && may_eject(ejected, total, self.settings.max_ejected)
-            {
+            } else if settings.on_down == OnDown::Reroute && may_eject(ejected, total, settings.max_ejected) {
                 ejected += 1;
                 Standing::Ejected
             } else {
@@ -390,52 +433,4 @@ impl std::fmt::Debug for Engine {
         let names = topology.members().iter().map(|member| member.shard.name());
         out.debug_tuple("Engine").field(&names.collect::<Vec<_>>()).finish()
     }
-}
-
-fn build(spec: Spec, members: Vec<Member<Shard>>) -> Result<Topology<Shard>, Error> {
-    Topology::build(spec, members).map_err(|error| Error::local(Kind::Config, error.to_string()))
-}
-
-/// The members for a list of shards; those whose connections stay are taken over from `current`.
-fn start_members(
-    shards: &[ShardSettings],
-    settings: &Settings,
-    current: &[Member<Shard>],
-) -> Result<Vec<Member<Shard>>, Error> {
-    for (index, shard) in shards.iter().enumerate() {
-        if shard.name.is_empty() {
-            return Err(Error::local(Kind::Config, format!("shard {} has an empty name", index + 1)));
-        }
-        if shards.iter().take(index).any(|earlier| earlier.name == shard.name) {
-            return Err(Error::local(Kind::Config, format!("two shards are named \"{}\"", shard.name)));
-        }
-    }
-    let mut members = Vec::with_capacity(shards.len());
-    for wanted in shards {
-        let same = |member: &&Member<Shard>| {
-            member.shard.name() == wanted.name && member.shard.settings().same_connection(wanted)
-        };
-        let shard = match current.iter().find(same) {
-            Some(member) => Arc::clone(&member.shard),
-            None => Arc::new(Shard::start(wanted.clone(), settings)?),
-        };
-        members.push(Member { node: wanted.node(), shard, standing: Standing::Serving });
-    }
-    Ok(members)
-}
-
-/// The shard with this number, if it is up.
-pub(crate) fn serving(topology: &Topology<Shard>, id: ShardId) -> Result<Arc<Shard>, Error> {
-    let member = topology.member(id).ok_or_else(no_shard)?;
-    match member.standing {
-        Standing::Serving => Ok(Arc::clone(&member.shard)),
-        Standing::Absent | Standing::Ejected => {
-            let cause = Cause::new(Kind::ShardDown, "the shard is down");
-            Err(member.shard.error(Unanswered { sent: Sent::No, cause }))
-        }
-    }
-}
-
-pub(crate) fn no_shard() -> Error {
-    Error::local(Kind::ShardDown, "no shard is up")
 }

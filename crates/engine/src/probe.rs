@@ -40,6 +40,15 @@ impl fmt::Debug for Heartbeat {
 }
 
 impl Heartbeat {
+    /// Whether both ask the same question.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Command(one), Self::Command(two)) => one.view().bytes() == two.view().bytes(),
+            (Self::Custom(one), Self::Custom(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+
     /// Asks once. `connection` is where the probe's own connection stays from one time to the next.
     pub(crate) async fn ask(&self, shard: &Arc<Shard>, connection: &mut Option<Connection>) -> Probe {
         let request = match self {

@@ -176,6 +176,16 @@ pub struct Settings {
     pub max_ejected: Option<usize>,
 }
 
+impl Settings {
+    /// Whether connections made with `self` serve under `other` as well.
+    pub(crate) fn same_connections(&self, other: &Self) -> bool {
+        self.deadlines == other.deadlines
+            && self.queue == other.queue
+            && self.wires == other.wires
+            && self.exclusive == other.exclusive
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! One server: its shared wires and its exclusive connections.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use crate::frames::Frames;
 use crate::lane::Lane;
 use crate::pulse::Pulse;
 use crate::settings::{Deadlines, Protocol, Settings, ShardSettings};
+use crate::times::Times;
 
 /// One server of a ring.
 ///
@@ -32,6 +33,8 @@ pub struct Shard {
     newest: Side,
     resp2: Side,
     shape: Shape,
+    probes: Times,
+    changes: AtomicU64,
 }
 
 /// The connections that speak one protocol.
@@ -74,6 +77,8 @@ impl Shard {
                 queue: settings.queue,
                 deadlines: settings.deadlines.clone(),
             },
+            probes: Times::default(),
+            changes: AtomicU64::new(0),
         };
         shard.lanes(own);
         Ok(shard)
@@ -165,6 +170,22 @@ impl Shard {
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
         self.newest.exclusive.stats().plus(self.resp2.exclusive.stats())
+    }
+
+    /// How long probes took, those that failed counted.
+    #[must_use]
+    pub const fn probes(&self) -> &Times {
+        &self.probes
+    }
+
+    /// How often it fell or rose since it came into use.
+    #[must_use]
+    pub fn health_changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn health_changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How long a reply may take.

@@ -89,8 +89,8 @@ impl Inner {
 
     /// How long topics may take to be confirmed.
     fn patience(&self) -> Duration {
-        let deadlines = &self.engine.settings().deadlines;
-        deadlines.connect.saturating_add(deadlines.reply)
+        let settings = self.engine.settings();
+        settings.deadlines.connect.saturating_add(settings.deadlines.reply)
     }
 }
 

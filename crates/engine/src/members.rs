@@ -1,0 +1,61 @@
+//! The members of a ring: started from their settings, and taken over where they stay.
+
+use std::sync::Arc;
+
+use rendis_core::id::ShardId;
+use rendis_core::placement::Spec;
+use rendis_core::session::{Failed as Unanswered, Sent};
+use rendis_core::topology::{Member, Standing, Topology};
+
+use crate::error::{Cause, Error, Kind};
+use crate::settings::{Settings, ShardSettings};
+use crate::shard::Shard;
+
+/// The topology of these members.
+pub(crate) fn build(spec: Spec, members: Vec<Member<Shard>>) -> Result<Topology<Shard>, Error> {
+    Topology::build(spec, members).map_err(|error| Error::local(Kind::Config, error.to_string()))
+}
+
+/// The members for a list of shards; those whose connections stay are taken over from `current`.
+pub(crate) fn start(
+    shards: &[ShardSettings],
+    settings: &Settings,
+    current: &[Member<Shard>],
+) -> Result<Vec<Member<Shard>>, Error> {
+    for (index, shard) in shards.iter().enumerate() {
+        if shard.name.is_empty() {
+            return Err(Error::local(Kind::Config, format!("shard {} has an empty name", index + 1)));
+        }
+        if shards.iter().take(index).any(|earlier| earlier.name == shard.name) {
+            return Err(Error::local(Kind::Config, format!("two shards are named \"{}\"", shard.name)));
+        }
+    }
+    let mut members = Vec::with_capacity(shards.len());
+    for wanted in shards {
+        let same = |member: &&Member<Shard>| {
+            member.shard.name() == wanted.name && member.shard.settings().same_connection(wanted)
+        };
+        let shard = match current.iter().find(same) {
+            Some(member) => Arc::clone(&member.shard),
+            None => Arc::new(Shard::start(wanted.clone(), settings)?),
+        };
+        members.push(Member { node: wanted.node(), shard, standing: Standing::Serving });
+    }
+    Ok(members)
+}
+
+/// The shard with this number, if it is up.
+pub(crate) fn serving(topology: &Topology<Shard>, id: ShardId) -> Result<Arc<Shard>, Error> {
+    let member = topology.member(id).ok_or_else(no_shard)?;
+    match member.standing {
+        Standing::Serving => Ok(Arc::clone(&member.shard)),
+        Standing::Absent | Standing::Ejected => {
+            let cause = Cause::new(Kind::ShardDown, "the shard is down");
+            Err(member.shard.error(Unanswered { sent: Sent::No, cause }))
+        }
+    }
+}
+
+pub(crate) fn no_shard() -> Error {
+    Error::local(Kind::ShardDown, "no shard is up")
+}
