@@ -206,6 +206,12 @@ impl RequestScanner {
         Request::new(bytes, &self.spans)
     }
 
+    /// Where the arguments of the last request lie, counted from its first byte.
+    #[must_use]
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
     /// How many bytes from the request's start are known to be needed; 0 when nothing is known.
     #[must_use]
     pub const fn wanted(&self) -> usize {
@@ -261,7 +267,16 @@ fn header(buffer: &[u8], position: usize, kind: u8) -> Result<Option<(Option<u64
 }
 
 /// Appends `kind`, a decimal number and CR LF, as every RESP header is written.
+#[inline]
 pub fn push_header(out: &mut Vec<u8>, kind: u8, number: usize) {
+    // Nearly all headers have one or two digits: four or five bytes, copied at once.
+    match u8::try_from(number) {
+        Ok(digit @ 0..=9) => return out.extend_from_slice(&[kind, b'0' + digit, b'\r', b'\n']),
+        Ok(digits @ 10..=99) => {
+            return out.extend_from_slice(&[kind, b'0' + digits / 10, b'0' + digits % 10, b'\r', b'\n']);
+        }
+        _ => {}
+    }
     let mut digits = [0_u8; 20];
     let mut start = digits.len();
     let mut rest = number;

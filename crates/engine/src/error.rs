@@ -183,8 +183,8 @@ impl Error {
     #[must_use]
     pub fn resp_text(&self) -> String {
         match self.kind() {
-            Kind::Server => self.text().to_owned(),
-            Kind::CrossShard => self.text().to_owned(),
+            Kind::Server | Kind::CrossShard => self.text().to_owned(),
+            Kind::Refused => format!("ERR {}", self.text()),
             kind => format!("{} {}", kind.code(), self.with_place()),
         }
     }
@@ -203,8 +203,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(command) = self.command() {
-            write!(out, "{command}: ")?;
+        match self.command() {
+            // A refusal names the command itself.
+            Some(command) if self.kind() != Kind::Refused => write!(out, "{command}: ")?,
+            _ => {}
         }
         match self.kind() {
             Kind::Config | Kind::CrossShard | Kind::Refused => out.write_str(self.text()),

@@ -18,6 +18,7 @@ use rendis_core::request::Request;
 use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
 use rendis_core::session::{Replies, Sent};
 use rendis_core::topology::Topology;
+use tokio::time::Instant;
 
 use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
@@ -309,11 +310,16 @@ impl Engine {
         Fut: Future<Output = Result<Replies<Reply>, Failure>>,
     {
         let mut attempts = 1;
+        let began = Instant::now();
         loop {
             let Some(failure) = failure_of(&outcome) else {
                 return outcome.map_err(|failure| shard.error(failure));
             };
-            let attempt = Attempt { repeat, failure, attempts, remaining: None };
+            // An attempt that ended at its deadline has used the caller's time up.
+            let late = matches!(&outcome, Err(failure) if failure.cause.kind == Kind::Timeout);
+            let remaining =
+                if late { Duration::ZERO } else { shard.reply_deadline().saturating_sub(began.elapsed()) };
+            let attempt = Attempt { repeat, failure, attempts, remaining: Some(remaining) };
             let Decision::Again { after } = self.decide(&attempt) else {
                 return outcome.map_err(|failure| shard.error(failure));
             };
@@ -392,7 +398,11 @@ impl<'a, I: Item + Send + Sync + 'a> Future for Run<'a, I> {
                             let protocol = this.engine.protocol(&shard);
                             Stage::Waiting(OwnedCall::new(shard, protocol))
                         }
-                        Some(Err(error)) => return Poll::Ready(Err(error)),
+                        Some(Err(error)) => {
+                            let name =
+                                this.item.as_ref().and_then(|item| item.argument(0)).unwrap_or_default();
+                            return Poll::Ready(Err(error.of_command(name)));
+                        }
                         None => this.planned(),
                     };
                 }
@@ -478,5 +488,8 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
         RefusalKind::Unknown | RefusalKind::Arity | RefusalKind::Arguments => Kind::Server,
         _ => Kind::Refused,
     };
-    Error::local(kind, String::from_utf8_lossy(refusal.text()))
+    let text = String::from_utf8_lossy(refusal.text());
+    // The code of a refusal is put in front where a RESP client gets it.
+    let text = if kind == Kind::Refused { text.trim_start_matches("ERR ") } else { &text };
+    Error::local(kind, text)
 }

@@ -215,7 +215,7 @@ async fn connect(shared: &Shared) -> Result<Connection, Arc<Cause>> {
 }
 
 /// The first and the longest rest between attempts to connect.
-const REST_AT_LEAST: Duration = Duration::from_millis(10);
+const REST_AT_LEAST: Duration = Duration::from_millis(4);
 const REST_AT_MOST: Duration = Duration::from_secs(1);
 
 /// A connection that was lost sooner is taken for a server that accepts and hangs up, and backed off from.

@@ -41,27 +41,38 @@ impl Engine {
     /// Cancel safe: what was not written when the future is dropped is never sent.
     pub async fn pipeline<I: Item + Send + Sync>(&self, items: &[I]) -> Results {
         let mut results = Vec::with_capacity(items.len());
-        let mut rest = items;
-        while !rest.is_empty() {
-            let table = self.table().load_full();
-            let mut section = Section::new(self.topology(), rest);
-            let taken = section.fill(&table, self.scripts());
-            if taken == 0 {
-                // The first of them cannot stand in a batch.
-                let (alone, others) = rest.split_at(1);
-                for item in alone {
-                    results.push(self.run(item).await);
-                }
-                rest = others;
-                continue;
+        while let Some(rest @ [first, ..]) = items.get(results.len()..) {
+            let answers = self.pipeline_section(rest).await;
+            if answers.is_empty() {
+                results.push(self.run(first).await);
             }
-            let (these, others) = rest.split_at(taken);
-            let mut answers = section.send(self).await;
-            self.repair(these, &mut answers, &table).await;
             results.extend(answers.into_iter().map(|answer| answer.map(Executed::Reply)));
-            rest = others;
         }
         results
+    }
+
+    /// Runs as many of the first requests as can be sent at once, and says how each of them ended. There are none when
+    /// the first has to be run by itself: it blocks, walks over shards, is not known yet, or concerns the caller's own
+    /// connection.
+    ///
+    /// Cancel safe like [`Engine::pipeline`].
+    pub async fn pipeline_section<I: Item + Send + Sync>(&self, items: &[I]) -> Vec<Result<Reply, Error>> {
+        let table = self.table().load();
+        let mut section = Section::new(self.topology(), items);
+        let taken = section.fill(&table, self.scripts());
+        if taken == 0 {
+            return Vec::new();
+        }
+        let mut answers = section.send(self).await;
+        let unsent = |answer: &Result<Reply, Error>| {
+            answer.as_ref().is_err_and(|error| error.kind() == Kind::ShardDown && error.sent() == Sent::No)
+        };
+        if answers.iter().any(unsent) {
+            let items = items.get(..taken).unwrap_or_default();
+            let table = self.table().load_full();
+            Box::pin(self.repair(items, &mut answers, &table)).await;
+        }
+        answers
     }
 
     /// Runs requests as one transaction: `MULTI`, all of them, `EXEC`, on the one shard that holds all their keys.
@@ -157,9 +168,6 @@ impl Engine {
         let unsent = |answer: &Result<Reply, Error>| {
             answer.as_ref().is_err_and(|error| error.kind() == Kind::ShardDown && error.sent() == Sent::No)
         };
-        if !answers.iter().any(unsent) {
-            return;
-        }
         let attempt = Attempt {
             repeat: Repeat::Never,
             failure: AttemptFailure::NotWritten,

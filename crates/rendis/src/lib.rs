@@ -40,7 +40,14 @@ mod transaction;
 pub mod blocking;
 pub mod guide;
 
-pub use rendis_core::placement;
+/// How keys are placed: the presets, their options, and the trait for a rule of one's own.
+pub mod placement {
+    pub use rendis_core::hash::{CharSign, TwemproxyHash};
+    pub use rendis_core::id::ShardId;
+    pub use rendis_core::placement::*;
+    pub use rendis_core::tag::Tag;
+}
+
 pub use rendis_engine::address::Address;
 pub use rendis_engine::exclusive::PoolStats;
 pub use rendis_engine::secret::Secret;

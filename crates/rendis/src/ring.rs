@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use rendis_core::command::LocalCommand;
+use rendis_core::command::{LocalCommand, Repeat};
 use rendis_core::reply::Reply;
+use rendis_core::session::Replies;
 use rendis_engine::engine::Engine;
 use rendis_engine::exclusive::PoolStats;
 use rendis_engine::frames::Item;
@@ -162,6 +163,19 @@ impl Ring {
             Executed::Local(LocalCommand::Select | LocalCommand::ReadOnly | LocalCommand::ReadWrite) => {
                 Ok(Reply::ok())
             }
+            Executed::Local(command) if of_any_server(command) => {
+                let topology = self.engine.topology();
+                let Some(shard) = topology.live().first() else {
+                    return Err(Error::local(Kind::ShardDown, "no shard is up").into());
+                };
+                match self.engine.call_shard(*shard, &Packed(cmd), Repeat::Read).await.map_err(Error::from)? {
+                    Replies::One(reply) => Ok(reply),
+                    Replies::Many(_) => Err(refused(cmd, "it has one reply")),
+                }
+            }
+            Executed::Local(command) if of_one_server(command) => {
+                Err(refused(cmd, "it concerns one server; send it to a Shard, or with Ring::for_each_shard"))
+            }
             Executed::Local(_) => {
                 Err(refused(cmd, "it concerns one connection; set it where the ring is built"))
             }
@@ -169,6 +183,26 @@ impl Ring {
             Executed::Transaction { .. } => Err(refused(cmd, "use an atomic pipeline, or Ring::watch")),
         }
     }
+}
+
+/// What every server answers alike.
+fn of_any_server(command: LocalCommand) -> bool {
+    matches!(
+        command,
+        LocalCommand::Time
+            | LocalCommand::Command
+            | LocalCommand::CommandCount
+            | LocalCommand::CommandDocs
+            | LocalCommand::CommandGetKeys
+            | LocalCommand::CommandGetKeysAndFlags
+            | LocalCommand::CommandInfo
+            | LocalCommand::CommandList
+    )
+}
+
+/// What every server answers in its own way.
+fn of_one_server(command: LocalCommand) -> bool {
+    matches!(command, LocalCommand::Info | LocalCommand::Role | LocalCommand::ClusterDisabled)
 }
 
 fn refused(cmd: &Cmd, why: &str) -> typed::RedisError {

@@ -1,7 +1,7 @@
 //! Commands of the `redis` crate as the engine takes them.
 
 use redis::{Arg, Cmd, RedisResult};
-use rendis_core::request::{RequestBuf, RequestScanner};
+use rendis_core::request::{RequestBuf, RequestScanner, push_header};
 use rendis_core::scan::Limits;
 use rendis_engine::frames::{Frames, Item};
 
@@ -22,7 +22,18 @@ impl Frames for Packed<'_> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        self.0.write_packed_command(out);
+        if self.0.in_scan_mode() {
+            // Only the redis crate can see the cursor.
+            return self.0.write_packed_command(out);
+        }
+        out.reserve(self.size());
+        push_header(out, b'*', self.count());
+        for argument in self.0.args_iter() {
+            let argument = bytes(&argument).unwrap_or_default();
+            push_header(out, b'$', argument.len());
+            out.extend_from_slice(argument);
+            out.extend_from_slice(b"\r\n");
+        }
     }
 }
 
