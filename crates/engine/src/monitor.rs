@@ -49,6 +49,7 @@ pub(crate) async fn watch<R>(
                 answer = &mut probing => break answer,
             }
         };
+        shard.probes().add(asked.elapsed());
         let transition = health.probed(answer);
         next = asked + health.next_probe(fastrand::f64());
         if transition != Transition::Unchanged {
