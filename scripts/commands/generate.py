@@ -27,6 +27,12 @@ FLAGS = (
 ).split()
 
 
+CATEGORIES = (
+    "keyspace read write set sortedset list hash string bitmap hyperloglog geo stream pubsub admin fast slow blocking "
+    "dangerous connection transaction scripting"
+).split()
+
+
 # Reading a server
 
 
@@ -68,7 +74,20 @@ def spec_text(spec):
         which = f"{how['lastkey']},{how['keystep']},{how['limit']}"
     else:
         which = f"#{how['keynumidx']},{how['firstkey']},{how['keystep']}"
-    return f"{'R' if 'RO' in spec['flags'] else 'W'}{start}:{which}"
+    writes = "RO" not in spec["flags"]
+    access = ("r" if "access" in spec["flags"] else "") + (
+        "w" if {"insert", "update", "delete"} & set(spec["flags"]) else ""
+    )
+    usual = "rw" if writes else "r"
+    return f"{'W' if writes else 'R'}{'' if access == usual else access or '-'}{start}:{which}"
+
+
+def implied(flags, scripting):
+    """The categories that servers conclude from a command's flags."""
+    found = {flag for flag in ("write", "admin", "pubsub", "blocking") if flag in flags}
+    found |= {"dangerous"} if "admin" in flags else set()
+    found |= {"read"} if "readonly" in flags and not scripting else set()
+    return found | {"fast" if "fast" in flags else "slow"}
 
 
 def read(port):
@@ -80,7 +99,12 @@ def read(port):
     def row(entry):
         name, arity, flags = entry[0], entry[1], [flag for flag in entry[2] if flag in FLAGS]
         specs = [text for text in map(spec_text, entry[8]) if text]
-        fields = f"{name:<24}{arity:>3}  {','.join(flags) or '-':<44}  {' '.join(specs) or '-':<26}"
+        groups = {group.removeprefix("@") for group in entry[6]}
+        concluded = implied(flags, "scripting" in groups)
+        if not concluded <= groups or not groups <= set(CATEGORIES):
+            sys.exit(f"{name}: the categories are {groups}, the flags say {concluded}")
+        groups = ",".join("@" + group for group in CATEGORIES if group in groups - concluded) or "-"
+        fields = f"{name:<24}{arity:>3}  {','.join(flags) or '-':<44}  {groups:<12}  {' '.join(specs) or '-':<26}"
         lines.append(f"{fields}  {' '.join(entry[7]) or '-'}".rstrip())
         for subcommand in sorted(entry[9]):
             row(subcommand)
@@ -89,7 +113,7 @@ def read(port):
         row(entry)
     (DATA / "redis-7.0.txt").write_text(
         f"# The reply of COMMAND of redis-server {version}, written by scripts/commands/generate.py read. Do not edit.\n"
-        "#\n# name  arity  flags  keys  tips; for `keys` see newer.txt\n\n" + "\n".join(lines) + "\n"
+        "#\n# name  arity  flags  categories  keys  tips; for `categories` and `keys` see newer.txt\n\n" + "\n".join(lines) + "\n"
     )
     print(f"{len(lines)} commands of redis-server {version}")
 
@@ -103,11 +127,15 @@ class Row:
         self.name, self.arity = fields[0], int(fields[1])
         self.flags = [] if fields[2] == "-" else fields[2].split(",")
         self.keys = [field for field in fields[3:] if re.match(r"[RW]", field)]
+        groups = [group[1:] for field in fields[3:] if field[0] == "@" for group in field.split(",")]
+        self.groups = [group for group in CATEGORIES if group in groups]
         self.care, self.wait, self.library = "Care::None", "Wait::Never", "Library::None"
         self.kind, self.subcommands = None, []
         unknown = set(self.flags) - set(FLAGS)
         if unknown:
             sys.exit(f"{self.name}: unknown flags {unknown}")
+        if set(groups) - set(CATEGORIES):
+            sys.exit(f"{self.name}: unknown categories {groups}")
 
 
 def facts():
@@ -182,7 +210,8 @@ def nest(rows):
 
 
 def spec_rust(text):
-    access, begin, find = re.fullmatch(r"([RW])([^:]+):(.+)", text).groups()
+    kind, access, begin, find = re.fullmatch(r"([RW])([-rw]?)([^:]+):(.+)", text).groups()
+    access = {"-": "Any", "r": "Read", "w": "Write", "": "Both" if kind == "W" else "Read"}[access]
     if begin.isdigit():
         start = f"Begin::Index({begin})"
     elif begin.startswith("~"):
@@ -198,7 +227,10 @@ def spec_rust(text):
         which = "Find::Count {{ number: {}, first: {}, step: {} }}".format(*find[1:].split(","))
     else:
         which = "Find::Range {{ last: {}, step: {}, limit: {} }}".format(*find.split(","))
-    return f"KeySpec {{ begin: {start}, find: {which}, writes: {str(access == 'W').lower()} }}"
+    return (
+        f"KeySpec {{ begin: {start}, find: {which}, writes: {str(kind == 'W').lower()}, "
+        f"access: Access::{access} }}"
+    )
 
 
 def rust():
@@ -219,7 +251,9 @@ def rust():
         extra = (row.wait, row.care, row.library)
         extra = "PLAIN" if extra == plain else f"({', '.join(extra)})"
         below = f"&{constant(row)}" if row.subcommands else "&[]"
-        return f'row("{row.name}", {row.arity}, {flags}, {keys}, {row.kind}, {extra}, {below}),'
+        groups = [f"Categories::{group.upper()}" for group in row.groups]
+        groups = f".about({groups[0]}{''.join(f'.and({group})' for group in groups[1:])})" if groups else ""
+        return f'row("{row.name}", {row.arity}, {flags}, {keys}, {row.kind}, {extra}, {below}){groups},'
 
     def constant(row):
         return row.name.upper().replace("-", "_")
@@ -229,7 +263,7 @@ def rust():
         "",
         "use std::borrow::Cow;",
         "",
-        "use super::{Anchor, Begin, Care, Class, Find, Flags, KeySpec, Library, LocalCommand, Response, Row,",
+        "use super::{Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, LocalCommand, Response, Row,",
         "Subscription, Transaction, Wait, row::{PLAIN, row}};",
         "",
         "/// Every command, in the order of its name.",

@@ -69,6 +69,7 @@ fn what_a_server_says_about_its_commands_gives_the_rows_of_the_table() {
 
 fn same(row: &Row, fresh: &Row) {
     let name = row.name();
+    assert_eq!(row.categories(), fresh.categories(), "the categories of {name}");
     assert_eq!(fresh.name(), name);
     assert_eq!(fresh.arity(), row.arity(), "{name}");
     assert_eq!(fresh.flags().and(Flags::IDEMPOTENT), row.flags().and(Flags::IDEMPOTENT), "{name}");

@@ -14,7 +14,7 @@ mod command;
 use std::collections::BTreeMap;
 
 use command::{Dice, Server, all, field, pack, request, row, texts};
-use rendis_core::command::{Begin, Find, Flags, KeySpec, Table};
+use rendis_core::command::{Access, Begin, Find, Flags, KeySpec, Table};
 use rendis_testkit::Reply;
 
 /// Commands whose keys the table says otherwise than the server, on purpose: see `data/commands/ring.txt`.
@@ -38,6 +38,11 @@ fn every_command_of_the_server_is_in_the_table_as_the_server_says() {
         flags.sort_unstable();
         ours.sort_unstable();
         assert_eq!(ours, flags, "the flags of {name}");
+        let mut categories = texts(&entry[6]);
+        let mut ours: Vec<_> = row.categories().names().map(|name| format!("@{name}")).collect();
+        categories.sort_unstable();
+        ours.sort_unstable();
+        assert_eq!(ours, categories, "the categories of {name}");
         let specs: Vec<_> = entry[8].elements().iter().filter_map(spec).collect();
         if !OWN_KEYS.contains(&name) {
             assert_eq!(row.specs(), specs, "the keys of {name}");
@@ -71,7 +76,14 @@ fn spec(spec: &Reply) -> Option<KeySpec> {
     } else {
         Find::Count { number: number("keynumidx"), first: number("firstkey"), step: number("keystep") }
     };
-    Some(KeySpec { begin, find, writes: !flags.contains(&"RO") })
+    let has = |names: &[&str]| flags.iter().any(|flag| names.contains(flag));
+    let access = match (has(&["access"]), has(&["insert", "update", "delete"])) {
+        (true, true) => Access::Both,
+        (true, false) => Access::Read,
+        (false, true) => Access::Write,
+        (false, false) => Access::Any,
+    };
+    Some(KeySpec { begin, find, writes: !has(&["RO"]), access })
 }
 
 /// Asks the server and the table for the keys of a call, and compares.

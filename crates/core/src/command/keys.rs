@@ -14,6 +14,39 @@ pub struct KeySpec {
     pub find: Find,
     /// Whether the command may change these keys.
     pub writes: bool,
+    /// What somebody has to be allowed to do with these keys to run the command.
+    pub access: Access,
+}
+
+/// What somebody has to be allowed to do with a key to run a command on it.
+///
+/// This is not whether the command reads or changes it: `EXISTS` reads, but gives nothing of the contents away, and
+/// `PFCOUNT` may write, but changes nothing that others could see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// To use it at all.
+    Any,
+    /// To know what it holds.
+    Read,
+    /// To change what it holds.
+    Write,
+    /// Both.
+    #[default]
+    Both,
+}
+
+impl Access {
+    /// Whether it takes the right to know what the key holds.
+    #[must_use]
+    pub const fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::Both)
+    }
+
+    /// Whether it takes the right to change what the key holds.
+    #[must_use]
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::Both)
+    }
 }
 
 /// Where the keys of a [`KeySpec`] begin.
@@ -91,6 +124,8 @@ pub struct Key {
     pub index: usize,
     /// Whether the command may change it.
     pub writes: bool,
+    /// What somebody has to be allowed to do with it to run the command.
+    pub access: Access,
 }
 
 /// The keys of a request, in the order of the command's key specifications. Allocates nothing.
@@ -137,7 +172,7 @@ impl Iterator for Keys {
                 self.at += 1;
                 continue;
             }
-            let key = Key { index: run.next, writes: run.writes };
+            let key = Key { index: run.next, writes: run.writes, access: run.access };
             run.next += run.step;
             run.count -= 1;
             return Some(key);
@@ -162,6 +197,7 @@ struct Run {
     step: usize,
     count: usize,
     writes: bool,
+    access: Access,
 }
 
 fn resolve(spec: &KeySpec, request: Request<'_>) -> Result<Option<Run>, KeyError> {
@@ -200,7 +236,8 @@ fn resolve(spec: &KeySpec, request: Request<'_>) -> Result<Option<Run>, KeyError
     if last < first || last >= arguments {
         return Err(KeyError::Missing);
     }
-    Ok(Some(Run { next: first, step, count: (last - first) / step + 1, writes: spec.writes }))
+    let count = (last - first) / step + 1;
+    Ok(Some(Run { next: first, step, count, writes: spec.writes, access: spec.access }))
 }
 
 /// The argument at which the keys of a specification begin, or `None` where the request has none of them.

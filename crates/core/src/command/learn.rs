@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Anchor, Begin, Care, Class, Find, Flags, KeySpec, Library, Response, Row, Wait,
+    Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, Response, Row, Wait,
     keys::MAX_SPECS,
     row::{Subcommands, first_key},
 };
@@ -121,6 +121,10 @@ fn row(entry: &[Value<'_>], level: u8) -> Option<Row> {
     let name = String::from_utf8(name.text()?.to_ascii_lowercase()).ok()?;
     let arity = i16::try_from(arity.int()?).ok()?;
     let flags = flags.texts().map(Flags::named).fold(Flags::NONE, Flags::and);
+    let categories = more.first().map(Value::texts).into_iter().flatten();
+    let categories = categories
+        .filter_map(|name| Categories::named(name.strip_prefix(b"@").unwrap_or(name)))
+        .fold(Categories::NONE, Categories::and);
     let subcommands: Vec<_> = match more.get(3) {
         Some(below) if level == 0 => below.list().iter().filter_map(|entry| row(entry.list(), 1)).collect(),
         _ => Vec::new(),
@@ -145,6 +149,7 @@ fn row(entry: &[Value<'_>], level: u8) -> Option<Row> {
         name: Cow::Owned(name),
         arity,
         flags,
+        categories: categories.with_implied(flags),
         specs: Cow::Owned(specs),
         class,
         wait: Wait::Never,
@@ -198,7 +203,9 @@ fn range(first: i64, last: i64, step: i64, flags: Flags) -> Option<Vec<Option<Ke
     let last = if last < 0 { last } else { last.checked_sub(first)? };
     let find = Find::Range { last: i16::try_from(last).ok()?, step: u16::try_from(step).ok()?, limit: 0 };
     let begin = Begin::Index(u16::try_from(first).ok()?);
-    Some(vec![Some(KeySpec { begin, find, writes: !flags.has(Flags::READONLY) })])
+    let writes = !flags.has(Flags::READONLY);
+    let access = if writes { Access::Both } else { Access::Read };
+    Some(vec![Some(KeySpec { begin, find, writes, access })])
 }
 
 /// One specification: `None` where it does not say where, `Some(None)` where it is not about keys.
@@ -235,5 +242,14 @@ fn spec(spec: &Value<'_>) -> Option<Option<KeySpec>> {
         },
         _ => return None,
     };
-    Some(Some(KeySpec { begin, find, writes: !flags.contains(&&b"RO"[..]) }))
+    let has = |names: &[&[u8]]| flags.iter().any(|flag| names.contains(flag));
+    let writes = !has(&[b"RO"]);
+    let access = match (has(&[b"access"]), has(&[b"insert", b"update", b"delete"])) {
+        (true, true) => Access::Both,
+        (true, false) => Access::Read,
+        (false, true) => Access::Write,
+        (false, false) if writes => Access::Both,
+        (false, false) => Access::Any,
+    };
+    Some(Some(KeySpec { begin, find, writes, access }))
 }

@@ -9,6 +9,7 @@
 //! server that knows it ([`learn`]), and is then kept in a [`Table`].
 
 mod care;
+mod category;
 mod class;
 mod flags;
 mod index;
@@ -22,9 +23,10 @@ mod table;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use care::Care;
+pub use category::Categories;
 pub use class::{Anchor, Class, Library, LocalCommand, Subscription, Transaction, Wait};
 pub use flags::Flags;
-pub use keys::{Begin, Find, Key, KeyError, KeySpec, Keys};
+pub use keys::{Access, Begin, Find, Key, KeyError, KeySpec, Keys};
 pub use learn::{LearnError, learn};
 pub use response::Response;
 pub use row::{Blocks, Repeat, Row};

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{
-    Care, Class, Flags, Key, KeyError, KeySpec, Keys, Library, Wait,
+    Care, Categories, Class, Flags, Key, KeyError, KeySpec, Keys, Library, Wait,
     keys::{Begin, Find},
 };
 use crate::request::Request;
@@ -12,6 +12,7 @@ pub struct Row {
     pub(super) name: Cow<'static, str>,
     pub(super) arity: i16,
     pub(super) flags: Flags,
+    pub(super) categories: Categories,
     pub(super) specs: Cow<'static, [KeySpec]>,
     pub(super) class: Class,
     pub(super) wait: Wait,
@@ -82,6 +83,12 @@ impl Row {
     #[must_use]
     pub const fn flags(&self) -> Flags {
         self.flags
+    }
+
+    /// The groups it belongs to, for the rules about users.
+    #[must_use]
+    pub const fn categories(&self) -> Categories {
+        self.categories
     }
 
     /// What a ring does with it.
@@ -239,6 +246,7 @@ pub(super) const fn row(
         name: Cow::Borrowed(name),
         arity,
         flags,
+        categories: Categories::NONE.with_implied(flags),
         specs: Cow::Borrowed(specs),
         class,
         wait,
@@ -246,6 +254,14 @@ pub(super) const fn row(
         library,
         first_key: first_key(specs),
         subcommands: Subcommands::Known(subcommands),
+    }
+}
+
+impl Row {
+    /// The same row in these categories too.
+    pub(super) const fn about(mut self, categories: Categories) -> Self {
+        self.categories = categories.with_implied(self.flags);
+        self
     }
 }
 

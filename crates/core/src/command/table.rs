@@ -3,23 +3,24 @@
 use std::borrow::Cow;
 
 use super::{
-    Anchor, Begin, Care, Class, Find, Flags, KeySpec, Library, LocalCommand, Response, Row, Subscription,
-    Transaction, Wait,
+    Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, LocalCommand, Response,
+    Row, Subscription, Transaction, Wait,
     row::{PLAIN, row},
 };
 
 /// Every command, in the order of its name.
 pub(super) static ROWS: [Row; 304] = [
     row("acl", -2, Flags::NONE, &[], Class::Container, PLAIN, &ACL),
-    row("append", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
+    row("append", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
     row("arcount", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("ardel", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("ardelrange", -4, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
+    row("ardel", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_2, Class::Keys, PLAIN, &[]),
+    row("ardelrange", -4, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_2, Class::Keys, PLAIN, &[]),
     row("arget", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
     row("argetrange", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
     row("argrep", -6, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
     row("arinfo", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("arinsert", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
+    row("arinsert", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[]),
     row("arlastitems", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
     row("arlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
     row("armget", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
@@ -27,26 +28,27 @@ pub(super) static ROWS: [Row; 304] = [
         "armset",
         -4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST).and(Flags::IDEMPOTENT),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
     ),
     row("arnext", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
     row("arop", -5, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("arring", -4, Flags::WRITE.and(Flags::DENYOOM), &KEYS_0, Class::Keys, PLAIN, &[]),
+    row("arring", -4, Flags::WRITE.and(Flags::DENYOOM), &KEYS_2, Class::Keys, PLAIN, &[]),
     row("arscan", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("arseek", 3, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
+    row("arseek", 3, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[]),
     row(
         "arset",
         -4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST).and(Flags::IDEMPOTENT),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
     ),
-    row("asking", 1, Flags::FAST, &[], Class::Local(LocalCommand::ClusterDisabled), PLAIN, &[]),
+    row("asking", 1, Flags::FAST, &[], Class::Local(LocalCommand::ClusterDisabled), PLAIN, &[])
+        .about(Categories::CONNECTION),
     row(
         "auth",
         -2,
@@ -60,7 +62,8 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Local(LocalCommand::Auth),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row("backup", -2, Flags::NONE, &[], Class::Container, PLAIN, &BACKUP),
     row(
         "bgrewriteaof",
@@ -80,95 +83,108 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("bitcount", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("bitfield", -2, Flags::WRITE.and(Flags::DENYOOM), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("bitfield_ro", -2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("bitop", -4, Flags::WRITE.and(Flags::DENYOOM), &KEYS_2, Class::Keys, PLAIN, &[]),
-    row("bitpos", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
+    row("bitcount", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::BITMAP),
+    row("bitfield", -2, Flags::WRITE.and(Flags::DENYOOM), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::BITMAP),
+    row("bitfield_ro", -2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::BITMAP),
+    row("bitop", -4, Flags::WRITE.and(Flags::DENYOOM), &KEYS_3, Class::Keys, PLAIN, &[])
+        .about(Categories::BITMAP),
+    row("bitpos", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::BITMAP),
     row(
         "blmove",
         6,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::NOSCRIPT).and(Flags::BLOCKING),
-        &KEYS_3,
+        &KEYS_4,
         Class::Keys,
         (Wait::LastSeconds, Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::LIST),
     row(
         "blmovem",
         -6,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::BLOCKING),
-        &KEYS_3,
+        &KEYS_33,
         Class::Keys,
         (Wait::Seconds(5), Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::LIST),
     row(
         "blmpop",
         -5,
         Flags::WRITE.and(Flags::BLOCKING).and(Flags::MOVABLEKEYS),
-        &KEYS_4,
+        &KEYS_5,
         Class::Keys,
         (Wait::Seconds(1), Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::LIST),
     row(
         "blpop",
         -3,
         Flags::WRITE.and(Flags::NOSCRIPT).and(Flags::BLOCKING),
-        &KEYS_5,
+        &KEYS_6,
         Class::Keys,
         (Wait::LastSeconds, Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::LIST),
     row(
         "brpop",
         -3,
         Flags::WRITE.and(Flags::NOSCRIPT).and(Flags::BLOCKING),
-        &KEYS_5,
+        &KEYS_6,
         Class::Keys,
         (Wait::LastSeconds, Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::LIST),
     row(
         "brpoplpush",
         4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::NOSCRIPT).and(Flags::BLOCKING),
-        &KEYS_3,
+        &KEYS_4,
         Class::Keys,
         (Wait::LastSeconds, Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::LIST),
     row(
         "bzmpop",
         -5,
         Flags::WRITE.and(Flags::BLOCKING).and(Flags::MOVABLEKEYS),
-        &KEYS_4,
+        &KEYS_5,
         Class::Keys,
         (Wait::Seconds(1), Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::SORTEDSET),
     row(
         "bzpopmax",
         -3,
         Flags::WRITE.and(Flags::NOSCRIPT).and(Flags::BLOCKING).and(Flags::FAST),
-        &KEYS_5,
+        &KEYS_6,
         Class::Keys,
         (Wait::LastSeconds, Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::SORTEDSET),
     row(
         "bzpopmin",
         -3,
         Flags::WRITE.and(Flags::NOSCRIPT).and(Flags::BLOCKING).and(Flags::FAST),
-        &KEYS_5,
+        &KEYS_6,
         Class::Keys,
         (Wait::LastSeconds, Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::SORTEDSET),
     row("client", -2, Flags::NONE, &[], Class::Container, PLAIN, &CLIENT),
     row("cluster", -2, Flags::NONE, &[], Class::Container, PLAIN, &CLUSTER),
-    row("clusterscan", -2, Flags::READONLY, &[], Class::Local(LocalCommand::ClusterDisabled), PLAIN, &[]),
+    row("clusterscan", -2, Flags::READONLY, &[], Class::Local(LocalCommand::ClusterDisabled), PLAIN, &[])
+        .about(Categories::KEYSPACE),
     row(
         "command",
         -1,
@@ -177,19 +193,22 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Local(LocalCommand::Command),
         PLAIN,
         &COMMAND,
-    ),
+    )
+    .about(Categories::CONNECTION),
     row("commandlog", -2, Flags::NONE, &[], Class::Container, PLAIN, &COMMANDLOG),
     row("config", -2, Flags::NONE, &[], Class::Container, PLAIN, &CONFIG),
     row(
         "copy",
         -3,
         Flags::WRITE.and(Flags::DENYOOM),
-        &KEYS_6,
+        &KEYS_7,
         Class::Keys,
         (Wait::Never, Care::Database("db", 3), Library::None),
         &[],
-    ),
-    row("dbsize", 1, Flags::READONLY.and(Flags::FAST), &[], Class::Every(Response::Sum), PLAIN, &[]),
+    )
+    .about(Categories::KEYSPACE),
+    row("dbsize", 1, Flags::READONLY.and(Flags::FAST), &[], Class::Every(Response::Sum), PLAIN, &[])
+        .about(Categories::KEYSPACE),
     row(
         "debug",
         -2,
@@ -199,12 +218,18 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("decr", 2, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("decrby", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("del", -2, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_7, Class::Split(Response::Sum), PLAIN, &[]),
-    row("delex", -2, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("delifeq", 3, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("digest", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
+    row("decr", 2, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
+    row("decrby", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
+    row("del", -2, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_8, Class::Split(Response::Sum), PLAIN, &[])
+        .about(Categories::KEYSPACE),
+    row("delex", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
+    row("delifeq", 3, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
+    row("digest", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
     row(
         "discard",
         1,
@@ -213,8 +238,9 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Transaction(Transaction::Discard),
         PLAIN,
         &[],
-    ),
-    row("dump", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::TRANSACTION),
+    row("dump", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::KEYSPACE),
     row(
         "echo",
         2,
@@ -223,7 +249,8 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Local(LocalCommand::Echo),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "eval",
         -3,
@@ -232,11 +259,12 @@ pub(super) static ROWS: [Row; 304] = [
             .and(Flags::SKIP_MONITOR)
             .and(Flags::NO_MANDATORY_KEYS)
             .and(Flags::MOVABLEKEYS),
-        &KEYS_4,
+        &KEYS_5,
         Class::KeysOr(Anchor::Script(1)),
         (Wait::Never, Care::None, Library::Runs(1)),
         &[],
-    ),
+    )
+    .about(Categories::SCRIPTING),
     row(
         "eval_ro",
         -3,
@@ -246,11 +274,12 @@ pub(super) static ROWS: [Row; 304] = [
             .and(Flags::SKIP_MONITOR)
             .and(Flags::NO_MANDATORY_KEYS)
             .and(Flags::MOVABLEKEYS),
-        &KEYS_8,
+        &KEYS_9,
         Class::KeysOr(Anchor::Script(1)),
         (Wait::Never, Care::None, Library::Runs(1)),
         &[],
-    ),
+    )
+    .about(Categories::SCRIPTING),
     row(
         "evalsha",
         -3,
@@ -259,11 +288,12 @@ pub(super) static ROWS: [Row; 304] = [
             .and(Flags::SKIP_MONITOR)
             .and(Flags::NO_MANDATORY_KEYS)
             .and(Flags::MOVABLEKEYS),
-        &KEYS_4,
+        &KEYS_5,
         Class::KeysOr(Anchor::Name(1)),
         (Wait::Never, Care::None, Library::RunsKept(1)),
         &[],
-    ),
+    )
+    .about(Categories::SCRIPTING),
     row(
         "evalsha_ro",
         -3,
@@ -273,11 +303,12 @@ pub(super) static ROWS: [Row; 304] = [
             .and(Flags::SKIP_MONITOR)
             .and(Flags::NO_MANDATORY_KEYS)
             .and(Flags::MOVABLEKEYS),
-        &KEYS_8,
+        &KEYS_9,
         Class::KeysOr(Anchor::Name(1)),
         (Wait::Never, Care::None, Library::RunsKept(1)),
         &[],
-    ),
+    )
+    .about(Categories::SCRIPTING),
     row(
         "exec",
         1,
@@ -286,9 +317,12 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Transaction(Transaction::Execute),
         PLAIN,
         &[],
-    ),
-    row("exists", -2, Flags::READONLY.and(Flags::FAST), &KEYS_9, Class::Split(Response::Sum), PLAIN, &[]),
-    row("expire", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::TRANSACTION),
+    row("exists", -2, Flags::READONLY.and(Flags::FAST), &KEYS_10, Class::Split(Response::Sum), PLAIN, &[])
+        .about(Categories::KEYSPACE),
+    row("expire", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE),
     row(
         "expireat",
         -3,
@@ -297,8 +331,10 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("expiretime", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::KEYSPACE),
+    row("expiretime", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE),
     row(
         "failover",
         -1,
@@ -316,11 +352,12 @@ pub(super) static ROWS: [Row; 304] = [
             .and(Flags::SKIP_MONITOR)
             .and(Flags::NO_MANDATORY_KEYS)
             .and(Flags::MOVABLEKEYS),
-        &KEYS_4,
+        &KEYS_5,
         Class::KeysOr(Anchor::Name(1)),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::SCRIPTING),
     row(
         "fcall_ro",
         -3,
@@ -330,13 +367,16 @@ pub(super) static ROWS: [Row; 304] = [
             .and(Flags::SKIP_MONITOR)
             .and(Flags::NO_MANDATORY_KEYS)
             .and(Flags::MOVABLEKEYS),
-        &KEYS_8,
+        &KEYS_9,
         Class::KeysOr(Anchor::Name(1)),
         PLAIN,
         &[],
-    ),
-    row("flushall", -1, Flags::WRITE, &[], Class::Every(Response::AllOk), PLAIN, &[]),
-    row("flushdb", -1, Flags::WRITE, &[], Class::Every(Response::AllOk), PLAIN, &[]),
+    )
+    .about(Categories::SCRIPTING),
+    row("flushall", -1, Flags::WRITE, &[], Class::Every(Response::AllOk), PLAIN, &[])
+        .about(Categories::KEYSPACE.and(Categories::DANGEROUS)),
+    row("flushdb", -1, Flags::WRITE, &[], Class::Every(Response::AllOk), PLAIN, &[])
+        .about(Categories::KEYSPACE.and(Categories::DANGEROUS)),
     row("function", -2, Flags::NONE, &[], Class::Container, PLAIN, &FUNCTION),
     row(
         "geoadd",
@@ -346,39 +386,49 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         (Wait::Never, Care::Conditional(&["nx"], 2), Library::None),
         &[],
-    ),
-    row("geodist", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("geohash", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("geopos", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::GEO),
+    row("geodist", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
+    row("geohash", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
+    row("geopos", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
     row(
         "georadius",
         -6,
-        Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
-        &KEYS_10,
-        Class::Keys,
-        PLAIN,
-        &[],
-    ),
-    row("georadius_ro", -6, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row(
-        "georadiusbymember",
-        -5,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
         &KEYS_11,
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("georadiusbymember_ro", -5, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("geosearch", -7, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("geosearchstore", -8, Flags::WRITE.and(Flags::DENYOOM), &KEYS_12, Class::Keys, PLAIN, &[]),
-    row("get", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("getbit", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("getdel", 2, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("getex", -2, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("getrange", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("getset", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("hdel", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::GEO),
+    row("georadius_ro", -6, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
+    row(
+        "georadiusbymember",
+        -5,
+        Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
+        &KEYS_12,
+        Class::Keys,
+        PLAIN,
+        &[],
+    )
+    .about(Categories::GEO),
+    row("georadiusbymember_ro", -5, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
+    row("geosearch", -7, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
+    row("geosearchstore", -8, Flags::WRITE.and(Flags::DENYOOM), &KEYS_13, Class::Keys, PLAIN, &[])
+        .about(Categories::GEO),
+    row("get", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
+    row("getbit", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::BITMAP),
+    row("getdel", 2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
+    row("getex", -2, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
+    row("getrange", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::STRING),
+    row("getset", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
+    row("hdel", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
     row(
         "hello",
         -1,
@@ -392,45 +442,57 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Local(LocalCommand::Hello),
         PLAIN,
         &[],
-    ),
-    row("hexists", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::CONNECTION),
+    row("hexists", 3, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
     row(
         "hexpire",
         -6,
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::HASH),
     row(
         "hexpireat",
         -6,
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("hexpiretime", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("hget", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("hgetall", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("hgetdel", -5, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("hgetex", -5, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("himport", -2, Flags::NONE, &[], Class::Container, PLAIN, &HIMPORT),
-    row("hincrby", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::HASH),
+    row("hexpiretime", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
+    row("hget", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
+    row("hgetall", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::HASH),
+    row("hgetdel", -5, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
+    row("hgetex", -5, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
+    row("himport", -2, Flags::NONE, &[], Class::Container, PLAIN, &HIMPORT).about(Categories::HASH),
+    row("hincrby", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
     row(
         "hincrbyfloat",
         4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("hkeys", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("hlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("hmget", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::HASH),
+    row("hkeys", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::HASH),
+    row("hlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
+    row("hmget", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
     row(
         "hmset",
         -4,
@@ -439,39 +501,45 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::HASH),
     row("hotkeys", -2, Flags::NONE, &[], Class::Container, PLAIN, &HOTKEYS),
     row(
         "hpersist",
         -5,
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::HASH),
     row(
         "hpexpire",
         -6,
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::HASH),
     row(
         "hpexpireat",
         -6,
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("hpexpiretime", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("hpttl", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("hrandfield", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("hscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::HASH),
+    row("hpexpiretime", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
+    row("hpttl", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
+    row("hrandfield", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::HASH),
+    row("hscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::HASH),
     row(
         "hset",
         -4,
@@ -480,34 +548,45 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::HASH),
     row(
         "hsetex",
         -6,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST).and(Flags::IDEMPOTENT),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         (Wait::Never, Care::Conditional(&["fnx", "fxx"], 2), Library::None),
         &[],
-    ),
-    row("hsetnx", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("hstrlen", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("httl", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("hvals", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("incr", 2, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("incrby", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::HASH),
+    row("hsetnx", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
+    row("hstrlen", 3, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
+    row("httl", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH),
+    row("hvals", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::HASH),
+    row("incr", 2, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
+    row("incrby", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
     row(
         "incrbyfloat",
         3,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("increx", -2, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("info", -1, Flags::LOADING.and(Flags::STALE), &[], Class::Local(LocalCommand::Info), PLAIN, &[]),
-    row("keys", 2, Flags::READONLY, &[], Class::Every(Response::Concat), PLAIN, &[]),
+    )
+    .about(Categories::STRING),
+    row("increx", -2, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
+    row("info", -1, Flags::LOADING.and(Flags::STALE), &[], Class::Local(LocalCommand::Info), PLAIN, &[])
+        .about(Categories::DANGEROUS),
+    row("keys", 2, Flags::READONLY, &[], Class::Every(Response::Concat), PLAIN, &[])
+        .about(Categories::KEYSPACE.and(Categories::DANGEROUS)),
     row(
         "lastsave",
         1,
@@ -516,27 +595,38 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Refused { because: "its answer is about one server, and a ring has many", allowable: true },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::ADMIN.and(Categories::DANGEROUS)),
     row("latency", -2, Flags::NONE, &[], Class::Container, PLAIN, &LATENCY),
-    row("lcs", -3, Flags::READONLY, &KEYS_13, Class::Keys, PLAIN, &[]),
-    row("lindex", 3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("linsert", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("llen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("lmove", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_3, Class::Keys, PLAIN, &[]),
-    row("lmovem", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_3, Class::Keys, PLAIN, &[]),
-    row("lmpop", -4, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_14, Class::Keys, PLAIN, &[]),
+    row("lcs", -3, Flags::READONLY, &KEYS_15, Class::Keys, PLAIN, &[]).about(Categories::STRING),
+    row("lindex", 3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::LIST),
+    row("linsert", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST),
+    row("llen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST),
+    row("lmove", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_4, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST),
+    row("lmovem", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_33, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST),
+    row("lmpop", -4, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_16, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST),
     row("lolwut", -1, Flags::READONLY.and(Flags::FAST), &[], Class::Any, PLAIN, &[]),
-    row("lpop", -2, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("lpos", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("lpush", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("lpushx", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("lrange", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("lrem", 4, Flags::WRITE, &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("lset", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("ltrim", 4, Flags::WRITE, &KEYS_0, Class::Keys, PLAIN, &[]),
+    row("lpop", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[]).about(Categories::LIST),
+    row("lpos", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::LIST),
+    row("lpush", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST),
+    row("lpushx", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST),
+    row("lrange", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::LIST),
+    row("lrem", 4, Flags::WRITE, &KEYS_0, Class::Keys, PLAIN, &[]).about(Categories::LIST),
+    row("lset", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST),
+    row("ltrim", 4, Flags::WRITE, &KEYS_0, Class::Keys, PLAIN, &[]).about(Categories::LIST),
     row("memory", -2, Flags::NONE, &[], Class::Container, PLAIN, &MEMORY),
-    row("mget", -2, Flags::READONLY.and(Flags::FAST), &KEYS_9, Class::Split(Response::ByIndex), PLAIN, &[]),
-    row("migrate", -6, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_16, Class::Keys, PLAIN, &[]),
+    row("mget", -2, Flags::READONLY.and(Flags::FAST), &KEYS_18, Class::Split(Response::ByIndex), PLAIN, &[])
+        .about(Categories::STRING),
+    row("migrate", -6, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_19, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE.and(Categories::DANGEROUS)),
     row("module", -2, Flags::NONE, &[], Class::Container, PLAIN, &MODULE),
     row(
         "monitor",
@@ -551,30 +641,34 @@ pub(super) static ROWS: [Row; 304] = [
         "move",
         3,
         Flags::WRITE.and(Flags::FAST),
-        &KEYS_0,
+        &KEYS_2,
         Class::Refused { because: "it moves keys between databases, and a ring has one", allowable: true },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::KEYSPACE),
     row(
         "mset",
         -3,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT),
-        &KEYS_17,
+        &KEYS_20,
         Class::Split(Response::AllOk),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::STRING),
     row(
         "msetex",
         -4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS).and(Flags::IDEMPOTENT),
-        &KEYS_25,
+        &KEYS_32,
         Class::Keys,
         (Wait::Never, Care::Conditional(&["nx", "xx"], 2), Library::None),
         &[],
-    ),
-    row("msetnx", -3, Flags::WRITE.and(Flags::DENYOOM), &KEYS_17, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::STRING),
+    row("msetnx", -3, Flags::WRITE.and(Flags::DENYOOM), &KEYS_20, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
     row(
         "multi",
         1,
@@ -583,9 +677,11 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Transaction(Transaction::Begin),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::TRANSACTION),
     row("object", -2, Flags::NONE, &[], Class::Container, PLAIN, &OBJECT),
-    row("persist", 2, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
+    row("persist", 2, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE),
     row(
         "pexpire",
         -3,
@@ -594,7 +690,8 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::KEYSPACE),
     row(
         "pexpireat",
         -3,
@@ -603,8 +700,10 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("pexpiretime", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::KEYSPACE),
+    row("pexpiretime", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE),
     row(
         "pfadd",
         -2,
@@ -613,26 +712,29 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("pfcount", -2, Flags::READONLY, &KEYS_7, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::HYPERLOGLOG),
+    row("pfcount", -2, Flags::READONLY, &KEYS_21, Class::Keys, PLAIN, &[]).about(Categories::HYPERLOGLOG),
     row(
         "pfdebug",
         3,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::ADMIN),
-        &KEYS_18,
+        &KEYS_22,
         Class::Refused { because: "it administers a server, and a ring has many", allowable: true },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::HYPERLOGLOG),
     row(
         "pfmerge",
         -2,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT),
-        &KEYS_19,
+        &KEYS_23,
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::HYPERLOGLOG),
     row(
         "pfselftest",
         1,
@@ -641,8 +743,10 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Refused { because: "it administers a server, and a ring has many", allowable: true },
         PLAIN,
         &[],
-    ),
-    row("ping", -1, Flags::FAST, &[], Class::Local(LocalCommand::Ping), PLAIN, &[]),
+    )
+    .about(Categories::HYPERLOGLOG),
+    row("ping", -1, Flags::FAST, &[], Class::Local(LocalCommand::Ping), PLAIN, &[])
+        .about(Categories::CONNECTION),
     row(
         "psetex",
         4,
@@ -651,7 +755,8 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::STRING),
     row(
         "psubscribe",
         -2,
@@ -670,7 +775,8 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("pttl", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
+    row("pttl", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE),
     row(
         "publish",
         3,
@@ -703,8 +809,9 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Local(LocalCommand::Quit),
         PLAIN,
         &[],
-    ),
-    row("randomkey", 1, Flags::READONLY, &[], Class::Random, PLAIN, &[]),
+    )
+    .about(Categories::CONNECTION),
+    row("randomkey", 1, Flags::READONLY, &[], Class::Random, PLAIN, &[]).about(Categories::KEYSPACE),
     row(
         "readonly",
         1,
@@ -713,7 +820,8 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Local(LocalCommand::ReadOnly),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "readwrite",
         1,
@@ -722,9 +830,11 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Local(LocalCommand::ReadWrite),
         PLAIN,
         &[],
-    ),
-    row("rename", 3, Flags::WRITE, &KEYS_3, Class::Keys, PLAIN, &[]),
-    row("renamenx", 3, Flags::WRITE.and(Flags::FAST), &KEYS_3, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::CONNECTION),
+    row("rename", 3, Flags::WRITE, &KEYS_4, Class::Keys, PLAIN, &[]).about(Categories::KEYSPACE),
+    row("renamenx", 3, Flags::WRITE.and(Flags::FAST), &KEYS_4, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE),
     row(
         "replconf",
         -1,
@@ -756,8 +866,10 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Local(LocalCommand::Reset),
         PLAIN,
         &[],
-    ),
-    row("restore", -4, Flags::WRITE.and(Flags::DENYOOM), &KEYS_0, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::CONNECTION),
+    row("restore", -4, Flags::WRITE.and(Flags::DENYOOM), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE.and(Categories::DANGEROUS)),
     row(
         "restore-asking",
         -4,
@@ -766,7 +878,8 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Refused { because: "it administers a server, and a ring has many", allowable: true },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::KEYSPACE.and(Categories::DANGEROUS)),
     row(
         "role",
         1,
@@ -775,11 +888,15 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Local(LocalCommand::Role),
         PLAIN,
         &[],
-    ),
-    row("rpop", -2, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("rpoplpush", 3, Flags::WRITE.and(Flags::DENYOOM), &KEYS_3, Class::Keys, PLAIN, &[]),
-    row("rpush", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("rpushx", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::ADMIN.and(Categories::DANGEROUS)),
+    row("rpop", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[]).about(Categories::LIST),
+    row("rpoplpush", 3, Flags::WRITE.and(Flags::DENYOOM), &KEYS_4, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST),
+    row("rpush", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST),
+    row("rpushx", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST),
     row(
         "sadd",
         -3,
@@ -788,7 +905,8 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::SET),
     row(
         "save",
         1,
@@ -798,12 +916,15 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("scan", -2, Flags::READONLY, &[], Class::Scan, PLAIN, &[]),
-    row("scard", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
+    row("scan", -2, Flags::READONLY, &[], Class::Scan, PLAIN, &[]).about(Categories::KEYSPACE),
+    row("scard", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+        .about(Categories::SET),
     row("script", -2, Flags::NONE, &[], Class::Container, PLAIN, &SCRIPT),
-    row("sdiff", -2, Flags::READONLY, &KEYS_9, Class::Keys, PLAIN, &[]),
-    row("sdiffcard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_20, Class::Keys, PLAIN, &[]),
-    row("sdiffstore", -3, Flags::WRITE.and(Flags::DENYOOM), &KEYS_19, Class::Keys, PLAIN, &[]),
+    row("sdiff", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[]).about(Categories::SET),
+    row("sdiffcard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+        .about(Categories::SET),
+    row("sdiffstore", -3, Flags::WRITE.and(Flags::DENYOOM), &KEYS_24, Class::Keys, PLAIN, &[])
+        .about(Categories::SET),
     row(
         "select",
         2,
@@ -812,17 +933,20 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Local(LocalCommand::Select),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "set",
         -3,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         (Wait::Never, Care::Conditional(&["nx", "get", "ifeq", "ifne", "ifdeq", "ifdne"], 3), Library::None),
         &[],
-    ),
-    row("setbit", 4, Flags::WRITE.and(Flags::DENYOOM), &KEYS_0, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::STRING),
+    row("setbit", 4, Flags::WRITE.and(Flags::DENYOOM), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::BITMAP),
     row(
         "setex",
         4,
@@ -831,8 +955,10 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("setnx", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::STRING),
+    row("setnx", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
     row(
         "setrange",
         4,
@@ -841,7 +967,8 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::STRING),
     row(
         "shutdown",
         -1,
@@ -856,18 +983,21 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("sinter", -2, Flags::READONLY, &KEYS_9, Class::Keys, PLAIN, &[]),
-    row("sintercard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_20, Class::Keys, PLAIN, &[]),
+    row("sinter", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[]).about(Categories::SET),
+    row("sintercard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+        .about(Categories::SET),
     row(
         "sinterstore",
         -3,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT),
-        &KEYS_19,
+        &KEYS_24,
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("sismember", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::SET),
+    row("sismember", 3, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+        .about(Categories::SET),
     row(
         "slaveof",
         3,
@@ -878,18 +1008,20 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     ),
     row("slowlog", -2, Flags::NONE, &[], Class::Container, PLAIN, &SLOWLOG),
-    row("smembers", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("smismember", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("smove", 4, Flags::WRITE.and(Flags::FAST), &KEYS_3, Class::Keys, PLAIN, &[]),
+    row("smembers", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SET),
+    row("smismember", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SET),
+    row("smove", 4, Flags::WRITE.and(Flags::FAST), &KEYS_4, Class::Keys, PLAIN, &[]).about(Categories::SET),
     row(
         "sort",
         -2,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
-        &KEYS_21,
+        &KEYS_26,
         Class::Keys,
         (Wait::Never, Care::Patterns, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::SET.and(Categories::SORTEDSET).and(Categories::LIST).and(Categories::DANGEROUS)),
     row(
         "sort_ro",
         -2,
@@ -898,8 +1030,9 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         (Wait::Never, Care::Patterns, Library::None),
         &[],
-    ),
-    row("spop", -2, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::SET.and(Categories::SORTEDSET).and(Categories::LIST).and(Categories::DANGEROUS)),
+    row("spop", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[]).about(Categories::SET),
     row(
         "spublish",
         3,
@@ -909,9 +1042,10 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("srandmember", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("srem", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("sscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
+    row("srandmember", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SET),
+    row("srem", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::SET),
+    row("sscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SET),
     row(
         "ssubscribe",
         -2,
@@ -921,7 +1055,8 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("strlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
+    row("strlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING),
     row(
         "subscribe",
         -2,
@@ -931,18 +1066,20 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("substr", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("sunion", -2, Flags::READONLY, &KEYS_9, Class::Keys, PLAIN, &[]),
-    row("sunioncard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_20, Class::Keys, PLAIN, &[]),
+    row("substr", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::STRING),
+    row("sunion", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[]).about(Categories::SET),
+    row("sunioncard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+        .about(Categories::SET),
     row(
         "sunionstore",
         -3,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT),
-        &KEYS_19,
+        &KEYS_24,
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::SET),
     row(
         "sunsubscribe",
         -1,
@@ -960,7 +1097,8 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Refused { because: "it moves keys between databases, and a ring has one", allowable: true },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::KEYSPACE.and(Categories::DANGEROUS)),
     row(
         "sync",
         1,
@@ -983,11 +1121,12 @@ pub(super) static ROWS: [Row; 304] = [
         "touch",
         -2,
         Flags::READONLY.and(Flags::FAST).and(Flags::IDEMPOTENT),
-        &KEYS_9,
+        &KEYS_10,
         Class::Split(Response::Sum),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::KEYSPACE),
     row(
         "trimslots",
         -5,
@@ -997,17 +1136,20 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("ttl", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("type", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
+    row("ttl", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE),
+    row("type", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE),
     row(
         "unlink",
         -2,
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
-        &KEYS_7,
+        &KEYS_8,
         Class::Split(Response::Sum),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::KEYSPACE),
     row(
         "unsubscribe",
         -1,
@@ -1025,12 +1167,13 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Transaction(Transaction::Unwatch),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::TRANSACTION),
     row(
         "vadd",
         -5,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
@@ -1044,12 +1187,12 @@ pub(super) static ROWS: [Row; 304] = [
     row("vlinks", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
     row("vrandmember", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
     row("vrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("vrem", 3, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
+    row("vrem", 3, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_2, Class::Keys, PLAIN, &[]),
     row(
         "vsetattr",
         4,
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
@@ -1066,7 +1209,8 @@ pub(super) static ROWS: [Row; 304] = [
         },
         (Wait::Millis(2), Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "waitaof",
         4,
@@ -1078,60 +1222,77 @@ pub(super) static ROWS: [Row; 304] = [
         },
         (Wait::Millis(3), Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "watch",
         -2,
         Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY),
-        &KEYS_9,
+        &KEYS_10,
         Class::Transaction(Transaction::Watch),
         PLAIN,
         &[],
-    ),
-    row("xack", -4, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("xackdel", -6, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("xadd", -5, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("xautoclaim", -6, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("xcfgset", -2, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("xclaim", -6, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("xdel", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("xdelex", -5, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::TRANSACTION),
+    row("xack", -4, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xackdel", -6, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xadd", -5, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xautoclaim", -6, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xcfgset", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xclaim", -6, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xdel", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xdelex", -5, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
     row("xgroup", -2, Flags::NONE, &[], Class::Container, PLAIN, &XGROUP),
     row(
         "xidmprecord",
         5,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-        &KEYS_0,
+        &KEYS_2,
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::STREAM),
     row("xinfo", -2, Flags::NONE, &[], Class::Container, PLAIN, &XINFO),
-    row("xlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("xnack", -7, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("xpending", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("xrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
+    row("xlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xnack", -7, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xpending", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
     row(
         "xread",
         -4,
         Flags::READONLY.and(Flags::BLOCKING).and(Flags::MOVABLEKEYS),
-        &KEYS_22,
+        &KEYS_29,
         Class::Keys,
         (Wait::MillisAfter("block", 1), Care::None, Library::None),
         &[],
-    ),
+    )
+    .about(Categories::STREAM),
     row(
         "xreadgroup",
         -7,
         Flags::WRITE.and(Flags::BLOCKING).and(Flags::MOVABLEKEYS),
-        &KEYS_23,
+        &KEYS_30,
         Class::Keys,
         (Wait::MillisAfter("block", 4), Care::None, Library::None),
         &[],
-    ),
-    row("xrevrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("xsetid", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("xtrim", -4, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::STREAM),
+    row("xrevrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xsetid", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xtrim", -4, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
     row(
         "zadd",
         -4,
@@ -1140,62 +1301,86 @@ pub(super) static ROWS: [Row; 304] = [
         Class::Keys,
         (Wait::Never, Care::Conditional(&["incr"], 2), Library::None),
         &[],
-    ),
-    row("zcard", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zcount", 4, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zdiff", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_20, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::SORTEDSET),
+    row("zcard", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zcount", 4, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zdiff", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
     row(
         "zdiffstore",
         -4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
-        &KEYS_24,
+        &KEYS_31,
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("zincrby", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("zinter", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_20, Class::Keys, PLAIN, &[]),
-    row("zintercard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_20, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::SORTEDSET),
+    row("zincrby", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zinter", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zintercard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
     row(
         "zinterstore",
         -4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
-        &KEYS_24,
+        &KEYS_31,
         Class::Keys,
         PLAIN,
         &[],
-    ),
-    row("zlexcount", 4, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zmpop", -4, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_14, Class::Keys, PLAIN, &[]),
-    row("zmscore", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zpopmax", -2, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("zpopmin", -2, Flags::WRITE.and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("zrandmember", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zrangebylex", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zrangebyscore", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zrangestore", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_12, Class::Keys, PLAIN, &[]),
-    row("zrank", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zrem", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("zremrangebylex", 4, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("zremrangebyrank", 4, Flags::WRITE, &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("zremrangebyscore", 4, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[]),
-    row("zrevrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zrevrangebylex", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zrevrangebyscore", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zrevrank", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zscore", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[]),
-    row("zunion", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_20, Class::Keys, PLAIN, &[]),
+    )
+    .about(Categories::SORTEDSET),
+    row("zlexcount", 4, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zmpop", -4, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_16, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zmscore", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zpopmax", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zpopmin", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zrandmember", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
+    row("zrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
+    row("zrangebylex", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
+    row("zrangebyscore", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
+    row("zrangestore", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_13, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zrank", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zrem", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zremrangebylex", 4, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zremrangebyrank", 4, Flags::WRITE, &KEYS_0, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
+    row("zremrangebyscore", 4, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zrevrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
+    row("zrevrangebylex", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
+    row("zrevrangebyscore", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zrevrank", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
+    row("zscore", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
+    row("zunion", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET),
     row(
         "zunionstore",
         -4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
-        &KEYS_24,
+        &KEYS_31,
         Class::Keys,
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::SORTEDSET),
 ];
 
 static ACL: [Row; 13] = [
@@ -1396,7 +1581,8 @@ static CLIENT: [Row; 20] = [
         Class::Refused { because: "it would change a connection that many share", allowable: false },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|capa",
         -3,
@@ -1405,7 +1591,8 @@ static CLIENT: [Row; 20] = [
         Class::Refused { because: "it would change a connection that many share", allowable: false },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|getname",
         2,
@@ -1414,7 +1601,8 @@ static CLIENT: [Row; 20] = [
         Class::Local(LocalCommand::ClientGetName),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|getredir",
         2,
@@ -1423,8 +1611,10 @@ static CLIENT: [Row; 20] = [
         Class::Local(LocalCommand::ClientGetRedir),
         PLAIN,
         &[],
-    ),
-    row("client|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[]),
+    )
+    .about(Categories::CONNECTION),
+    row("client|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[])
+        .about(Categories::CONNECTION),
     row(
         "client|id",
         2,
@@ -1433,7 +1623,8 @@ static CLIENT: [Row; 20] = [
         Class::Local(LocalCommand::ClientId),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|import-source",
         3,
@@ -1442,7 +1633,8 @@ static CLIENT: [Row; 20] = [
         Class::Refused { because: "it would change a connection that many share", allowable: false },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|info",
         2,
@@ -1451,7 +1643,8 @@ static CLIENT: [Row; 20] = [
         Class::Local(LocalCommand::ClientInfo),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|kill",
         -3,
@@ -1460,7 +1653,8 @@ static CLIENT: [Row; 20] = [
         Class::Refused { because: "it would act on the connections of the ring itself", allowable: true },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|list",
         -2,
@@ -1469,7 +1663,8 @@ static CLIENT: [Row; 20] = [
         Class::Local(LocalCommand::ClientList),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|no-evict",
         3,
@@ -1478,7 +1673,8 @@ static CLIENT: [Row; 20] = [
         Class::Local(LocalCommand::ClientNoEvict),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|no-touch",
         3,
@@ -1487,7 +1683,8 @@ static CLIENT: [Row; 20] = [
         Class::Local(LocalCommand::ClientNoTouch),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|pause",
         -3,
@@ -1496,7 +1693,8 @@ static CLIENT: [Row; 20] = [
         Class::Refused { because: "it would act on the connections of the ring itself", allowable: true },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|reply",
         3,
@@ -1505,7 +1703,8 @@ static CLIENT: [Row; 20] = [
         Class::Local(LocalCommand::ClientReply),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|setinfo",
         4,
@@ -1514,7 +1713,8 @@ static CLIENT: [Row; 20] = [
         Class::Local(LocalCommand::ClientSetInfo),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|setname",
         3,
@@ -1523,7 +1723,8 @@ static CLIENT: [Row; 20] = [
         Class::Local(LocalCommand::ClientSetName),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|tracking",
         -3,
@@ -1532,7 +1733,8 @@ static CLIENT: [Row; 20] = [
         Class::Refused { because: "it would change a connection that many share", allowable: false },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|trackinginfo",
         2,
@@ -1541,7 +1743,8 @@ static CLIENT: [Row; 20] = [
         Class::Local(LocalCommand::ClientTrackingInfo),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|unblock",
         -3,
@@ -1550,7 +1753,8 @@ static CLIENT: [Row; 20] = [
         Class::Refused { because: "it would act on the connections of the ring itself", allowable: true },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "client|unpause",
         2,
@@ -1559,7 +1763,8 @@ static CLIENT: [Row; 20] = [
         Class::Refused { because: "it would act on the connections of the ring itself", allowable: true },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
 ];
 
 static CLUSTER: [Row; 35] = [
@@ -1825,7 +2030,8 @@ static COMMAND: [Row; 7] = [
         Class::Local(LocalCommand::CommandCount),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "command|docs",
         -2,
@@ -1834,7 +2040,8 @@ static COMMAND: [Row; 7] = [
         Class::Local(LocalCommand::CommandDocs),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "command|getkeys",
         -4,
@@ -1843,7 +2050,8 @@ static COMMAND: [Row; 7] = [
         Class::Local(LocalCommand::CommandGetKeys),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "command|getkeysandflags",
         -4,
@@ -1852,8 +2060,10 @@ static COMMAND: [Row; 7] = [
         Class::Local(LocalCommand::CommandGetKeysAndFlags),
         PLAIN,
         &[],
-    ),
-    row("command|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[]),
+    )
+    .about(Categories::CONNECTION),
+    row("command|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[])
+        .about(Categories::CONNECTION),
     row(
         "command|info",
         -2,
@@ -1862,7 +2072,8 @@ static COMMAND: [Row; 7] = [
         Class::Local(LocalCommand::CommandInfo),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
     row(
         "command|list",
         -2,
@@ -1871,7 +2082,8 @@ static COMMAND: [Row; 7] = [
         Class::Local(LocalCommand::CommandList),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::CONNECTION),
 ];
 
 static COMMANDLOG: [Row; 4] = [
@@ -1954,8 +2166,10 @@ static FUNCTION: [Row; 9] = [
         Class::Every(Response::AllOk),
         (Wait::Never, Care::None, Library::ChangesFunctions),
         &[],
-    ),
-    row("function|dump", 2, Flags::NOSCRIPT.and(Flags::IDEMPOTENT), &[], Class::Any, PLAIN, &[]),
+    )
+    .about(Categories::SCRIPTING),
+    row("function|dump", 2, Flags::NOSCRIPT.and(Flags::IDEMPOTENT), &[], Class::Any, PLAIN, &[])
+        .about(Categories::SCRIPTING),
     row(
         "function|flush",
         -2,
@@ -1964,8 +2178,10 @@ static FUNCTION: [Row; 9] = [
         Class::Every(Response::AllOk),
         (Wait::Never, Care::None, Library::ChangesFunctions),
         &[],
-    ),
-    row("function|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[]),
+    )
+    .about(Categories::SCRIPTING),
+    row("function|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[])
+        .about(Categories::SCRIPTING),
     row(
         "function|kill",
         2,
@@ -1974,8 +2190,10 @@ static FUNCTION: [Row; 9] = [
         Class::Every(Response::OneSucceeded),
         PLAIN,
         &[],
-    ),
-    row("function|list", -2, Flags::NOSCRIPT.and(Flags::IDEMPOTENT), &[], Class::Any, PLAIN, &[]),
+    )
+    .about(Categories::SCRIPTING),
+    row("function|list", -2, Flags::NOSCRIPT.and(Flags::IDEMPOTENT), &[], Class::Any, PLAIN, &[])
+        .about(Categories::SCRIPTING),
     row(
         "function|load",
         -3,
@@ -1984,7 +2202,8 @@ static FUNCTION: [Row; 9] = [
         Class::Every(Response::AllOk),
         (Wait::Never, Care::None, Library::ChangesFunctions),
         &[],
-    ),
+    )
+    .about(Categories::SCRIPTING),
     row(
         "function|restore",
         -3,
@@ -1993,7 +2212,8 @@ static FUNCTION: [Row; 9] = [
         Class::Every(Response::AllOk),
         (Wait::Never, Care::None, Library::ChangesFunctions),
         &[],
-    ),
+    )
+    .about(Categories::SCRIPTING),
     row(
         "function|stats",
         2,
@@ -2002,7 +2222,8 @@ static FUNCTION: [Row; 9] = [
         Class::Refused { because: "its answer is about one server, and a ring has many", allowable: true },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::SCRIPTING),
 ];
 
 static HIMPORT: [Row; 4] = [
@@ -2014,7 +2235,8 @@ static HIMPORT: [Row; 4] = [
         Class::Refused { because: "it would change a connection that many share", allowable: false },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::HASH),
     row(
         "himport|discardall",
         2,
@@ -2023,7 +2245,8 @@ static HIMPORT: [Row; 4] = [
         Class::Refused { because: "it would change a connection that many share", allowable: false },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::HASH),
     row(
         "himport|prepare",
         -4,
@@ -2032,16 +2255,18 @@ static HIMPORT: [Row; 4] = [
         Class::Refused { because: "it would change a connection that many share", allowable: false },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::HASH),
     row(
         "himport|set",
         -5,
         Flags::WRITE.and(Flags::DENYOOM),
-        &KEYS_18,
+        &KEYS_34,
         Class::Refused { because: "it would change a connection that many share", allowable: false },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::HASH),
 ];
 
 static HOTKEYS: [Row; 5] = [
@@ -2172,7 +2397,7 @@ static MEMORY: [Row; 6] = [
         PLAIN,
         &[],
     ),
-    row("memory|usage", -3, Flags::READONLY, &KEYS_15, Class::Keys, PLAIN, &[]),
+    row("memory|usage", -3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]),
 ];
 
 static MODULE: [Row; 5] = [
@@ -2208,11 +2433,12 @@ static MODULE: [Row; 5] = [
 ];
 
 static OBJECT: [Row; 5] = [
-    row("object|encoding", 3, Flags::READONLY, &KEYS_15, Class::Keys, PLAIN, &[]),
-    row("object|freq", 3, Flags::READONLY, &KEYS_15, Class::Keys, PLAIN, &[]),
-    row("object|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[]),
-    row("object|idletime", 3, Flags::READONLY, &KEYS_15, Class::Keys, PLAIN, &[]),
-    row("object|refcount", 3, Flags::READONLY, &KEYS_15, Class::Keys, PLAIN, &[]),
+    row("object|encoding", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]).about(Categories::KEYSPACE),
+    row("object|freq", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]).about(Categories::KEYSPACE),
+    row("object|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[])
+        .about(Categories::KEYSPACE),
+    row("object|idletime", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]).about(Categories::KEYSPACE),
+    row("object|refcount", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]).about(Categories::KEYSPACE),
 ];
 
 static PUBSUB: [Row; 6] = [
@@ -2273,7 +2499,8 @@ static SCRIPT: [Row; 7] = [
         Class::Refused { because: "it would change a connection that many share", allowable: false },
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::SCRIPTING),
     row(
         "script|exists",
         -3,
@@ -2282,7 +2509,8 @@ static SCRIPT: [Row; 7] = [
         Class::Every(Response::LogicalAnd),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::SCRIPTING),
     row(
         "script|flush",
         -2,
@@ -2291,8 +2519,10 @@ static SCRIPT: [Row; 7] = [
         Class::Every(Response::AllOk),
         (Wait::Never, Care::None, Library::Forgets),
         &[],
-    ),
-    row("script|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[]),
+    )
+    .about(Categories::SCRIPTING),
+    row("script|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[])
+        .about(Categories::SCRIPTING),
     row(
         "script|kill",
         2,
@@ -2301,7 +2531,8 @@ static SCRIPT: [Row; 7] = [
         Class::Every(Response::OneSucceeded),
         PLAIN,
         &[],
-    ),
+    )
+    .about(Categories::SCRIPTING),
     row(
         "script|load",
         3,
@@ -2310,8 +2541,9 @@ static SCRIPT: [Row; 7] = [
         Class::Every(Response::AllOk),
         (Wait::Never, Care::None, Library::Keeps(2)),
         &[],
-    ),
-    row("script|show", 3, Flags::NOSCRIPT, &[], Class::Any, PLAIN, &[]),
+    )
+    .about(Categories::SCRIPTING),
+    row("script|show", 3, Flags::NOSCRIPT, &[], Class::Any, PLAIN, &[]).about(Categories::SCRIPTING),
 ];
 
 static SLOWLOG: [Row; 4] = [
@@ -2346,147 +2578,375 @@ static SLOWLOG: [Row; 4] = [
 ];
 
 static XGROUP: [Row; 6] = [
-    row("xgroup|create", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_18, Class::Keys, PLAIN, &[]),
-    row("xgroup|createconsumer", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_18, Class::Keys, PLAIN, &[]),
-    row("xgroup|delconsumer", 5, Flags::WRITE, &KEYS_18, Class::Keys, PLAIN, &[]),
-    row("xgroup|destroy", 4, Flags::WRITE, &KEYS_18, Class::Keys, PLAIN, &[]),
-    row("xgroup|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[]),
-    row("xgroup|setid", -5, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_18, Class::Keys, PLAIN, &[]),
+    row("xgroup|create", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_27, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xgroup|createconsumer", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_27, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xgroup|delconsumer", 5, Flags::WRITE, &KEYS_27, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xgroup|destroy", 4, Flags::WRITE, &KEYS_27, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xgroup|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xgroup|setid", -5, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_27, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM),
 ];
 
 static XINFO: [Row; 4] = [
-    row("xinfo|consumers", 4, Flags::READONLY, &KEYS_15, Class::Keys, PLAIN, &[]),
-    row("xinfo|groups", 3, Flags::READONLY, &KEYS_15, Class::Keys, PLAIN, &[]),
-    row("xinfo|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[]),
-    row("xinfo|stream", -3, Flags::READONLY, &KEYS_15, Class::Keys, PLAIN, &[]),
+    row("xinfo|consumers", 4, Flags::READONLY, &KEYS_28, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xinfo|groups", 3, Flags::READONLY, &KEYS_28, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xinfo|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[])
+        .about(Categories::STREAM),
+    row("xinfo|stream", -3, Flags::READONLY, &KEYS_28, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
 ];
 
-static KEYS_0: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true }];
+static KEYS_0: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Range { last: 0, step: 1, limit: 0 },
+    writes: true,
+    access: Access::Write,
+}];
 
-static KEYS_1: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: false }];
+static KEYS_1: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Range { last: 0, step: 1, limit: 0 },
+    writes: false,
+    access: Access::Read,
+}];
 
-static KEYS_2: [KeySpec; 2] = [
-    KeySpec { begin: Begin::Index(2), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true },
-    KeySpec { begin: Begin::Index(3), find: Find::Range { last: -1, step: 1, limit: 0 }, writes: false },
-];
+static KEYS_2: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Range { last: 0, step: 1, limit: 0 },
+    writes: true,
+    access: Access::Both,
+}];
 
 static KEYS_3: [KeySpec; 2] = [
-    KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true },
-    KeySpec { begin: Begin::Index(2), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true },
+    KeySpec {
+        begin: Begin::Index(2),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: true,
+        access: Access::Write,
+    },
+    KeySpec {
+        begin: Begin::Index(3),
+        find: Find::Range { last: -1, step: 1, limit: 0 },
+        writes: false,
+        access: Access::Read,
+    },
 ];
 
-static KEYS_4: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(2), find: Find::Count { number: 0, first: 1, step: 1 }, writes: true }];
-
-static KEYS_5: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(1), find: Find::Range { last: -2, step: 1, limit: 0 }, writes: true }];
-
-static KEYS_6: [KeySpec; 2] = [
-    KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: false },
-    KeySpec { begin: Begin::Index(2), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true },
+static KEYS_4: [KeySpec; 2] = [
+    KeySpec {
+        begin: Begin::Index(1),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: true,
+        access: Access::Both,
+    },
+    KeySpec {
+        begin: Begin::Index(2),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: true,
+        access: Access::Write,
+    },
 ];
 
-static KEYS_7: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(1), find: Find::Range { last: -1, step: 1, limit: 0 }, writes: true }];
+static KEYS_5: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(2),
+    find: Find::Count { number: 0, first: 1, step: 1 },
+    writes: true,
+    access: Access::Both,
+}];
 
-static KEYS_8: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(2), find: Find::Count { number: 0, first: 1, step: 1 }, writes: false }];
+static KEYS_6: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Range { last: -2, step: 1, limit: 0 },
+    writes: true,
+    access: Access::Both,
+}];
 
-static KEYS_9: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(1), find: Find::Range { last: -1, step: 1, limit: 0 }, writes: false }];
+static KEYS_7: [KeySpec; 2] = [
+    KeySpec {
+        begin: Begin::Index(1),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: false,
+        access: Access::Read,
+    },
+    KeySpec {
+        begin: Begin::Index(2),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: true,
+        access: Access::Write,
+    },
+];
 
-static KEYS_10: [KeySpec; 3] = [
-    KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: false },
+static KEYS_8: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Range { last: -1, step: 1, limit: 0 },
+    writes: true,
+    access: Access::Write,
+}];
+
+static KEYS_9: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(2),
+    find: Find::Count { number: 0, first: 1, step: 1 },
+    writes: false,
+    access: Access::Read,
+}];
+
+static KEYS_10: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Range { last: -1, step: 1, limit: 0 },
+    writes: false,
+    access: Access::Any,
+}];
+
+static KEYS_11: [KeySpec; 3] = [
+    KeySpec {
+        begin: Begin::Index(1),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: false,
+        access: Access::Read,
+    },
     KeySpec {
         begin: Begin::Keyword { word: Cow::Borrowed("STORE"), from: 6 },
         find: Find::Range { last: 0, step: 1, limit: 0 },
         writes: true,
+        access: Access::Write,
     },
     KeySpec {
         begin: Begin::Keyword { word: Cow::Borrowed("STOREDIST"), from: 6 },
         find: Find::Range { last: 0, step: 1, limit: 0 },
         writes: true,
+        access: Access::Write,
     },
 ];
 
-static KEYS_11: [KeySpec; 3] = [
-    KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: false },
+static KEYS_12: [KeySpec; 3] = [
+    KeySpec {
+        begin: Begin::Index(1),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: false,
+        access: Access::Read,
+    },
     KeySpec {
         begin: Begin::Keyword { word: Cow::Borrowed("STORE"), from: 5 },
         find: Find::Range { last: 0, step: 1, limit: 0 },
         writes: true,
+        access: Access::Write,
     },
     KeySpec {
         begin: Begin::Keyword { word: Cow::Borrowed("STOREDIST"), from: 5 },
         find: Find::Range { last: 0, step: 1, limit: 0 },
         writes: true,
+        access: Access::Write,
     },
 ];
 
-static KEYS_12: [KeySpec; 2] = [
-    KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true },
-    KeySpec { begin: Begin::Index(2), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: false },
+static KEYS_13: [KeySpec; 2] = [
+    KeySpec {
+        begin: Begin::Index(1),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: true,
+        access: Access::Write,
+    },
+    KeySpec {
+        begin: Begin::Index(2),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: false,
+        access: Access::Read,
+    },
 ];
 
-static KEYS_13: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(1), find: Find::Range { last: 1, step: 1, limit: 0 }, writes: false }];
+static KEYS_14: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Range { last: 0, step: 1, limit: 0 },
+    writes: false,
+    access: Access::Any,
+}];
 
-static KEYS_14: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(1), find: Find::Count { number: 0, first: 1, step: 1 }, writes: true }];
+static KEYS_15: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Range { last: 1, step: 1, limit: 0 },
+    writes: false,
+    access: Access::Read,
+}];
 
-static KEYS_15: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(2), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: false }];
+static KEYS_16: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Count { number: 0, first: 1, step: 1 },
+    writes: true,
+    access: Access::Both,
+}];
 
-static KEYS_16: [KeySpec; 2] = [
-    KeySpec { begin: Begin::Otherwise(3), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true },
+static KEYS_17: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(2),
+    find: Find::Range { last: 0, step: 1, limit: 0 },
+    writes: false,
+    access: Access::Any,
+}];
+
+static KEYS_18: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Range { last: -1, step: 1, limit: 0 },
+    writes: false,
+    access: Access::Read,
+}];
+
+static KEYS_19: [KeySpec; 2] = [
+    KeySpec {
+        begin: Begin::Otherwise(3),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: true,
+        access: Access::Both,
+    },
     KeySpec {
         begin: Begin::Option { word: "KEYS", from: 6, skip: &[("AUTH", 1), ("AUTH2", 2)] },
         find: Find::Range { last: -1, step: 1, limit: 0 },
         writes: true,
+        access: Access::Both,
     },
 ];
 
-static KEYS_17: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(1), find: Find::Range { last: -1, step: 2, limit: 0 }, writes: true }];
+static KEYS_20: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Range { last: -1, step: 2, limit: 0 },
+    writes: true,
+    access: Access::Write,
+}];
 
-static KEYS_18: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(2), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true }];
+static KEYS_21: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Range { last: -1, step: 1, limit: 0 },
+    writes: true,
+    access: Access::Read,
+}];
 
-static KEYS_19: [KeySpec; 2] = [
-    KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true },
-    KeySpec { begin: Begin::Index(2), find: Find::Range { last: -1, step: 1, limit: 0 }, writes: false },
+static KEYS_22: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(2),
+    find: Find::Range { last: 0, step: 1, limit: 0 },
+    writes: true,
+    access: Access::Read,
+}];
+
+static KEYS_23: [KeySpec; 2] = [
+    KeySpec {
+        begin: Begin::Index(1),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: true,
+        access: Access::Both,
+    },
+    KeySpec {
+        begin: Begin::Index(2),
+        find: Find::Range { last: -1, step: 1, limit: 0 },
+        writes: false,
+        access: Access::Read,
+    },
 ];
 
-static KEYS_20: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(1), find: Find::Count { number: 0, first: 1, step: 1 }, writes: false }];
+static KEYS_24: [KeySpec; 2] = [
+    KeySpec {
+        begin: Begin::Index(1),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: true,
+        access: Access::Write,
+    },
+    KeySpec {
+        begin: Begin::Index(2),
+        find: Find::Range { last: -1, step: 1, limit: 0 },
+        writes: false,
+        access: Access::Read,
+    },
+];
 
-static KEYS_21: [KeySpec; 2] = [
-    KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: false },
+static KEYS_25: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Count { number: 0, first: 1, step: 1 },
+    writes: false,
+    access: Access::Read,
+}];
+
+static KEYS_26: [KeySpec; 2] = [
+    KeySpec {
+        begin: Begin::Index(1),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: false,
+        access: Access::Read,
+    },
     KeySpec {
         begin: Begin::Option { word: "STORE", from: 2, skip: &[("LIMIT", 2), ("GET", 1), ("BY", 1)] },
         find: Find::Range { last: 0, step: 1, limit: 0 },
         writes: true,
+        access: Access::Both,
     },
 ];
 
-static KEYS_22: [KeySpec; 1] = [KeySpec {
+static KEYS_27: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(2),
+    find: Find::Range { last: 0, step: 1, limit: 0 },
+    writes: true,
+    access: Access::Write,
+}];
+
+static KEYS_28: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(2),
+    find: Find::Range { last: 0, step: 1, limit: 0 },
+    writes: false,
+    access: Access::Read,
+}];
+
+static KEYS_29: [KeySpec; 1] = [KeySpec {
     begin: Begin::Keyword { word: Cow::Borrowed("STREAMS"), from: 1 },
     find: Find::Range { last: -1, step: 1, limit: 2 },
     writes: false,
+    access: Access::Read,
 }];
 
-static KEYS_23: [KeySpec; 1] = [KeySpec {
+static KEYS_30: [KeySpec; 1] = [KeySpec {
     begin: Begin::Keyword { word: Cow::Borrowed("STREAMS"), from: 4 },
     find: Find::Range { last: -1, step: 1, limit: 2 },
     writes: false,
+    access: Access::Read,
 }];
 
-static KEYS_24: [KeySpec; 2] = [
-    KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, step: 1, limit: 0 }, writes: true },
-    KeySpec { begin: Begin::Index(2), find: Find::Count { number: 0, first: 1, step: 1 }, writes: false },
+static KEYS_31: [KeySpec; 2] = [
+    KeySpec {
+        begin: Begin::Index(1),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: true,
+        access: Access::Write,
+    },
+    KeySpec {
+        begin: Begin::Index(2),
+        find: Find::Count { number: 0, first: 1, step: 1 },
+        writes: false,
+        access: Access::Read,
+    },
 ];
 
-static KEYS_25: [KeySpec; 1] =
-    [KeySpec { begin: Begin::Index(1), find: Find::Count { number: 0, first: 1, step: 2 }, writes: true }];
+static KEYS_32: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(1),
+    find: Find::Count { number: 0, first: 1, step: 2 },
+    writes: true,
+    access: Access::Both,
+}];
+
+static KEYS_33: [KeySpec; 2] = [
+    KeySpec {
+        begin: Begin::Index(1),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: true,
+        access: Access::Both,
+    },
+    KeySpec {
+        begin: Begin::Index(2),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        writes: true,
+        access: Access::Both,
+    },
+];
+
+static KEYS_34: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Index(2),
+    find: Find::Range { last: 0, step: 1, limit: 0 },
+    writes: true,
+    access: Access::Both,
+}];
