@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::error::{Error, Kind};
+use crate::exclusive::Lease;
 use crate::members::{self, build};
 use crate::monitor;
 use crate::probe::Heartbeat;
@@ -174,6 +175,14 @@ impl Engine {
         serving(&self.inner.topology.load(), id)
     }
 
+    /// A connection of one's own to this shard, in the protocol of this handle.
+    ///
+    /// # Errors
+    /// See [`crate::exclusive::Exclusive::lease`].
+    pub async fn lease(&self, shard: &Shard) -> Result<Lease, Error> {
+        shard.lease(self.protocol(shard)).await.map_err(|failure| shard.error(failure))
+    }
+
     /// The command table in force.
     #[must_use]
     pub fn table(&self) -> &ArcSwap<Table> {
@@ -285,7 +294,7 @@ impl Engine {
     }
 
     /// Asks a live shard for the row of a command that is not in the table. True when it was learned.
-    pub(crate) async fn learn(&self, name: &[u8]) -> bool {
+    pub async fn learn(&self, name: &[u8]) -> bool {
         let topology = self.topology();
         let Some(id) = topology.live().first() else { return false };
         let question = RequestBuf::pack([&b"COMMAND"[..], b"INFO", name]);

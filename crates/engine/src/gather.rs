@@ -80,6 +80,12 @@ impl Engine {
         Run { engine: self, item: Some(item), stage: Stage::Start }
     }
 
+    /// Whether [`Engine::run`] takes the short way with this request.
+    #[must_use]
+    pub fn has_one_key<I: Item>(&self, item: I) -> bool {
+        item.argument(0).and_then(Table::one_key).is_some_and(|row| row.takes(item.count()))
+    }
+
     /// The rare end of a [`Run`] on one shard: an error reply, or no reply.
     async fn run_again<I: Item>(
         &self,

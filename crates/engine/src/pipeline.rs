@@ -77,13 +77,11 @@ impl Engine {
 
     /// Runs requests as one transaction: `MULTI`, all of them, `EXEC`, on the one shard that holds all their keys.
     ///
-    /// The reply is that of `EXEC`: the list of replies, or an error reply when the server refused to run any of them
-    /// (then none ran).
     ///
     /// # Errors
     /// [`Kind::CrossShard`] or [`Kind::Refused`] when they cannot run together; nothing was sent then. Else as
     /// [`Engine::call`](crate::engine::Engine).
-    pub async fn transaction<I: Item>(&self, items: &[I]) -> Result<Reply, Error> {
+    pub async fn transaction<I: Item>(&self, items: &[I]) -> Result<Executions, Error> {
         let table = self.table().load_full();
         let requests: Vec<RequestBuf> = items.iter().map(Item::pack).collect();
         let wrap = |name: &'static [u8]| RequestBuf::pack([name]);
@@ -198,20 +196,24 @@ impl Engine {
     }
 }
 
-/// The replies to `MULTI`, the requests and `EXEC` → the one that counts.
-fn executed(replies: Replies<Reply>) -> Result<Reply, Error> {
+/// What a transaction came to.
+#[derive(Clone, Debug)]
+pub struct Executions {
+    /// The reply to `EXEC`: the list of replies, or an error when the server refused to run any of them (then none ran).
+    pub reply: Reply,
+    /// The first error with which the server refused to take a request in, where it did.
+    pub refused: Option<Reply>,
+}
+
+/// The replies to `MULTI`, the requests and `EXEC` → those that count.
+fn executed(replies: Replies<Reply>) -> Result<Executions, Error> {
     let mut replies = match replies {
         Replies::Many(replies) => replies,
         Replies::One(reply) => vec![reply],
     };
-    let last = replies.pop().ok_or_else(|| Error::local(Kind::Protocol, "a transaction without a reply"))?;
-    if last.is_error() {
-        // EXECABORT says that something was wrong; the first error says what.
-        if let Some(first) = replies.into_iter().find(Reply::is_error) {
-            return Ok(first);
-        }
-    }
-    Ok(last)
+    let reply = replies.pop().ok_or_else(|| Error::local(Kind::Protocol, "a transaction without a reply"))?;
+    let refused = replies.into_iter().find(Reply::is_error);
+    Ok(Executions { reply, refused })
 }
 
 /// As many requests from the front of a pipeline as can be sent at once.

@@ -232,7 +232,9 @@ impl aio::ConnectionLike for Ring {
         Box::pin(async move {
             let items: Vec<Packed<'_>> = pipeline.cmd_iter().map(Packed).collect();
             if pipeline.is_transaction() {
-                let reply = self.engine.transaction(&items).await.map_err(Error::from)?;
+                let done = self.engine.transaction(&items).await.map_err(Error::from)?;
+                // EXECABORT says that something was wrong; the first refusal says what.
+                let reply = done.refused.filter(|_| done.reply.is_error()).unwrap_or(done.reply);
                 return Ok(vec![typed::value(&reply)?.extract_error()?]);
             }
             let results = self.engine.pipeline(&items).await;
