@@ -139,12 +139,16 @@ impl Engine {
     async fn execute_known(&self, request: Request<'_>, table: &Table) -> Result<Executed, Error> {
         let found = table.find(request);
         let topology = self.topology();
+        let settings = self.settings();
         let planned = {
             let locate = |key: &[u8]| topology.locate(key);
             plan(
                 request,
                 found,
-                &Ring::new(locate, topology.live()).tag(topology.tag()).entropy(fastrand::u64(..)),
+                &Ring::new(locate, topology.live())
+                    .tag(topology.tag())
+                    .entropy(fastrand::u64(..))
+                    .allow(&settings.allow),
             )
         };
         let repeat = match found {
@@ -186,8 +190,9 @@ impl Engine {
         let route = || {
             let topology = self.topology();
             let locate = |key: &[u8]| topology.locate(key);
-            match plan(request, table.find(request), &Ring::new(locate, topology.live()).tag(topology.tag()))
-            {
+            let settings = self.settings();
+            let ring = Ring::new(locate, topology.live()).tag(topology.tag()).allow(&settings.allow);
+            match plan(request, table.find(request), &ring) {
                 Plan::One(id) => serving(&topology, id),
                 _ => Err(no_shard()),
             }

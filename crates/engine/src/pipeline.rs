@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use rendis_core::command::{Blocks, Found, Repeat, Response, Table};
 use rendis_core::id::ShardId;
 use rendis_core::merge::{self, MergeError, merge};
-use rendis_core::plan::{Plan, Queued, Ring, plan, same_shard};
+use rendis_core::plan::{Allow, Plan, Queued, Ring, plan, same_shard};
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
@@ -59,7 +59,7 @@ impl Engine {
     pub async fn pipeline_section<I: Item + Send + Sync>(&self, items: &[I]) -> Vec<Result<Reply, Error>> {
         let table = self.table().load();
         let mut section = Section::new(self.topology(), items);
-        let taken = section.fill(&table, self.scripts());
+        let taken = section.fill(&table, self.scripts(), &self.settings().allow);
         if taken == 0 {
             return Vec::new();
         }
@@ -253,13 +253,13 @@ impl<'i, I: Item> Section<'i, I> {
     }
 
     /// Plans requests until one cannot stand in a batch or enough are taken; says how many were.
-    fn fill(&mut self, table: &Table, scripts: &Scripts) -> usize {
+    fn fill(&mut self, table: &Table, scripts: &Scripts, allow: &Allow) -> usize {
         let mut bytes = 0;
         for item in self.items {
             if self.fates.len() >= MOST_REQUESTS || bytes >= MOST_BYTES {
                 break;
             }
-            let Some(fate) = self.plan(item, table, scripts) else { break };
+            let Some(fate) = self.plan(item, table, scripts, allow) else { break };
             bytes += item.size();
             self.fates.push(fate);
         }
@@ -267,7 +267,7 @@ impl<'i, I: Item> Section<'i, I> {
     }
 
     /// `None` when the request cannot stand in a batch.
-    fn plan(&mut self, item: &'i I, table: &Table, scripts: &Scripts) -> Option<Fate> {
+    fn plan(&mut self, item: &'i I, table: &Table, scripts: &Scripts, allow: &Allow) -> Option<Fate> {
         if let Some(row) = Table::one_key(item.argument(0)?)
             && row.takes(item.count())
             && let Some(key) = row.first_key().and_then(|index| item.argument(index))
@@ -280,7 +280,8 @@ impl<'i, I: Item> Section<'i, I> {
         let packed = item.pack();
         let found = table.find(packed.view());
         let topology = Arc::clone(&self.topology);
-        let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
+        let ring =
+            Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag()).allow(allow);
         let waits = match found {
             Found::Row(row) => {
                 scripts.notice(row, packed.view());

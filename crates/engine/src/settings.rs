@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rendis_core::health;
 use rendis_core::placement::{self, Node};
+use rendis_core::plan::Allow;
 use rendis_core::retry::{BudgetSettings, Policy};
 use rendis_core::session::QueueLimits;
 
@@ -174,6 +175,8 @@ pub struct Settings {
     pub on_down: OnDown,
     /// The most shards that are taken out at once. Default: half of them, at least one.
     pub max_ejected: Option<usize>,
+    /// Commands that are otherwise refused on a ring and let through all the same. Default: none.
+    pub allow: Allow,
 }
 
 impl Settings {
@@ -198,6 +201,7 @@ impl Default for Settings {
             budget: BudgetSettings::default(),
             on_down: OnDown::Reroute,
             max_ejected: None,
+            allow: Allow::default(),
         }
     }
 }

@@ -6,8 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rendis_core::command::Table;
 use rendis_core::health::Probe;
 use rendis_core::placement::Spec;
+use rendis_core::plan::Allow;
 use rendis_core::session::QueueLimits;
 use rendis_core::topology::Standing;
 use rendis_engine::engine::{Engine, NewShard, Plan};
@@ -31,6 +33,7 @@ pub struct RingBuilder {
     settings: Settings,
     heartbeat: Heartbeat,
     client_name: Option<String>,
+    allow: Vec<String>,
     on_new_shard: Option<Arc<NewShard>>,
 }
 
@@ -243,6 +246,15 @@ impl RingBuilder {
         self
     }
 
+    /// Lets admin commands through that a ring otherwise refuses (`"SAVE"`, `"CONFIG REWRITE"` …): by their keys where they
+    /// have some, else to every shard. Default: none. Some can never be let through, because no ring can answer them;
+    /// [`RingBuilder::build`] says so.
+    #[must_use]
+    pub fn allow<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.allow.extend(names.into_iter().map(Into::into));
+        self
+    }
+
     /// Called with every shard that comes into use, when the ring is built and by [`Ring::set_shards`], before it gets
     /// its first command.
     #[must_use]
@@ -272,10 +284,12 @@ impl RingBuilder {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::local(Kind::Config, "a ring has to be built on a tokio runtime"));
         }
+        let allow = Allow::new(self.allow.iter().map(String::as_str), &Table::default());
+        let allow = allow.map_err(|error| Error::local(Kind::Config, error.to_string()))?;
         let plan = Plan {
             shards,
             placement: self.placement,
-            settings: self.settings,
+            settings: Settings { allow, ..self.settings },
             heartbeat: self.heartbeat,
             on_new_shard: self.on_new_shard,
         };

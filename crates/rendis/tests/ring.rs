@@ -1,6 +1,6 @@
 //! What a `Ring` promises, against real servers.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
 
@@ -177,4 +177,21 @@ async fn settings_that_cannot_be_used_are_told_at_once() {
         assert_eq!(error.kind(), Kind::Config);
         assert!(error.to_string().contains(words), "{error}");
     }
+}
+
+#[tokio::test]
+async fn admin_commands_are_refused_by_name_unless_they_are_allowed() {
+    let cluster = Cluster::start(2);
+    let mut plain = ring(&cluster).await;
+    let error = redis::cmd("BGREWRITEAOF").exec_async(&mut plain).await.unwrap_err();
+    let own = rendis::Error::of(&error).expect("an error of this crate");
+    assert_eq!(own.kind(), Kind::Refused);
+    assert!(own.to_string().starts_with("BGREWRITEAOF is refused"), "{own}");
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{at}"), url));
+    let mut allowing = Ring::builder().shards(shards).allow(["CONFIG REWRITE", "SAVE"]).build().await.unwrap();
+    redis::cmd("SAVE").exec_async(&mut allowing).await.unwrap();
+    let error = Ring::builder().shard("a", "redis://localhost").allow(["MONITOR"]).build().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Config, "{error}");
+    let time: (i64, i64) = redis::cmd("TIME").query_async(&mut plain).await.unwrap();
+    assert!(time.0 > 0);
 }
