@@ -325,6 +325,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
     }
 }
 
+impl<S> Drop for Wire<'_, S> {
+    /// However the wire ends, the session learns how much the socket accepted: what it does not know of counts as never
+    /// sent, and would be sent again.
+    fn drop(&mut self) {
+        if self.unreported > 0 {
+            self.queue.lock().session.wrote(self.unreported);
+        }
+    }
+}
+
 /// The cause of a call whose deadline passed.
 pub(crate) fn overdue(deadlines: &Deadlines) -> Arc<Cause> {
     Cause::new(Kind::Timeout, format!("no reply in {:?}", deadlines.reply))
@@ -348,3 +358,74 @@ const KEEP_AT_MOST: usize = 1 << 20;
 /// After so many reply deadlines in which calls expired and no byte came, the connection is given up: the server may
 /// live and this connection alone be cut off.
 const SILENCE: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rendis_core::request::RequestBuf;
+    use rendis_core::session::{QueueLimits, Sent};
+    use tokio::io::ReadBuf;
+
+    use super::*;
+    use crate::queue::Call;
+
+    /// A socket that takes `takes` bytes and then is gone, both ways.
+    struct Vanishing {
+        takes: usize,
+    }
+
+    impl AsyncRead for Vanishing {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Vanishing {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let taken = bytes.len().min(self.takes);
+            self.takes -= taken;
+            if taken == 0 { Poll::Pending } else { Poll::Ready(Ok(taken)) }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_took_before_it_vanished_may_have_run() {
+        let request = RequestBuf::pack([&b"INCR"[..], b"key"]);
+        let length = request.view().bytes().len();
+        for (takes, first, second) in [
+            (2 * length, Sent::Maybe, Sent::Maybe),
+            (length, Sent::Maybe, Sent::No),
+            (2 * length - 1, Sent::Maybe, Sent::No),
+            (length - 1, Sent::No, Sent::No),
+        ] {
+            let queue = Queue::new(QueueLimits::default());
+            let (pulse, deadlines) = (Pulse::default(), Deadlines::default());
+            let allowed = Duration::from_secs(9);
+            let calls = async {
+                tokio::join!(Call::new(&queue, &request, allowed), Call::new(&queue, &request, allowed))
+            };
+            let wire = async {
+                let End::Lost(cause) = serve(Vanishing { takes }, &queue, &pulse, &deadlines).await else {
+                    panic!("the socket is gone");
+                };
+                queue.fail(&cause, Link::Open);
+            };
+            let ((one, two), ()) = tokio::join!(calls, wire);
+            assert_eq!(one.unwrap_err().sent, first, "{takes} of {length} bytes");
+            assert_eq!(two.unwrap_err().sent, second, "{takes} of {length} bytes");
+        }
+    }
+}
