@@ -2875,7 +2875,7 @@ static KEYS_26: [KeySpec; 2] = [
         begin: Begin::Option { word: "STORE", from: 2, skip: &[("LIMIT", 2), ("GET", 1), ("BY", 1)] },
         find: Find::Range { last: 0, step: 1, limit: 0 },
         writes: true,
-        access: Access::Both,
+        access: Access::Write,
     },
 ];
 
