@@ -118,8 +118,11 @@ pub struct Session<W, R, E> {
 
 #[derive(Debug)]
 struct Entry {
-    /// Where its bytes end in the stream.
+    /// Where its bytes begin and end in the stream.
+    start: u64,
     end: u64,
+    /// Whether it is more than one request: then the first can be answered, and have run, before the last is written.
+    batch: bool,
     deadline: Duration,
     /// Replies still owed; 0 once it is withdrawn.
     replies: u32,
@@ -170,12 +173,15 @@ impl<W, R, E: Clone> Session<W, R, E> {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Ticket, Full> {
         let count = usize::try_from(replies).unwrap_or(usize::MAX);
+        if self.withdrawn && self.outgoing.len().saturating_add(size) > self.limits.bytes {
+            self.compact();
+        }
         let fits = self.owed.saturating_add(count) <= self.limits.requests
             && self.outgoing.len().saturating_add(size) <= self.limits.bytes;
         if !fits && (self.owed > 0 || !self.outgoing.is_empty()) {
             return Err(Full);
         }
-        let before = self.outgoing.len();
+        let (start, before) = (self.appended, self.outgoing.len());
         write(&mut self.outgoing);
         self.appended += length(self.outgoing.len() - before);
         self.owed += count;
@@ -185,7 +191,8 @@ impl<W, R, E: Clone> Session<W, R, E> {
         let sequence = self.first + length(self.order.len());
         let batch = (replies != 1).then(|| Vec::with_capacity(count));
         let slot = self.occupy(Slot::Waiting { sequence, waker, batch });
-        self.order.push_back(Entry { end: self.appended, deadline, replies, slot: Some(slot) });
+        let (end, batch) = (self.appended, replies != 1);
+        self.order.push_back(Entry { start, end, batch, deadline, replies, slot: Some(slot) });
         Ok(Ticket(slot))
     }
 
@@ -241,7 +248,7 @@ impl<W, R, E: Clone> Session<W, R, E> {
         let entry = loop {
             match self.order.front_mut() {
                 Some(entry) if entry.replies == 0 => self.pop(),
-                Some(entry) if entry.end <= written => break entry,
+                Some(entry) if entry.has_begun(written) => break entry,
                 _ => return Arrival::Unmatched,
             }
         };
@@ -273,12 +280,12 @@ impl<W, R, E: Clone> Session<W, R, E> {
         Arrival::Completed
     }
 
-    /// The connection is gone: every ticket fails. What was not written whole is [`Sent::No`]. The queue is empty
-    /// afterwards and the session ready for the next connection.
+    /// The connection is gone: every ticket fails. A request that was not written whole is [`Sent::No`], and so is a
+    /// batch of which nothing was written. The queue is empty afterwards and the session ready for the next connection.
     pub fn fail(&mut self, cause: &E, woken: &mut Vec<W>) {
         for entry in mem::take(&mut self.order) {
             self.first += 1;
-            let sent = if entry.end <= self.written { Sent::Maybe } else { Sent::No };
+            let sent = if entry.has_begun(self.written) { Sent::Maybe } else { Sent::No };
             self.fail_slot(entry.slot, Failed { sent, cause: cause.clone() }, woken);
         }
         self.outgoing = Vec::new();
@@ -382,23 +389,36 @@ impl<W, R, E: Clone> Session<W, R, E> {
         self.withdrawn = true;
     }
 
-    /// Leaves the bytes of withdrawn entries out of the queue.
+    /// Leaves withdrawn entries and their bytes out of the queue.
     fn compact(&mut self) {
         self.withdrawn = false;
         let queue = mem::take(&mut self.outgoing);
         let queued = self.order.partition_point(|entry| entry.end <= self.taken);
-        let (mut start, mut end) = (0_usize, self.taken);
-        for entry in self.order.range_mut(queued..) {
-            let stop = usize::try_from(entry.end - self.taken).unwrap_or(usize::MAX);
-            if entry.replies > 0 {
-                let bytes = queue.get(start..stop).unwrap_or_default();
-                self.outgoing.extend_from_slice(bytes);
-                end += length(bytes.len());
+        let mut end = self.taken;
+        for mut entry in self.order.split_off(queued) {
+            let place = |at: u64| usize::try_from(at - self.taken).unwrap_or(usize::MAX);
+            if entry.replies == 0 {
+                continue;
             }
-            start = stop;
+            let bytes = queue.get(place(entry.start)..place(entry.end)).unwrap_or_default();
+            self.outgoing.extend_from_slice(bytes);
+            entry.start = end;
+            end += length(bytes.len());
             entry.end = end;
+            let moved = self.first + length(self.order.len());
+            if let Some(Slot::Waiting { sequence, .. }) = entry.slot.and_then(|slot| self.slot(slot)) {
+                *sequence = moved;
+            }
+            self.order.push_back(entry);
         }
         self.appended = end;
+    }
+}
+
+impl Entry {
+    /// Whether a server that got the first `written` bytes of the stream can have run it, or a part of it.
+    const fn has_begun(&self, written: u64) -> bool {
+        if self.batch { self.start < written } else { self.end <= written }
     }
 }
 
@@ -481,6 +501,41 @@ mod tests {
         assert_eq!(write_all(&mut session), "d");
         assert_eq!(session.complete(9, &mut Vec::new()), Arrival::Completed);
         assert_eq!(session.collect(&next), Some(Ok(Replies::One(9))));
+    }
+
+    #[test]
+    fn a_batch_is_answered_while_it_is_written_and_may_have_run_once_it_began() {
+        let mut session = session(10, 100);
+        let batch = push(&mut session, 2, "aabb", 1).unwrap();
+        let later = push(&mut session, 2, "ccdd", 1).unwrap();
+        let mut bytes = Vec::new();
+        session.take(&mut bytes);
+        assert_eq!(session.complete(1, &mut Vec::new()), Arrival::Unmatched);
+        session.wrote(2);
+        assert_eq!(session.complete(1, &mut Vec::new()), Arrival::Collected);
+        session.fail(&"cut", &mut Vec::new());
+        assert_eq!(session.collect(&batch), Some(Err(Failed { sent: Sent::Maybe, cause: "cut" })));
+        assert_eq!(session.collect(&later), Some(Err(Failed { sent: Sent::No, cause: "cut" })));
+    }
+
+    #[test]
+    fn what_is_withdrawn_leaves_nothing_behind() {
+        let mut session = session(10, 100);
+        let kept = push(&mut session, 1, "kk", 1).unwrap();
+        for _ in 0..1000 {
+            let dropped = push(&mut session, 1, "dd", 1).unwrap();
+            session.cancel(dropped);
+            let mut bytes = Vec::new();
+            session.take(&mut bytes);
+            session.wrote(bytes.len());
+        }
+        let last = push(&mut session, 1, "ll", 1).unwrap();
+        assert_eq!(session.order.len(), 2);
+        assert_eq!(write_all(&mut session), "ll");
+        for (reply, ticket) in [(1, kept), (2, last)] {
+            assert_eq!(session.complete(reply, &mut Vec::new()), Arrival::Completed);
+            assert_eq!(session.collect(&ticket), Some(Ok(Replies::One(reply))));
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use rendis_core::reply::{self, Reply};
 use rendis_core::scan::{Limits, Scanner};
 use rendis_core::session::{Failed, Sent};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{Cause, Kind};
@@ -34,6 +34,8 @@ pub struct Connection {
     outgoing: Vec<u8>,
     /// How many bytes of `outgoing` the socket has accepted.
     written: usize,
+    /// The stream may hold back bytes that it has accepted.
+    unflushed: bool,
     owed: usize,
     read_deadline: Duration,
     write_deadline: Duration,
@@ -53,6 +55,7 @@ impl Connection {
             arrived: BytesMut::new(),
             outgoing: Vec::new(),
             written: 0,
+            unflushed: false,
             owed: 0,
             read_deadline,
             write_deadline,
@@ -82,12 +85,16 @@ impl Connection {
     /// [`Kind::Timeout`] when the socket accepts nothing for the write deadline, [`Kind::ShardDown`] when it is closed.
     pub async fn flush(&mut self) -> Result<(), Failure> {
         self.check()?;
-        while self.written < self.outgoing.len() {
+        while self.written < self.outgoing.len() || self.unflushed {
             match timeout(self.write_deadline, poll_fn(|context| self.poll_write(context))).await {
-                Ok(Ok(0)) => {
+                Ok(Ok(Wrote::Nothing)) => {
                     return Err(self.broke(Cause::new(Kind::ShardDown, "connection closed while writing")));
                 }
-                Ok(Ok(count)) => self.written += count,
+                Ok(Ok(Wrote::Bytes(count))) => {
+                    self.written += count;
+                    self.unflushed = true;
+                }
+                Ok(Ok(Wrote::Flushed)) => self.unflushed = false,
                 Ok(Err(error)) => return Err(self.broke(lost(error))),
                 Err(_) => {
                     let text = format!("nothing could be written for {:?}", self.write_deadline);
@@ -98,22 +105,28 @@ impl Connection {
         self.outgoing.clear();
         self.outgoing.shrink_to(FLUSH_AT * 2);
         self.written = 0;
-        match self.stream.flush().await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.broke(lost(error))),
-        }
+        Ok(())
     }
 
-    /// Writes some of what was sent; reads as long as nothing can be written.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let rest = self.outgoing.get(self.written..).unwrap_or_default();
-        if let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(context, rest) {
-            return Poll::Ready(written);
+    /// Writes some of what was sent, or, when all is written, out of what the stream itself holds back (TLS does).
+    /// Reads as long as neither goes on.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Wrote>> {
+        let moved = match self.outgoing.get(self.written..) {
+            Some(rest @ [_, ..]) => {
+                Pin::new(&mut self.stream).poll_write(context, rest).map_ok(|count| match count {
+                    0 => Wrote::Nothing,
+                    count => Wrote::Bytes(count),
+                })
+            }
+            _ => Pin::new(&mut self.stream).poll_flush(context).map_ok(|()| Wrote::Flushed),
+        };
+        if moved.is_ready() {
+            return moved;
         }
         while self.arrived.len() < READ_AHEAD {
             self.arrived.reserve(READ_AT_LEAST);
             match pin!(self.stream.read_buf(&mut self.arrived)).poll(context) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(0)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Wrote::Nothing)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => break,
@@ -141,7 +154,7 @@ impl Connection {
             let cause = Cause::new(Kind::Refused, "no reply is owed: nothing was sent before receive");
             return Err(Failed { sent: Sent::No, cause });
         }
-        if self.written < self.outgoing.len() {
+        if self.written < self.outgoing.len() || self.unflushed {
             self.flush().await?;
         }
         loop {
@@ -213,6 +226,7 @@ impl Connection {
             && self.owed == 0
             && self.arrived.is_empty()
             && self.written == self.outgoing.len()
+            && !self.unflushed
     }
 
     /// Whether it is clean and, as far as this side can know without asking, still open: a connection that the server
@@ -257,6 +271,14 @@ impl Connection {
         self.broken = Some(Arc::clone(&cause));
         Failed { sent: Sent::Maybe, cause }
     }
+}
+
+/// What one step of writing did.
+enum Wrote {
+    Bytes(usize),
+    Flushed,
+    /// The other side is gone.
+    Nothing,
 }
 
 /// An error of a socket, in words.

@@ -106,11 +106,19 @@ impl Dialer {
         self.round(connection, self.older(), false).await.map(|_| ())
     }
 
+    /// User and password. A user without a password is one whom the server lets in without.
+    fn credentials(&self) -> Option<(Option<&str>, &str)> {
+        let user = self.settings.username.as_deref();
+        match &self.settings.password {
+            Some(password) => Some((user, password.reveal())),
+            None => user.map(|_| (user, "")),
+        }
+    }
+
     fn hello(&self) -> RequestBuf {
         let mut words: Vec<&[u8]> = vec![b"HELLO", b"3"];
-        if let Some(password) = &self.settings.password {
-            let user = self.settings.username.as_deref().unwrap_or("default");
-            words.extend([&b"AUTH"[..], user.as_bytes(), password.reveal().as_bytes()]);
+        if let Some((user, password)) = self.credentials() {
+            words.extend([&b"AUTH"[..], user.unwrap_or("default").as_bytes(), password.as_bytes()]);
         }
         if let Some(name) = &self.settings.client_name {
             words.extend([&b"SETNAME"[..], name.as_bytes()]);
@@ -120,10 +128,10 @@ impl Dialer {
 
     fn older(&self) -> Vec<(Step, RequestBuf)> {
         let mut steps = Vec::new();
-        if let Some(password) = &self.settings.password {
+        if let Some((user, password)) = self.credentials() {
             let mut words: Vec<&[u8]> = vec![b"AUTH"];
-            words.extend(self.settings.username.as_deref().map(str::as_bytes));
-            words.push(password.reveal().as_bytes());
+            words.extend(user.map(str::as_bytes));
+            words.push(password.as_bytes());
             steps.push((Step::Auth, RequestBuf::pack(words)));
         } else {
             // Without this nothing would be asked, and a server that wants a password be taken for a good one.
@@ -193,6 +201,9 @@ impl Step {
             (_, "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED") => Some(Err(Cause::new(Kind::Auth, line))),
             (Self::Hello, _) if line.contains("max number of clients") => {
                 Some(Err(Cause::new(Kind::ShardDown, line)))
+            }
+            (Self::Hello, _) if line.contains("Client names") => {
+                Some(Err(Cause::new(Kind::Config, format!("the client name: {line}"))))
             }
             (Self::Hello | Self::Auth, _) => Some(Err(Cause::new(Kind::Auth, line))),
             (Self::Name, _) => Some(Err(Cause::new(Kind::Config, format!("CLIENT SETNAME: {line}")))),

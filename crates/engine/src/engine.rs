@@ -14,7 +14,7 @@ use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
 use rendis_core::retry::{Budget, Decision, Failed};
 use rendis_core::session::Replies;
-use rendis_core::topology::{Standing, Topology};
+use rendis_core::topology::{Member, Standing, Topology};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -91,14 +91,15 @@ impl Engine {
     pub async fn start(plan: Plan) -> Result<Self, Error> {
         let now = Instant::now();
         let spec = plan.placement;
-        let members = members::start(&plan.shards, &plan.settings, &[])?;
+        let settings = plan.settings.checked()?;
+        let members = members::start(&plan.shards, &settings, &[])?;
         let topology = build(spec, members)?;
         let engine = Self {
             inner: Arc::new(Inner {
                 topology: ArcSwap::from_pointee(topology),
                 table: ArcSwap::from_pointee(Table::default()),
-                budget: Mutex::new(Budget::new(plan.settings.budget, std::time::Duration::ZERO, 0)),
-                settings: ArcSwap::from_pointee(plan.settings),
+                budget: Mutex::new(Budget::new(settings.budget, std::time::Duration::ZERO, 0)),
+                settings: ArcSwap::from_pointee(settings),
                 on_new_shard: plan.on_new_shard,
                 closed: AtomicBool::new(false),
                 started: now,
@@ -162,7 +163,7 @@ impl Engine {
     pub fn shard_for(&self, key: &[u8]) -> Result<Arc<Shard>, Error> {
         self.open()?;
         let topology = self.inner.topology.load();
-        let id = topology.locate(key).ok_or_else(no_shard)?;
+        let id = topology.locate(key).ok_or_else(|| unplaced(&topology))?;
         serving(&topology, id)
     }
 
@@ -219,7 +220,7 @@ impl Engine {
     ) -> Result<(), Error> {
         self.open()?;
         let mut changing = self.inner.lock();
-        self.change(&mut changing, shards, placement, Arc::new(settings), heartbeat)
+        self.change(&mut changing, shards, placement, Arc::new(settings.checked()?), heartbeat)
     }
 
     fn change(
@@ -230,6 +231,8 @@ impl Engine {
         settings: Arc<Settings>,
         heartbeat: Heartbeat,
     ) -> Result<(), Error> {
+        // Looked at again under the lock: it may have been closed while this waited for it.
+        self.open()?;
         let inner = &self.inner;
         let (current, before) = (inner.topology.load(), inner.settings.load());
         let kept = if settings.same_connections(&before) { current.members() } else { &[] };
@@ -378,6 +381,8 @@ impl Inner {
         match transition {
             Transition::Rose => {
                 tracing::info!(shard = shard.name(), address = shard.place().address, "shard is up");
+                // What failed before it fell is no vote any more.
+                shard.pulse().answered();
                 shard.nudge();
             }
             Transition::StartedLoading => {
@@ -408,16 +413,26 @@ impl Inner {
         let settings = self.settings.load();
         let mut members = next.members().to_vec();
         let total = members.len();
-        let mut ejected = 0;
-        for member in &mut members {
-            member.standing = if is_up(&member.shard) {
-                Standing::Serving
-            } else if settings.on_down == OnDown::Reroute && may_eject(ejected, total, settings.max_ejected) {
-                ejected += 1;
-                Standing::Ejected
-            } else {
-                Standing::Absent
+        // Who is out already stays out: the limit holds for those that fall later.
+        let reroute = settings.on_down == OnDown::Reroute;
+        let before = self.topology.load();
+        let was_out = |shard: &Arc<Shard>| {
+            let out = |member: &Member<Shard>| {
+                Arc::ptr_eq(&member.shard, shard) && member.standing == Standing::Ejected
             };
+            before.members().iter().any(out)
+        };
+        let mut ejected = 0;
+        for first in [true, false] {
+            for member in &mut members {
+                if is_up(&member.shard) {
+                    member.standing = Standing::Serving;
+                } else if was_out(&member.shard) == first {
+                    let eject = reroute && may_eject(ejected, total, settings.max_ejected);
+                    ejected += usize::from(eject);
+                    member.standing = if eject { Standing::Ejected } else { Standing::Absent };
+                }
+            }
         }
         match build(next.spec().clone(), members) {
             Ok(next) => {
@@ -442,4 +457,12 @@ impl std::fmt::Debug for Engine {
         let names = topology.members().iter().map(|member| member.shard.name());
         out.debug_tuple("Engine").field(&names.collect::<Vec<_>>()).finish()
     }
+}
+
+/// No shard is placed for a key.
+fn unplaced(topology: &Topology<Shard>) -> Error {
+    if topology.live().is_empty() {
+        return no_shard();
+    }
+    Error::local(Kind::ShardDown, "the placement gives no live shard for this key")
 }

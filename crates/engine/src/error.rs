@@ -92,6 +92,16 @@ pub struct Place {
     pub address: String,
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name == self.address {
+            out.write_str(&self.name)
+        } else {
+            write!(out, "{} ({})", self.name, self.address)
+        }
+    }
+}
+
 /// A call that did not get the reply it was made for.
 ///
 /// Cheap to clone. [`fmt::Display`] prints one level, [`StdError::source`] leads to what is underneath. What to do:
@@ -138,6 +148,20 @@ impl Error {
                 sent: inner.sent,
                 place: inner.place.clone(),
                 command: Some(name.escape_ascii().to_string().to_ascii_uppercase()),
+            }),
+        }
+    }
+
+    /// The same error for a whole of which another part was sent: it may have been executed in part.
+    #[must_use]
+    pub fn in_part(&self) -> Self {
+        let inner = &self.inner;
+        Self {
+            inner: Arc::new(Inner {
+                cause: Arc::clone(&inner.cause),
+                sent: Sent::Maybe,
+                place: inner.place.clone(),
+                command: inner.command.clone(),
             }),
         }
     }
@@ -195,7 +219,7 @@ impl Error {
             Sent::Maybe => "may have been executed",
         };
         match &self.inner.place {
-            Some(place) => format!("{} ({}) {}; {outcome}", place.name, place.address, self.text()),
+            Some(place) => format!("{place} {}; {outcome}", self.text()),
             None => format!("{}; {outcome}", self.text()),
         }
     }
@@ -209,9 +233,10 @@ impl fmt::Display for Error {
             _ => {}
         }
         match self.kind() {
-            Kind::Config | Kind::CrossShard | Kind::Refused => out.write_str(self.text()),
+            Kind::Config if self.inner.place.is_none() => out.write_str(self.text()),
+            Kind::CrossShard | Kind::Refused => out.write_str(self.text()),
             Kind::Server => match &self.inner.place {
-                Some(place) => write!(out, "{} ({}) answered: {}", place.name, place.address, self.text()),
+                Some(place) => write!(out, "{place} answered: {}", self.text()),
                 None => out.write_str(self.text()),
             },
             _ => out.write_str(&self.with_place()),

@@ -481,8 +481,15 @@ fn single(replies: Replies<Reply>) -> Result<Reply, Error> {
     }
 }
 
-fn merged(response: Response, parts: Vec<merge::Part<'_, Error>>) -> Result<Reply, Error> {
+/// The merged reply. The error of one part says that the whole may have run where another part may have.
+pub(crate) fn merged(response: Response, parts: Vec<merge::Part<'_, Error>>) -> Result<Reply, Error> {
+    let may_have_run = |part: &merge::Part<'_, Error>| match &part.reply {
+        Ok(_) => true,
+        Err(error) => error.sent() == Sent::Maybe,
+    };
+    let in_part = parts.iter().any(may_have_run);
     merge(response, parts).map_err(|error| match error {
+        MergeError::Failed(error) if in_part => error.in_part(),
         MergeError::Failed(error) => error,
         MergeError::Unexpected(unexpected) => protocol(&unexpected),
     })

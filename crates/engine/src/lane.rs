@@ -132,7 +132,16 @@ async fn run(shared: Arc<Shared>) {
         shared.tried.notify_one();
         let cause = match dialled {
             Ok(connection) => {
-                let Some(stream) = connection.into_stream() else { continue };
+                let stream = match connection.into_stream() {
+                    Some(stream) => stream,
+                    None => {
+                        let cause = Cause::new(Kind::Protocol, "the server spoke before it was asked");
+                        if rest(&shared, &cause, &mut backoff).await == Rested::Closed {
+                            return;
+                        }
+                        continue;
+                    }
+                };
                 let since = Instant::now();
                 match wire::serve(stream, queue, &shared.pulse, &shared.deadlines).await {
                     End::Served => return,
@@ -162,19 +171,37 @@ async fn run(shared: Arc<Shared>) {
                 cause
             }
         };
-        if is_closed(queue) {
+        if rest(&shared, &cause, &mut backoff).await == Rested::Closed {
             return;
         }
-        queue.fail(&cause, Link::Resting(Arc::clone(&cause)));
-        tokio::select! {
-            () = tokio::time::sleep(backoff.wait()) => {}
-            () = shared.nudge.notified() => backoff.reset(),
-        }
-        if is_closed(queue) {
-            return;
-        }
-        queue.open();
     }
+}
+
+/// What ended a rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rested {
+    /// It is time to connect again.
+    Over,
+    /// Nobody needs the connection any more.
+    Closed,
+}
+
+/// Refuses requests with this cause until it is time to connect again.
+async fn rest(shared: &Shared, cause: &Arc<Cause>, backoff: &mut Backoff) -> Rested {
+    let queue = &shared.queue;
+    if is_closed(queue) {
+        return Rested::Closed;
+    }
+    queue.fail(cause, Link::Resting(Arc::clone(cause)));
+    tokio::select! {
+        () = tokio::time::sleep(backoff.wait()) => {}
+        () = shared.nudge.notified() => backoff.reset(),
+    }
+    if is_closed(queue) {
+        return Rested::Closed;
+    }
+    queue.open();
+    Rested::Over
 }
 
 fn is_closed(queue: &Queue) -> bool {
@@ -196,6 +223,8 @@ async fn connect(shared: &Shared) -> Result<Connection, Arc<Cause>> {
                 return Poll::Ready(Err(Cause::new(Kind::Refused, "closed while connecting")));
             }
             state.sleeper = Some(context.waker().clone());
+            // Nobody takes the queue now, so each call has to read the clock for itself.
+            state.stalled = true;
             let Some(due) = state.session.earliest() else { return Poll::Pending };
             drop(state);
             if armed != Some(due) {

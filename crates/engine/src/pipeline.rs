@@ -12,7 +12,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use rendis_core::command::{Blocks, Found, Repeat, Response, Table};
 use rendis_core::id::ShardId;
-use rendis_core::merge::{self, MergeError, merge};
+use rendis_core::merge;
 use rendis_core::plan::{Allow, Plan, Queued, Ring, plan, same_shard};
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
@@ -23,7 +23,7 @@ use rendis_core::topology::Topology;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::{Frames, Item};
-use crate::gather::{Executed, refused};
+use crate::gather::{Executed, merged, refused};
 use crate::scripts::Scripts;
 use crate::shard::Shard;
 
@@ -341,15 +341,9 @@ impl<'i, I: Item> Section<'i, I> {
                 Fate::One(index) => next(index),
                 Fate::Refused(error) => Err(error),
                 Fate::Merged { parts, response } => {
-                    let parts: Vec<_> =
-                        parts.iter().map(|(index, positions)| (next(*index), positions)).collect();
-                    let parts = parts.into_iter().map(|(reply, positions)| merge::Part { reply, positions });
-                    merge(response, parts).map_err(|error| match error {
-                        MergeError::Failed(error) => error,
-                        MergeError::Unexpected(unexpected) => {
-                            Error::local(Kind::Protocol, unexpected.to_string())
-                        }
-                    })
+                    let parts =
+                        parts.iter().map(|(index, positions)| merge::Part { reply: next(*index), positions });
+                    merged(response, parts.collect())
                 }
             })
             .collect()

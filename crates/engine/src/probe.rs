@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use rendis_core::health::{Probe, classify};
 use rendis_core::request::RequestBuf;
 
@@ -53,7 +55,11 @@ impl Heartbeat {
     pub(crate) async fn ask(&self, shard: &Arc<Shard>, connection: &mut Option<Connection>) -> Probe {
         let request = match self {
             Self::Command(request) => request,
-            Self::Custom(question) => return question(Arc::clone(shard)).await,
+            // A question that panics is one that was not answered well.
+            Self::Custom(question) => {
+                let asking = async { question(Arc::clone(shard)).await };
+                return AssertUnwindSafe(asking).catch_unwind().await.unwrap_or(Probe::Failed);
+            }
         };
         // Taken out, and put back when the answer is good: a probe that is given up at its deadline drops it.
         let opened = match connection.take() {

@@ -94,6 +94,11 @@ impl Queue {
         allowed: Duration,
         waker: Waker,
     ) -> Result<Ticket, Failure> {
+        let size = frames.size();
+        if size > MOST_BYTES {
+            let cause = Cause::new(Kind::Refused, "a request of more than 512 MiB, which no server takes");
+            return Err(Failed { sent: Sent::No, cause });
+        }
         let mut state = self.lock();
         match &state.link {
             Link::Open => {}
@@ -107,8 +112,7 @@ impl Queue {
             state.now = self.now();
         }
         let deadline = state.now.saturating_add(allowed);
-        let pushed =
-            state.session.push(frames.replies(), frames.size(), deadline, waker, |out| frames.write(out));
+        let pushed = state.session.push(frames.replies(), size, deadline, waker, |out| frames.write(out));
         state.requests += 1;
         let sleeper = state.sleeper.take();
         drop(state);
@@ -243,3 +247,6 @@ impl<F: Frames + ?Sized> Drop for Call<'_, F> {
         }
     }
 }
+
+/// What servers take in one request, and a little for its headers.
+const MOST_BYTES: usize = (512 << 20) + (1 << 20);

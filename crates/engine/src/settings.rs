@@ -180,6 +180,44 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The settings with durations of more than a year cut to one, which no clock can tell from for ever.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] for a zero that would leave nothing working: a deadline, an interval, wires, connections or a
+    /// queue. (Waiting for an exclusive connection may be zero: then nobody waits.)
+    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+        let zero = |what: &str| Error::local(Kind::Config, format!("{what} is zero"));
+        let (deadlines, health) = (&mut self.deadlines, &mut self.health);
+        for (what, duration) in [
+            ("the connect deadline", &mut deadlines.connect),
+            ("the reply deadline", &mut deadlines.reply),
+            ("the write deadline", &mut deadlines.write),
+            ("the heartbeat's deadline", &mut health.deadline),
+            ("the heartbeat's interval", &mut health.votes.interval),
+        ] {
+            if duration.is_zero() {
+                return Err(zero(what));
+            }
+            *duration = (*duration).min(LONGEST);
+        }
+        deadlines.wait = deadlines.wait.min(LONGEST);
+        health.votes.longest_interval = health.votes.longest_interval.min(LONGEST);
+        self.retry.first_wait = self.retry.first_wait.min(LONGEST);
+        self.retry.longest_wait = self.retry.longest_wait.min(LONGEST);
+        self.exclusive = self.exclusive.min(MOST_EXCLUSIVE);
+        for (what, number) in [
+            ("the number of wires", self.wires),
+            ("the number of exclusive connections", self.exclusive),
+            ("the queue's limit in requests", self.queue.requests),
+            ("the queue's limit in bytes", self.queue.bytes),
+        ] {
+            if number == 0 {
+                return Err(zero(what));
+            }
+        }
+        Ok(self)
+    }
+
     /// Whether connections made with `self` serve under `other` as well.
     pub(crate) fn same_connections(&self, other: &Self) -> bool {
         self.deadlines == other.deadlines
@@ -205,3 +243,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// What stands for ever.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// As many exclusive connections as a system has ports.
+const MOST_EXCLUSIVE: usize = 65_535;

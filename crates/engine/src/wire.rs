@@ -184,34 +184,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             state.writes += std::mem::take(&mut self.writes);
         }
         state.stalled = false;
-        if state.session.nothing_queued() {
-            if state.session.owed() == 0 && matches!(state.link, Link::Closed(_)) {
-                return Err(End::Served);
-            }
-            if state.sleeper.is_none() {
-                state.sleeper = Some(context.waker().clone());
+        if !state.session.nothing_queued() {
+            if !self.joined && state.session.owed() > self.alone {
+                self.joined = true;
+                drop(state);
+                context.waker().wake_by_ref();
+                return Ok(false);
             }
             self.joined = false;
-            return Ok(false);
+            state.session.take(&mut self.batch);
+            if !self.batch.is_empty() {
+                return Ok(true);
+            }
+            // All that was queued has been withdrawn.
         }
-        if !self.joined && state.session.owed() > self.alone {
-            self.joined = true;
-            drop(state);
-            context.waker().wake_by_ref();
-            return Ok(false);
+        if state.session.owed() == 0 && matches!(state.link, Link::Closed(_)) {
+            return Err(End::Served);
         }
-        state.session.take(&mut self.batch);
+        if state.sleeper.is_none() {
+            state.sleeper = Some(context.waker().clone());
+        }
         self.joined = false;
-        Ok(true)
+        Ok(false)
     }
 
     /// TLS holds written bytes back until it is flushed; plain sockets do not.
     fn flush(&mut self, context: &mut Context<'_>) -> Result<Turn, End> {
         if self.unflushed {
             match Pin::new(&mut self.stream).poll_flush(context) {
-                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Ok(())) => {
+                    self.unflushed = false;
+                    self.blocked_since = None;
+                }
                 Poll::Ready(Err(error)) => return Err(End::Lost(lost(error))),
-                Poll::Pending => {}
+                Poll::Pending => {
+                    if self.blocked_since.is_none() {
+                        self.blocked_since = Some(self.queue.now());
+                    }
+                }
             }
         }
         Ok(Turn::Waits)

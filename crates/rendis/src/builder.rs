@@ -17,22 +17,18 @@ use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::{OnDown, Settings, ShardSettings};
 
 use crate::error::{Error, Kind};
-use crate::ring::Ring;
+use crate::ring::{Ring, ShardShape};
 use crate::shard::Shard;
 use crate::typed::{Cmd, Packed, RedisResult};
-
-/// Changes the settings of the shard of this name.
-type ChangeShard = dyn Fn(&str, &mut ShardSettings) + Send + Sync;
 
 /// Describes a [`Ring`]. Every setting has a default; see each method.
 #[derive(Default)]
 pub struct RingBuilder {
     shards: Vec<Result<ShardSettings, Error>>,
-    each: Vec<Box<ChangeShard>>,
+    shape: ShardShape,
     placement: Spec,
     settings: Settings,
     heartbeat: Heartbeat,
-    client_name: Option<String>,
     allow: Vec<String>,
     on_new_shard: Option<Arc<NewShard>>,
 }
@@ -80,7 +76,7 @@ impl RingBuilder {
     /// ```
     #[must_use]
     pub fn each_shard(mut self, change: impl Fn(&str, &mut ShardSettings) + Send + Sync + 'static) -> Self {
-        self.each.push(Box::new(change));
+        self.shape.each.push(Box::new(change));
         self
     }
 
@@ -94,7 +90,7 @@ impl RingBuilder {
     /// The name that connections give themselves (`CLIENT SETNAME`), where a shard's settings name none. Default: none.
     #[must_use]
     pub fn client_name(mut self, name: impl Into<String>) -> Self {
-        self.client_name = Some(name.into());
+        self.shape.client_name = Some(name.into());
         self
     }
 
@@ -256,7 +252,7 @@ impl RingBuilder {
     }
 
     /// Called with every shard that comes into use, when the ring is built and by [`Ring::set_shards`], before it gets
-    /// its first command.
+    /// its first command. It must not change or close the ring itself: that would wait for the change it is part of.
     #[must_use]
     pub fn on_new_shard(mut self, told: impl Fn(Shard) + Send + Sync + 'static) -> Self {
         self.on_new_shard =
@@ -274,13 +270,7 @@ impl RingBuilder {
     /// all, a weight where the placement has none, a certificate that cannot be used, no tokio runtime.
     pub async fn build(self) -> Result<Ring, Error> {
         let mut shards = self.shards.into_iter().collect::<Result<Vec<_>, _>>()?;
-        for shard in &mut shards {
-            if shard.client_name.is_none() {
-                shard.client_name.clone_from(&self.client_name);
-            }
-            let name = shard.name.clone();
-            self.each.iter().for_each(|change| change(&name, shard));
-        }
+        shards.iter_mut().for_each(|shard| self.shape.apply(shard));
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::local(Kind::Config, "a ring has to be built on a tokio runtime"));
         }
@@ -293,7 +283,7 @@ impl RingBuilder {
             heartbeat: self.heartbeat,
             on_new_shard: self.on_new_shard,
         };
-        Ok(Ring::new(Engine::start(plan).await?))
+        Ok(Ring::new(Engine::start(plan).await?, Arc::new(self.shape)))
     }
 }
 

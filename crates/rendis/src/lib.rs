@@ -28,6 +28,7 @@
 //! The modules below are listed bottom-up, and a module names only modules listed before it.
 
 mod error;
+mod effect;
 mod typed;
 mod shard;
 mod ring;

@@ -56,11 +56,33 @@ use crate::typed::{self, Cmd, Packed, Pipeline, RedisFuture, RedisResult, Value,
 pub struct Ring {
     engine: Engine,
     hub: Hub,
+    shape: Arc<ShardShape>,
+}
+
+/// What the builder said about every shard, for those that come later.
+#[derive(Default)]
+pub(crate) struct ShardShape {
+    pub(crate) client_name: Option<String>,
+    pub(crate) each: Vec<Box<ChangeShard>>,
+}
+
+/// Changes the settings of the shard of this name.
+pub(crate) type ChangeShard = dyn Fn(&str, &mut ShardSettings) + Send + Sync;
+
+impl ShardShape {
+    /// Gives a shard what the builder said about every one.
+    pub(crate) fn apply(&self, shard: &mut ShardSettings) {
+        if shard.client_name.is_none() {
+            shard.client_name.clone_from(&self.client_name);
+        }
+        let name = shard.name.clone();
+        self.each.iter().for_each(|change| change(&name, shard));
+    }
 }
 
 impl Ring {
-    pub(crate) fn new(engine: Engine) -> Self {
-        Self { hub: Hub::new(engine.clone()), engine }
+    pub(crate) fn new(engine: Engine, shape: Arc<ShardShape>) -> Self {
+        Self { hub: Hub::new(engine.clone()), engine, shape }
     }
 
     pub(crate) const fn hub(&self) -> &Hub {
@@ -117,12 +139,14 @@ impl Ring {
 
     /// Changes the shards while the ring runs. A shard that stays (same name, same address, same credentials) keeps its
     /// connections; calls under way on a removed one are served before its connections close. Everybody sees the old
-    /// ring or the new one, never something between. The placement rule stays.
+    /// ring or the new one, never something between. The placement rule stays, and so does what the builder said about
+    /// every shard (its client name, and what [`each_shard`](crate::RingBuilder::each_shard) changes).
     ///
     /// # Errors
     /// [`Kind::Config`] when the list cannot be used; nothing is changed then.
     pub fn set_shards(&self, shards: impl IntoIterator<Item = ShardSettings>) -> Result<(), Error> {
-        let shards: Vec<ShardSettings> = shards.into_iter().collect();
+        let mut shards: Vec<ShardSettings> = shards.into_iter().collect();
+        shards.iter_mut().for_each(|shard| self.shape.apply(shard));
         Ok(self.engine.set_shards(&shards)?)
     }
 
@@ -151,6 +175,9 @@ impl Ring {
         match executed {
             Executed::Reply(reply) => Ok(reply),
             Executed::Local(LocalCommand::Ping) => {
+                if self.is_empty() {
+                    return Err(Error::local(Kind::ShardDown, "no shard is up").into());
+                }
                 self.for_each_shard(async |shard| shard.ping().await).await?;
                 Ok(match Packed(cmd).argument(1) {
                     Some(text) => Reply::bulk(text),
@@ -246,7 +273,7 @@ impl aio::ConnectionLike for Ring {
                         Ok(reply) => typed::value(&reply)?,
                         Err(error) => typed::error_value(&error),
                     },
-                    Err(error) => typed::server_value(&Error::from(error).resp_text()),
+                    Err(error) => typed::error_value(&Error::from(error).into()),
                 });
             }
             Ok(values.into_iter().skip(offset).take(count).collect())

@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
+use rendis_core::command::{Blocks, Found, Table};
 use rendis_core::reply::Reply;
+use rendis_core::request::RequestBuf;
 use rendis_core::session::Replies;
 use rendis_core::topology::Standing;
 use rendis_engine::exclusive::PoolStats;
 use rendis_engine::frames::{Frames, Item};
 use rendis_engine::shard::Shard as EngineShard;
 
+use crate::effect::Effect;
 use crate::error::{Error, Kind};
 use crate::typed::{self, Cmd, Packed, Pipeline, RedisFuture, RedisResult, Value, aio};
 
 /// One shard of a ring. Cheap to clone; commands sent to it go to this server whatever their keys are.
 ///
-/// It implements [`redis::aio::ConnectionLike`], so the `redis` crate's commands work on it. Blocking commands should
-/// not be sent here: they would hold up every other caller of the shard's shared wire.
+/// It implements [`redis::aio::ConnectionLike`], so the `redis` crate's commands work on it. A command that blocks runs
+/// on a connection of its own. One that would change the connection that all callers of the shard share (`SELECT`,
+/// `MULTI` outside of an atomic pipeline, `SUBSCRIBE`, `MONITOR`, `CLIENT REPLY` …) is refused with [`Kind::Refused`].
 #[derive(Clone)]
 pub struct Shard {
     inner: Arc<EngineShard>,
@@ -68,6 +72,39 @@ impl Shard {
         }
     }
 
+    /// Refuses what would change the connection that all share, and says how long the rest may wait on the server.
+    fn admit(&self, request: &RequestBuf) -> Result<Blocks, Error> {
+        let table = Table::default();
+        let Found::Row(row) = table.find(request.view()) else { return Ok(Blocks::No) };
+        let wait = row.blocks(request.view());
+        if Effect::of(row, wait) == Effect::Nothing {
+            return Ok(wait);
+        }
+        let text = format!(
+            "{} would change the connection that all callers of {} share",
+            row.name().to_ascii_uppercase().replace('|', " "),
+            self.name()
+        );
+        Err(Error::local(Kind::Refused, text))
+    }
+
+    /// On a connection of its own, which goes back when the reply is in.
+    async fn call_alone(&self, request: &RequestBuf, wait: Blocks) -> Result<Reply, Error> {
+        let shard = &self.inner;
+        let at = |failure| Error::from(shard.error(failure));
+        let mut lease = shard.lease(shard.protocol()).await.map_err(at)?;
+        lease.send(request).await.map_err(at)?;
+        lease.flush().await.map_err(at)?;
+        let wait = match wait {
+            Blocks::No => Some(shard.reply_deadline()),
+            Blocks::For(wait) => Some(wait.saturating_add(shard.reply_deadline())),
+            Blocks::Forever => None,
+        };
+        let reply = lease.receive_within(wait).await.map_err(at)?;
+        lease.give_back();
+        Ok(reply)
+    }
+
     async fn call<F: Frames + ?Sized>(&self, frames: &F) -> Result<Reply, Error> {
         match self.replies(frames).await? {
             Replies::One(reply) => Ok(reply),
@@ -96,7 +133,15 @@ impl aio::ConnectionLike for Shard {
         Box::pin(async move {
             let packed = Packed(cmd);
             let named = |error: Error| error.of_command(packed.argument(0).unwrap_or_default());
-            typed::value(&self.call(&packed).await.map_err(named)?)
+            if Table::one_key(packed.argument(0).unwrap_or_default()).is_some() {
+                return typed::value(&self.call(&packed).await.map_err(named)?);
+            }
+            let request = packed.pack();
+            let reply = match self.admit(&request).map_err(named)? {
+                Blocks::No => self.call(&request).await,
+                wait => self.call_alone(&request, wait).await,
+            };
+            typed::value(&reply.map_err(named)?)
         })
     }
 
@@ -110,6 +155,16 @@ impl aio::ConnectionLike for Shard {
             let requests = typed::packed_requests(&pipeline.get_packed_pipeline())?;
             if requests.is_empty() {
                 return Ok(Vec::new());
+            }
+            // An atomic pipeline comes with its own MULTI and EXEC, which stand and fall together on the wire.
+            let own = usize::from(pipeline.is_transaction());
+            for request in requests.iter().take(requests.len() - own).skip(own) {
+                let named = |error: Error| error.of_command(request.view().name());
+                let wait = self.admit(request).map_err(named)?;
+                if wait != Blocks::No && own == 0 {
+                    let text = "it may block, and would hold up all that share the wire; send it by itself";
+                    return Err(named(Error::local(Kind::Refused, text)).into());
+                }
             }
             let replies = match self.replies(requests.as_slice()).await? {
                 Replies::One(reply) => vec![reply],

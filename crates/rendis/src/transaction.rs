@@ -123,7 +123,7 @@ impl Transaction {
             self.lease.give_back();
             return Ended::Conflict;
         }
-        if result.is_ok() {
+        if result.is_ok() && self.lease.owed() == 0 {
             let unwatch = RequestBuf::pack([&b"UNWATCH"[..]]);
             if self.state == State::Executed || self.lease.ask(&unwatch).await.is_ok() {
                 self.lease.give_back();
@@ -135,6 +135,10 @@ impl Transaction {
 
     /// Sends requests and collects their replies.
     async fn ask_all(&mut self, requests: &[RequestBuf]) -> Result<Vec<Reply>, Error> {
+        if self.lease.owed() > 0 {
+            let text = "the future of an earlier command was dropped before its reply came; end this attempt";
+            return Err(Error::local(Kind::Refused, text));
+        }
         let shard = &self.shard;
         let at = |failure| Error::from(shard.error(failure));
         self.lease.send(requests).await.map_err(at)?;

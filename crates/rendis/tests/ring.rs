@@ -188,7 +188,8 @@ async fn admin_commands_are_refused_by_name_unless_they_are_allowed() {
     assert_eq!(own.kind(), Kind::Refused);
     assert!(own.to_string().starts_with("BGREWRITEAOF is refused"), "{own}");
     let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{at}"), url));
-    let mut allowing = Ring::builder().shards(shards).allow(["CONFIG REWRITE", "SAVE"]).build().await.unwrap();
+    let mut allowing =
+        Ring::builder().shards(shards).allow(["CONFIG REWRITE", "SAVE"]).build().await.unwrap();
     redis::cmd("SAVE").exec_async(&mut allowing).await.unwrap();
     let error = Ring::builder().shard("a", "redis://localhost").allow(["MONITOR"]).build().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Config, "{error}");

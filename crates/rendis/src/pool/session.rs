@@ -10,10 +10,11 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use rendis_core::command::{Blocks, Class, Flags, Found, LocalCommand, Row, Table, Transaction};
+use rendis_core::command::{Blocks, Found, Table, Transaction};
 use rendis_core::reply::Reply;
 use rendis_engine::frames::Item;
 
+use crate::effect::Effect;
 use crate::error::{Error, Kind};
 
 /// The state of a connection between its lease and its return.
@@ -35,17 +36,6 @@ pub(super) struct Owed {
     /// How long the command itself may wait on the server.
     pub(super) wait: Blocks,
     effect: Effect,
-}
-
-/// What a command leaves behind on its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effect {
-    Nothing,
-    Transaction(Transaction),
-    /// Something that stays until the connection is closed.
-    Lasting,
-    /// Replies that cannot be paired with requests any more.
-    Unpairable,
 }
 
 impl Session {
@@ -116,35 +106,6 @@ impl Session {
     /// Whether the next user finds the connection as a new one.
     pub(super) fn is_neutral(&self) -> bool {
         self.owed.is_empty() && !self.transaction && !self.watching && !self.changed
-    }
-}
-
-impl Effect {
-    fn of(row: &Row, wait: Blocks) -> Self {
-        match row.class() {
-            Class::Transaction(command) => Self::Transaction(command),
-            Class::Subscription(_) | Class::Local(LocalCommand::ClientReply) => Self::Unpairable,
-            // What no operator may let through concerns one connection: it takes it over for good, …
-            Class::Refused { allowable: false, .. } if row.flags().has(Flags::ADMIN) => Self::Unpairable,
-            // … asks about it and waits for the answer, …
-            Class::Refused { allowable: false, .. } if wait != Blocks::No => Self::Nothing,
-            // … or changes it.
-            Class::Refused { allowable: false, .. } => Self::Lasting,
-            Class::Local(
-                LocalCommand::Auth
-                | LocalCommand::ClientNoEvict
-                | LocalCommand::ClientNoTouch
-                | LocalCommand::ClientSetInfo
-                | LocalCommand::ClientSetName
-                | LocalCommand::Hello
-                | LocalCommand::Quit
-                | LocalCommand::ReadOnly
-                | LocalCommand::ReadWrite
-                | LocalCommand::Reset
-                | LocalCommand::Select,
-            ) => Self::Lasting,
-            _ => Self::Nothing,
-        }
     }
 }
 

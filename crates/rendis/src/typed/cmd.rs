@@ -50,8 +50,14 @@ impl Item for Packed<'_> {
     }
 
     fn pack(&self) -> RequestBuf {
-        // Packed by the redis crate itself, because only it can see the cursor of a scan.
-        RequestBuf::parse(self.0.get_packed_command()).unwrap_or_default()
+        if self.0.in_scan_mode() {
+            // Packed by the redis crate itself, because only it can see the cursor.
+            return RequestBuf::parse(self.0.get_packed_command()).unwrap_or_default();
+        }
+        RequestBuf::pack(self.0.args_iter().map(|argument| match argument {
+            Arg::Simple(bytes) => bytes,
+            _ => &[],
+        }))
     }
 }
 

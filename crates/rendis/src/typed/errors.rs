@@ -66,6 +66,10 @@ pub(crate) fn server_value(line: &str) -> Value {
 /// An error as a value, for a place among other values.
 pub(crate) fn error_value(error: &RedisError) -> Value {
     match Error::of(error) {
+        // A code of its own, so that it can be told from a server's.
+        Some(own) if own.kind() == Kind::Refused => {
+            server_value(&format!("{} {}", Kind::Refused.code(), own.text()))
+        }
         Some(own) => server_value(&own.resp_text()),
         None => match (error.code(), error.detail()) {
             (Some(code), detail) => server_value(&format!("{code} {}", detail.unwrap_or_default())),

@@ -7,7 +7,7 @@ mod errors;
 mod value;
 
 pub(crate) use self::cmd::{Packed, packed_requests};
-pub(crate) use self::errors::{error_value, server_value};
+pub(crate) use self::errors::error_value;
 pub(crate) use self::value::{pipeline_values, value};
 pub(crate) use redis::{
     Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, ToRedisArgs, Value, aio, cmd,

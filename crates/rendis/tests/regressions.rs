@@ -1,0 +1,365 @@
+//! What once went wrong, each with the promise that it broke.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::future::Future;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use redis::AsyncCommands;
+use rendis::{Error, Kind, Ring, Sent, TlsSettings};
+use rendis_testkit::{Cluster, RedisServer};
+
+async fn only(server: &RedisServer) -> Ring {
+    Ring::builder().shard("only", server.url()).build().await.unwrap()
+}
+
+fn own(error: &redis::RedisError) -> Error {
+    Error::of(error).cloned().unwrap_or_else(|| panic!("not an error of this crate: {error}"))
+}
+
+#[tokio::test]
+async fn a_pipeline_larger_than_any_socket_buffer_is_answered_and_disturbs_nobody() {
+    let server = RedisServer::start();
+    let ring = only(&server).await;
+    let bystander = tokio::spawn({
+        let mut ring = ring.clone();
+        async move {
+            for _ in 0..200 {
+                ring.incr::<_, _, i64>("bystander", 1).await.unwrap();
+            }
+        }
+    });
+    let value = "x".repeat(10_000);
+    for atomic in [false, true] {
+        let mut pipe = redis::pipe();
+        if atomic {
+            pipe.atomic();
+        }
+        for number in 0..2000 {
+            pipe.set(format!("key{number}"), &value).ignore().incr("count", 1);
+        }
+        let counts: Vec<i64> = pipe.query_async(&mut ring.clone()).await.unwrap();
+        assert_eq!(counts.len(), 2000);
+    }
+    bystander.await.unwrap();
+    assert_eq!(server.command(&["GET", "count"]).text(), "4000");
+    assert_eq!(server.command(&["GET", "bystander"]).text(), "200");
+}
+
+/// A way to a server that is cut after so many bytes towards it, once.
+fn cut_after(server: &RedisServer, bytes: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, target) = (listener.local_addr().unwrap(), server.address());
+    std::thread::spawn(move || {
+        let mut left = bytes;
+        // The handshakes of probes and wires come first; the budget is for what is larger than those.
+        while let Ok((client, _)) = listener.accept() {
+            let server = TcpStream::connect(target).unwrap();
+            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let back = std::thread::spawn(move || std::io::copy(&mut &server, &mut &client));
+            let mut buffer = vec![0; 4096];
+            let mut passed = 0;
+            while let Ok(count @ 1..) = from.read(&mut buffer) {
+                let allowed = if passed + count > 1000 { count.min(left) } else { count };
+                if to.write_all(&buffer[..allowed]).is_err() || allowed < count {
+                    break;
+                }
+                passed += count;
+                left = left.saturating_sub(if passed > 1000 { count } else { 0 });
+            }
+            let _ = to.shutdown(std::net::Shutdown::Both);
+            let _ = from.shutdown(std::net::Shutdown::Both);
+            let _ = back.join();
+            left = usize::MAX;
+        }
+    });
+    format!("redis://{address}")
+}
+
+#[tokio::test]
+async fn a_batch_that_was_cut_half_way_is_not_run_again() {
+    let server = RedisServer::start();
+    let mut ring = Ring::builder()
+        .shard("only", cut_after(&server, 200_000))
+        .heartbeat_frequency(Duration::from_secs(60))
+        .build()
+        .await
+        .unwrap();
+    let mut pipe = redis::pipe();
+    pipe.incr("count", 1).set("large", "x".repeat(1_000_000));
+    let error = pipe.query_async::<()>(&mut ring).await.unwrap_err();
+    assert!(error.to_string().contains("may have been executed"), "{error}");
+    assert_eq!(server.command(&["GET", "count"]).text(), "1");
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_before_it_is_written_holds_up_nobody() {
+    let server = RedisServer::start();
+    let ring = Ring::builder()
+        .shard("only", server.url())
+        .reply_timeout(Duration::from_secs(30))
+        .build()
+        .await
+        .unwrap();
+    let mut caller = ring.clone();
+    caller.set::<_, _, ()>("key", 1).await.unwrap();
+    for _ in 0..20 {
+        let mut dropped = ring.clone();
+        let mut call = Box::pin(dropped.get::<_, Option<i64>>("key"));
+        let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        drop(call);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let started = Instant::now();
+        let _: i64 = caller.get("key").await.unwrap();
+        assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_never_hands_out_the_reply_to_another_command() {
+    let server = RedisServer::start();
+    let ring = only(&server).await;
+    ring.clone().mset::<_, _, ()>(&[("{t}a", "value-of-a"), ("{t}b", "value-of-b")]).await.unwrap();
+    let result = ring
+        .watch("{t}a", async |tx| {
+            let mut call = Box::pin(tx.get::<_, String>("{t}a"));
+            let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            drop(call);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            tx.get::<_, String>("{t}b").await
+        })
+        .await;
+    assert_eq!(own(&result.unwrap_err()).kind(), Kind::Refused);
+    let after: String = ring.watch("{t}b", async |tx| tx.get("{t}b").await).await.unwrap();
+    assert_eq!(after, "value-of-b");
+}
+
+#[tokio::test]
+async fn the_write_deadline_holds_over_tls_too() {
+    let server = RedisServer::builder().tls().start();
+    let ca = std::fs::read(server.certificates().unwrap().ca()).unwrap();
+    let ring = Ring::builder()
+        .shard("only", server.url())
+        .each_shard(move |_, shard| {
+            shard.tls = Some(TlsSettings { ca: ca.clone(), ..TlsSettings::default() })
+        })
+        .write_timeout(Duration::from_millis(200))
+        .reply_timeout(Duration::from_secs(20))
+        .build()
+        .await
+        .unwrap();
+    let value = "x".repeat(32 << 20);
+    let calm = ring.clone().set::<_, _, ()>("key", &value).await;
+    calm.unwrap();
+    // On a connection of its own, and on the shared wire.
+    let started = Instant::now();
+    let alone = ring
+        .watch("key", async |tx| {
+            server.stop();
+            tx.set::<_, _, ()>("key", &value).await
+        })
+        .await;
+    assert_eq!(own(&alone.unwrap_err()).kind(), Kind::Timeout);
+    let shared = ring.clone().set::<_, _, ()>("key", &value).await;
+    assert_eq!(own(&shared.unwrap_err()).kind(), Kind::Timeout);
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    server.cont();
+}
+
+#[tokio::test]
+async fn a_shard_refuses_what_would_change_the_connection_that_all_share() {
+    let server = RedisServer::start();
+    let ring = only(&server).await;
+    let mut caller = ring.clone();
+    caller.set::<_, _, ()>("key", "home").await.unwrap();
+    let mut shard = ring.shard_for("key").unwrap();
+    for words in ["SELECT 5", "MULTI", "SUBSCRIBE c", "MONITOR", "CLIENT REPLY OFF", "WATCH key", "RESET"] {
+        let mut words = words.split(' ');
+        let mut cmd = redis::cmd(words.next().unwrap());
+        for word in words {
+            cmd.arg(word);
+        }
+        let error = cmd.exec_async(&mut shard).await.unwrap_err();
+        assert_eq!(own(&error).kind(), Kind::Refused, "{error}");
+        let error = redis::pipe().add_command(cmd).exec_async(&mut shard).await.unwrap_err();
+        assert_eq!(own(&error).kind(), Kind::Refused, "{error}");
+        let home: String = caller.get("key").await.unwrap();
+        assert_eq!(home, "home");
+    }
+    // What belongs together may, and what blocks does so alone.
+    let (one,): (i64,) = redis::pipe().atomic().incr("count", 1).query_async(&mut shard).await.unwrap();
+    assert_eq!(one, 1);
+    let waiting = tokio::spawn(async move { shard.blpop::<_, (String, String)>("list", 5.0).await });
+    for _ in 0..20 {
+        let _: String = caller.get("key").await.unwrap();
+    }
+    caller.rpush::<_, _, ()>("list", "item").await.unwrap();
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_split_command_that_ran_in_part_says_so() {
+    let cluster = Cluster::start(2);
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{at}"), url));
+    let ring = Ring::builder()
+        .shards(shards)
+        .heartbeat_frequency(Duration::from_secs(60))
+        .attempts(1)
+        .build()
+        .await
+        .unwrap();
+    let key = |shard: &str| {
+        (0..100).map(|n| format!("k{n}")).find(|key| ring.shard_for(key).unwrap().name() == shard).unwrap()
+    };
+    let (alive, dead) = (key("shard0"), key("shard1"));
+    cluster[1].kill();
+    while ring.clone().get::<_, Option<String>>(&dead).await.is_ok() {}
+    let error = ring.clone().mset::<_, _, ()>(&[(&alive, 1), (&dead, 2)]).await.unwrap_err();
+    let error = own(&error);
+    assert_eq!((error.shard(), error.sent()), (Some("shard1"), Sent::Maybe), "{error}");
+    assert_eq!(cluster[0].command(&["GET", &alive]).text(), "1");
+}
+
+#[tokio::test]
+async fn settings_without_sense_are_refused_and_very_long_ones_are_for_ever() {
+    let server = RedisServer::start();
+    let builder = || Ring::builder().shard("only", server.url());
+    for builder in [
+        builder().connect_timeout(Duration::ZERO),
+        builder().reply_timeout(Duration::ZERO),
+        builder().write_timeout(Duration::ZERO),
+        builder().heartbeat_frequency(Duration::ZERO),
+        builder().heartbeat_timeout(Duration::ZERO),
+        builder().wires(0),
+        builder().pool_size(0),
+        builder().queue_limits(0, 1),
+    ] {
+        let error = builder.build().await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(error.to_string().contains("is zero"), "{error}");
+    }
+    let max = Duration::MAX;
+    let mut ring = builder()
+        .connect_timeout(max)
+        .reply_timeout(max)
+        .write_timeout(max)
+        .pool_timeout(max)
+        .heartbeat_frequency(max)
+        .heartbeat_timeout(max)
+        .pool_size(usize::MAX)
+        .build()
+        .await
+        .unwrap();
+    ring.set::<_, _, ()>("key", 1).await.unwrap();
+    ring.watch("key", async |tx| tx.get::<_, i64>("key").await).await.unwrap();
+}
+
+#[tokio::test]
+async fn shards_that_come_later_get_what_the_builder_said_about_every_shard() {
+    let server = RedisServer::builder().password("secret").start();
+    let url = format!("redis://{}", server.address());
+    let ring = Ring::builder()
+        .shard("one", &url)
+        .client_name("named")
+        .each_shard(|_, shard| shard.password = Some(rendis::Secret::new("secret")))
+        .build()
+        .await
+        .unwrap();
+    let settings = |name: &str| rendis::ShardSettings::new(name, &url).unwrap();
+    ring.clone().set::<_, _, ()>("key", 1).await.unwrap();
+    ring.set_shards([settings("one"), settings("two")]).unwrap();
+    for number in 0..50 {
+        ring.clone().set::<_, _, ()>(format!("key{number}"), 1).await.unwrap();
+    }
+    let clients = server.command(&["CLIENT", "LIST"]).text().to_owned();
+    let wires = clients.lines().filter(|line| line.contains("name=named")).count();
+    assert!(wires >= 2, "{clients}");
+}
+
+#[tokio::test]
+async fn a_heartbeat_that_panics_takes_the_shard_out_and_not_the_watch() {
+    let cluster = Cluster::start(2);
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{at}"), url));
+    let panics = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let (asked, order) = (std::sync::Arc::clone(&panics), std::sync::atomic::Ordering::SeqCst);
+    let ring = Ring::builder()
+        .shards(shards)
+        .heartbeat_frequency(Duration::from_millis(20))
+        .heartbeat(move |shard| {
+            let bad = shard.name() == "shard1" && asked.load(order);
+            async move {
+                assert!(!bad, "a question that panics, on purpose");
+                shard.ping().await.map(|()| true)
+            }
+        })
+        .build()
+        .await
+        .unwrap();
+    let until = |count: usize| {
+        let ring = ring.clone();
+        async move {
+            let started = Instant::now();
+            while ring.len() != count {
+                assert!(started.elapsed() < Duration::from_secs(10), "{} are up", ring.len());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    until(1).await;
+    panics.store(false, order);
+    until(2).await;
+}
+
+#[tokio::test]
+async fn a_ping_says_when_no_shard_is_up_and_who_was_out_first_stays_out() {
+    let cluster = Cluster::start(3);
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{at}"), url));
+    let ring =
+        Ring::builder().shards(shards).heartbeat_frequency(Duration::from_millis(30)).build().await.unwrap();
+    let until = |count: usize| {
+        let ring = ring.clone();
+        async move {
+            let started = Instant::now();
+            while ring.len() != count {
+                assert!(started.elapsed() < Duration::from_secs(10), "{} are up", ring.len());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    let moved = (0..300).map(|n| format!("k{n}")).find(|key| ring.shard_for(key).unwrap().name() == "shard1");
+    let moved = moved.unwrap();
+    cluster[1].kill();
+    until(2).await;
+    let elsewhere = ring.shard_for(&moved).unwrap().name().to_owned();
+    // One of three may be out. The second that dies keeps its keys, and those of the first stay where they went.
+    let second = if elsewhere == "shard0" { 2 } else { 0 };
+    cluster[second].kill();
+    until(1).await;
+    assert_eq!(ring.shard_for(&moved).unwrap().name(), elsewhere);
+    let lost = (0..300).map(|n| format!("k{n}")).find(|key| ring.shard_for(key).is_err()).unwrap();
+    let error = ring.shard_for(lost).unwrap_err();
+    assert_eq!((error.kind(), error.shard()), (Kind::ShardDown, Some(format!("shard{second}").as_str())));
+    cluster[if second == 0 { 2 } else { 0 }].kill();
+    until(0).await;
+    let error = redis::cmd("PING").exec_async(&mut ring.clone()).await.unwrap_err();
+    assert_eq!(own(&error).kind(), Kind::ShardDown);
+}
+
+#[tokio::test]
+async fn a_request_that_no_server_takes_is_refused_here() {
+    let server = RedisServer::start();
+    let ring = only(&server).await;
+    let value = vec![b'x'; 520 << 20];
+    let error = ring.clone().set::<_, _, ()>("key", &value).await.unwrap_err();
+    assert_eq!(own(&error).kind(), Kind::Refused, "{error}");
+    ring.clone().set::<_, _, ()>("key", 1).await.unwrap();
+}
