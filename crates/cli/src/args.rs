@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// Many Redis or Valkey servers behind one address
@@ -16,6 +16,13 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Serve rings to Redis clients
+    ///
+    /// Listens for every ring of a configuration, as one Redis server each. SIGTERM and SIGINT end it when what is in
+    /// flight is answered; SIGHUP reloads the configuration. Listeners are told on standard output, everything else is
+    /// logged on standard error.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArguments),
     /// Validate a configuration
     ///
     /// Reads the file as the proxy would, the secrets that it names included, and says what is wrong: file, line, field,
@@ -46,6 +53,33 @@ pub(crate) enum Command {
         /// The command that the page is of; that of rendis when there is none
         command: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The configuration
+    #[arg(long, value_name = "FILE", required_unless_present = "local", conflicts_with = "local")]
+    pub(crate) config: Option<PathBuf>,
+    /// Start N servers on this machine and serve a ring of them, without a configuration
+    ///
+    /// The servers (redis-server or valkey-server from PATH) keep nothing on disk, and end with this program.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) local: Option<u16>,
+    /// Where to listen, with --local [default: 127.0.0.1:6380, or a free port where that is taken]
+    #[arg(long, value_name = "ADDRESS", requires = "local")]
+    pub(crate) listen: Option<String>,
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object a line
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -92,11 +126,21 @@ pub(crate) struct DemoArguments {
 const EXAMPLES: &str = "\
 Examples:
   rendis demo
+  rendis serve --local 3
+  rendis serve --config rendis.toml
   rendis check rendis.toml
   rendis locate --config rendis.toml user:1 user:2
   redis-cli --scan | rendis locate --config rendis.toml | cut -f 2 | sort | uniq -c
 
 Exit status: 0 good, 1 failed, 2 wrong usage or configuration.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  rendis serve --local 3
+  rendis serve --config /etc/rendis.toml --log-format json
+
+Exit status: 0 after SIGTERM or SIGINT, 1 failed, 2 wrong usage or configuration; 143 or 130 when a second signal did
+not wait for what was in flight.";
 
 const CHECK_EXAMPLES: &str = "\
 Example:

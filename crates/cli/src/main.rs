@@ -5,10 +5,12 @@
 
 mod outcome;
 mod args;
+mod log;
 mod check;
 mod locate;
 mod local;
 mod demo;
+mod serve;
 mod shell;
 
 use std::process::ExitCode;
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let done = match &arguments.command {
         Command::Check(arguments) => check::run(arguments),
         Command::Locate(arguments) => locate::run(arguments),
+        Command::Serve(arguments) => return serve::run(arguments),
         Command::Demo(arguments) => return demo::run(arguments),
         Command::Completions { shell } => shell::completions(*shell),
         Command::Man { command } => shell::man(command.as_deref()),

@@ -1,4 +1,21 @@
 //! The rendis proxy: its configuration, and later the proxy itself. The modules below are listed bottom-up, and a
 //! module names only modules listed before it.
 
+pub mod access;
 pub mod config;
+mod server_tls;
+mod settings;
+mod stop;
+mod stats;
+mod peer;
+mod inbox;
+mod clients;
+mod context;
+mod identity;
+mod local;
+mod transaction;
+mod subscription;
+mod client;
+mod listen;
+mod admin;
+pub mod serve;

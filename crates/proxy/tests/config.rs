@@ -9,6 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rendis_core::placement::Spec;
 use rendis_engine::secret::Secret;
+use rendis_proxy::access::{Access, User};
 use rendis_proxy::config::{
     self, Config, ConfigError, Deadlines, Health, Listen, LogLevel, Lookup, OnDown, OnReturn, Retries,
     Secrets, Sources, Tls,
@@ -20,9 +21,13 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
-    let variables = HashMap::from([("PW", "hunter2"), ("SESSIONS_PASSWORD", "a@b")]);
+    let variables =
+        HashMap::from([("PW", "hunter2"), ("SESSIONS_PASSWORD", "a@b"), ("APP_PASSWORD", "hunter4")]);
     let files = HashMap::from([
         ("ca.pem", PEM),
+        ("ring.pem", PEM),
+        ("ring.key", KEY),
+        ("clients.pem", PEM),
         ("client.pem", PEM),
         ("client.key", KEY),
         ("secrets/s2", "hunter2\n"),
@@ -91,7 +96,9 @@ fn the_example_is_good_and_shows_the_defaults() {
     assert_eq!(tls.client.as_ref().unwrap().key.reveal(), KEY);
     assert_eq!(tls.server_name.as_deref(), Some("redis.example"));
     assert_eq!(shards[1].tls, Some(Tls::default()));
-    assert!(!format!("{config:?}").contains("hunter2"));
+    let users: Vec<_> = config.rings[1].users.iter().map(User::name).collect();
+    assert_eq!(users, ["app", "reader"]);
+    assert!(!format!("{config:?}").contains("hunter"));
 }
 
 #[test]
@@ -172,7 +179,7 @@ fn the_sign_of_char_in_twemproxy_can_be_said() {
 #[test]
 fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
     for (fields, expected) in [
-        ("lisen = \"x\"", "unknown field \"lisen\"; allowed: name, listen, placement, on_down"),
+        ("lisen = \"x\"", "unknown field \"lisen\"; allowed: name, listen, tls, placement, on_down"),
         ("listen = \"localhost:1\"", "listen: found \"localhost:1\"; allowed: an IP address with a port"),
         ("listen = \"127.0.0.1\"", "listen: found \"127.0.0.1\"; allowed: an IP"),
         ("listen = \"unix:relative\"", "listen: found \"unix:relative\"; allowed: an IP"),
@@ -230,6 +237,109 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         assert!(message.starts_with("f.toml:3: ring \"cache\": "), "{fields}: {message}");
         assert!(message.contains(expected), "{fields}: {message}");
     }
+}
+
+/// A ring with one user.
+fn user(fields: &str) -> String {
+    ring("") + "[[ring.user]]\n" + fields
+}
+
+#[test]
+fn users_log_in_with_each_of_their_passwords_wherever_it_comes_from() {
+    let hash = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+    let text = format!(
+        "name = \"app\"\npassword = [\"one\", \"a${{PW}}b\", \"$${{PW}}\"]\npassword_file = \"secrets/s2\"\n\
+         password_sha256 = \"{hash}\"\n"
+    );
+    let config = parse(&user(&text)).unwrap();
+    let users = &config.rings[0].users;
+    let access = Access::new(users);
+    for password in ["one", "ahunter2b", "${PW}", "hunter2", "x"] {
+        assert!(access.authenticate(b"app", password.as_bytes()).is_ok(), "{password}");
+    }
+    for password in ["", "two", "a${PW}b", hash] {
+        assert!(access.authenticate(b"app", password.as_bytes()).is_err(), "{password}");
+    }
+    // Without rules, everything is allowed; nobody is in without a login.
+    assert!(users[0].is_unlimited() && access.initial().is_none());
+    let limited = parse(&user("name = \"r\"\nrules = [\"nopass\", \"+@read ~ro:*\"]")).unwrap();
+    assert!(!limited.rings[0].users[0].is_unlimited() && limited.rings[0].users[0].is_open());
+    // Where secrets are left out, users are read all the same.
+    let sources = Sources { file: "f.toml", directory: Path::new(""), lookup: None };
+    assert_eq!(config::parse(&user(&text), &sources).unwrap().rings[0].users.len(), 1);
+}
+
+/// One mistake in a user's table, whose first line is 12.
+#[test]
+fn each_mistake_in_a_user_names_line_field_found_and_allowed() {
+    for (fields, line, expected) in [
+        ("password = \"hunter2\"", 12, "user 1: the field name is missing"),
+        (
+            "name = \"a b\"\npassword = \"x\"",
+            13,
+            "user \"a b\": name: found \"a b\"; allowed: a string without",
+        ),
+        (
+            "name = \"a\"",
+            12,
+            "user \"a\": it has no password; allowed: password, password_file, password_sha256",
+        ),
+        (
+            "name = \"a\"\npassword = \"x\"\nrules = \"nopass\"",
+            12,
+            "a password and the rule nopass; allowed: one",
+        ),
+        ("name = \"a\"\npassword = \"\"", 14, "password: found an empty password; allowed: one with"),
+        ("name = \"a\"\npassword = 7", 14, "password: found a whole number; allowed: a string or a list"),
+        ("name = \"a\"\npassword = \"hunter2${NOPE}\"", 14, "password: the environment has no variable NOPE"),
+        ("name = \"a\"\npassword = \"hunter2${PW\"", 14, "password: there is ${ without }; a literal ${ is"),
+        ("name = \"a\"\npassword = \"hunter2${P-W}\"", 14, "a name that is not of letters, digits and _"),
+        ("name = \"a\"\npassword_file = \"hunter2\"", 14, "password_file: the file cannot be read"),
+        (
+            "name = \"a\"\npassword_sha256 = \"hunter2\"",
+            14,
+            "found something else than 64 hexadecimal digits",
+        ),
+        (
+            "name = \"a\"\npassword = \"x\"\nrules = \"+@raed\"",
+            15,
+            "rules: found \"+@raed\", which is no category",
+        ),
+        (
+            "name = \"a\"\npassword = \"x\"\nrules = \">hunter2\"",
+            15,
+            "rules: found a password among the rules",
+        ),
+        ("name = \"a\"\npasword = \"hunter2\"", 14, "unknown field \"pasword\"; allowed: name, password"),
+        (
+            "name = \"a\"\npassword = \"x\"\n[[ring.user]]\nname = \"a\"\npassword = \"x\"",
+            16,
+            "it is the name of two users; allowed: each name once",
+        ),
+    ] {
+        let message = refused(&user(fields));
+        assert!(message.starts_with(&format!("f.toml:{line}: ring \"cache\": user ")), "{fields}: {message}");
+        assert!(message.contains(expected), "{fields}: {message}");
+    }
+}
+
+#[test]
+fn other_machines_are_listened_to_only_with_a_password_or_where_that_is_said() {
+    let there = "listen = [\"127.0.0.1:1\", \"0.0.0.0:2\"]";
+    let message = refused(&ring(there));
+    let expected = "f.toml:3: ring \"cache\": listen: found \"0.0.0.0:2\", which other machines may reach, and nobody \
+                    needs a password; allowed: a [[ring.user]] with a password, or no_auth = true";
+    assert_eq!(message, expected);
+    assert!(refused(&ring("listen = \"[::]:1\"")).contains("found \"[::]:1\""));
+    for here in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "unix:/s"] {
+        parse(&ring(&format!("listen = \"{here}\""))).unwrap();
+    }
+    let config = parse(&ring(&format!("{there}\nno_auth = true"))).unwrap();
+    assert!(config.rings[0].no_auth && config.rings[0].users.is_empty());
+    let with_user = format!("{}[[ring.user]]\nname = \"a\"\npassword = \"x\"\n", ring(there));
+    assert_eq!(parse(&with_user).unwrap().rings[0].users.len(), 1);
+    let both = with_user.replace(there, &format!("{there}\nno_auth = true"));
+    assert!(refused(&both).contains("f.toml:4: ring \"cache\": no_auth: found true, though there are users"));
 }
 
 /// One mistake in the second shard's table, whose first line is 7.
@@ -307,7 +417,7 @@ fn mistakes_outside_of_rings() {
         (format!("\nlog = \"loud\"\n{good}"), "f.toml:2: log: found \"loud\"; allowed: \"off\", \"error\""),
         (
             format!("ports = 1\n{good}"),
-            "f.toml:1: unknown field \"ports\"; allowed: threads, log, admin, ring",
+            "f.toml:1: unknown field \"ports\"; allowed: threads, log, watch, admin, ring",
         ),
         (format!("[admin]\nport = 1\n{good}"), "f.toml:2: admin: unknown field \"port\"; allowed: listen"),
         (

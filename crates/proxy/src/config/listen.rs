@@ -12,37 +12,53 @@ use super::section::{Field, Span};
 pub enum Listen {
     /// `127.0.0.1:6380`, `[::1]:6380`; port 0 is any free port.
     Tcp(SocketAddr),
+    /// `tls:127.0.0.1:6390`: TLS, with the ring's `tls`.
+    Tls(SocketAddr),
     /// `unix:/run/rendis.sock`: an absolute path.
     Unix(PathBuf),
 }
 
 impl Listen {
-    const ALLOWED: &str =
-        "an IP address with a port (\"127.0.0.1:6380\", \"[::1]:6380\"), \"unix:/absolute/path\"";
+    const ALLOWED: &str = "an IP address with a port (\"127.0.0.1:6380\", \"[::1]:6380\", \"tls:127.0.0.1:6390\"), \"unix:/absolute/path\"";
 
     pub(super) fn read(field: &Field<'_>) -> Result<Self, ConfigError> {
         let text = field.text()?;
-        let listen = match text.strip_prefix("unix:") {
-            Some(path) => {
+        let listen = match (text.strip_prefix("unix:"), text.strip_prefix("tls:")) {
+            (Some(path), _) => {
                 let path = path.strip_prefix("//").unwrap_or(path);
                 let good = path.len() > 1 && path.starts_with('/') && !path.contains('\0');
                 good.then(|| Self::Unix(path.into()))
             }
-            None => text.parse().ok().map(Self::Tcp),
+            (None, Some(address)) => address.parse().ok().map(Self::Tls),
+            (None, None) => text.parse().ok().map(Self::Tcp),
         };
         listen.ok_or_else(|| field.wrong(Self::ALLOWED))
     }
 
+    /// Its TCP address, with TLS or without.
+    pub(crate) const fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) | Self::Tls(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Whether only this machine can reach it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.tcp().is_none_or(|address| address.ip().to_canonical().is_loopback())
+    }
+
     /// Whether both cannot be had at once.
     fn collides(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Tcp(one), Self::Tcp(two)) => {
+        match (self.tcp(), other.tcp()) {
+            (Some(one), Some(two)) => {
                 let overlap = one.ip() == two.ip()
                     || (one.is_ipv4() == two.is_ipv4()
                         && (one.ip().is_unspecified() || two.ip().is_unspecified()));
                 one.port() == two.port() && one.port() != 0 && overlap
             }
-            (one, two) => one == two,
+            _ => self == other,
         }
     }
 }
@@ -51,6 +67,7 @@ impl fmt::Display for Listen {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(out, "{address}"),
+            Self::Tls(address) => write!(out, "tls:{address}"),
             Self::Unix(path) => write!(out, "unix:{}", path.display()),
         }
     }

@@ -3,6 +3,7 @@
 //! ```toml
 //! threads = 2                          # default: the number of cores
 //! log = "info"
+//! watch = true                         # reload when this file changes
 //!
 //! [admin]
 //! listen = "127.0.0.1:9180"
@@ -27,19 +28,24 @@ mod error;
 mod values;
 mod section;
 mod listen;
+mod secret;
 mod shard;
+mod server_tls;
+mod users;
 mod settings;
 mod ring;
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 pub use self::error::ConfigError;
 pub use self::listen::Listen;
+pub use self::server_tls::ServerTls;
 pub use self::settings::{Deadlines, Health, OnDown, OnReturn, Retries, Ring};
 pub use self::shard::{ClientCertificate, Shard, Tls};
 
@@ -53,6 +59,9 @@ pub struct Config {
     pub threads: Option<NonZeroUsize>,
     /// `log`: default `"info"`.
     pub log: LogLevel,
+    /// `watch`: whether the file, and those that it names, are watched and reloaded when they change. Default: false;
+    /// SIGHUP reloads in any case.
+    pub watch: bool,
     /// `[admin] listen`: where the admin pages are; `"127.0.0.1:9180"` when the table is there without an address.
     /// Default: off.
     pub admin: Option<Listen>,
@@ -111,6 +120,17 @@ pub enum Secrets {
 /// # Errors
 /// [`ConfigError`] for the first thing that is wrong, also when the file cannot be read.
 pub fn load(path: &Path, secrets: Secrets) -> Result<Config, ConfigError> {
+    load_noting(path, secrets, &mut Vec::new())
+}
+
+/// As [`load`], noting the files that were asked for: this one, and those that it names. Also after an error they are
+/// the files of which one has to change before it can be better.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_noting(path: &Path, secrets: Secrets, files: &mut Vec<PathBuf>) -> Result<Config, ConfigError> {
+    files.push(path.to_owned());
+    let noted = RefCell::new(files);
     let file = path.display().to_string();
     let bytes = std::fs::read(path)
         .map_err(|error| ConfigError::new(&file, None, format!("the file cannot be read: {error}")))?;
@@ -120,7 +140,10 @@ pub fn load(path: &Path, secrets: Secrets) -> Result<Config, ConfigError> {
         ConfigError::new(&file, Some(line), "found bytes that are not UTF-8; allowed: text in UTF-8")
     })?;
     let variable = |name: &str| std::env::var(name).ok();
-    let read = |path: &Path| std::fs::read(path);
+    let read = |path: &Path| {
+        noted.borrow_mut().push(path.to_owned());
+        std::fs::read(path)
+    };
     let lookup = Lookup { variable: &variable, read: &read };
     let directory = path.parent().unwrap_or_else(|| Path::new(""));
     let lookup = (secrets == Secrets::Read).then_some(lookup);
@@ -151,11 +174,17 @@ pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
         let message = error.message().lines().next().unwrap_or_default().to_owned();
         document.error(&error.span().unwrap_or_default(), format!("not TOML: {message}"))
     })?;
-    let section =
-        Section::open(document, table.get_ref(), 0..0, String::new(), &["threads", "log", "admin", "ring"])?;
+    let section = Section::open(
+        document,
+        table.get_ref(),
+        0..0,
+        String::new(),
+        &["threads", "log", "watch", "admin", "ring"],
+    )?;
     let mut listeners = Listeners::default();
     let threads = section.read("threads", None, |field| field.integer::<u32>(1..=1024).map(Some))?;
     let log = section.read("log", LogLevel::default(), |field| field.choice(&LEVELS))?;
+    let watch = section.read("watch", false, section::Field::boolean)?;
     let admin = match section.field("admin") {
         Some(field) => Some(admin(&field.section(&["listen"])?, &mut listeners)?),
         None => None,
@@ -178,7 +207,7 @@ pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
         rings.push(ring);
     }
     let threads = threads.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new);
-    Ok(Config { threads, log, admin, rings })
+    Ok(Config { threads, log, watch, admin, rings })
 }
 
 const LEVELS: [(&str, LogLevel); 6] = [
@@ -193,7 +222,10 @@ const LEVELS: [(&str, LogLevel); 6] = [
 fn admin(section: &Section<'_>, listeners: &mut Listeners) -> Result<Listen, ConfigError> {
     let default = Listen::Tcp(([127, 0, 0, 1], 9180).into());
     let (listen, span) = match section.field("listen") {
-        Some(field) => (Listen::read(&field)?, field.span()),
+        Some(field) => match Listen::read(&field)? {
+            Listen::Tls(_) => return Err(field.error("the admin pages are without TLS")),
+            listen => (listen, field.span()),
+        },
         None => (default, section.span()),
     };
     let add = listeners.add(&listen, "admin");

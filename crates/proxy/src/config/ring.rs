@@ -11,13 +11,16 @@ use toml::de::{DeTable, DeValue};
 use super::error::ConfigError;
 use super::listen::{self, Listen, Listeners};
 use super::section::{Document, Field, Section, Span};
+use super::server_tls;
 use super::settings::{Deadlines, Health, OnDown, OnReturn, Retries, Ring};
 use super::shard::{self, Shard};
+use super::users;
 use super::values;
 
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 21] = [
     "name",
     "listen",
+    "tls",
     "placement",
     "on_down",
     "on_return",
@@ -33,6 +36,8 @@ const FIELDS: [&str; 18] = [
     "drain",
     "max_clients",
     "allow",
+    "no_auth",
+    "user",
     "shard",
 ];
 
@@ -59,11 +64,14 @@ pub(super) fn read(
             .add(address, &title)
             .map_err(|message| document.error(span, format!("{}{message}", section.place())))?;
     }
+    let tls = server_tls::read(&section, &listen)?;
     let placement = section.read("placement", Spec::default(), |field| spec(&field, section.place()))?;
     let shards = shards(&section, &placement)?;
+    let (users, no_auth) = users::read(&section, &listen)?;
     Ok(Ring {
         name,
         listen: listen.into_iter().map(|(address, _)| address).collect(),
+        tls,
         placement,
         on_down: section.read("on_down", OnDown::default(), |field| {
             field.choice(&[("reroute", OnDown::Reroute), ("fail", OnDown::Fail), ("miss", OnDown::Miss)])
@@ -86,6 +94,8 @@ pub(super) fn read(
             .read("drain", Duration::from_secs(10), |field| field.duration(Duration::ZERO..=HOUR))?,
         max_clients: section.read("max_clients", 10_000, |field| field.integer(1..=1_000_000))?,
         allow: section.read("allow", Vec::new(), |field| commands(&field))?,
+        no_auth,
+        users,
         shards,
     })
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use rendis_core::placement::{Node, Placement, PlacementError, Spec};
 use rendis_core::session::QueueLimits;
 
+use crate::access::User;
+
 use super::listen::Listen;
+use super::server_tls::ServerTls;
 use super::shard::Shard;
 
 /// A ring: one server to its clients, many behind.
@@ -15,6 +18,8 @@ pub struct Ring {
     pub name: String,
     /// `listen`: an address or a list of them. Default `"127.0.0.1:6380"`.
     pub listen: Vec<Listen>,
+    /// `tls = { cert, key, client_ca, required }`: what listeners with `tls:` show to clients. Default: none.
+    pub tls: Option<ServerTls>,
     /// `placement = { like = "…", …options }`. Default `{ like = "go-redis" }`.
     pub placement: Spec,
     /// `on_down`: what the keys of a dead shard do. Default `"reroute"`.
@@ -37,6 +42,14 @@ pub struct Ring {
     pub max_clients: usize,
     /// `allow`: admin commands that are let through to every shard, in capitals. Default: none.
     pub allow: Vec<String>,
+    /// `no_auth`: whether clients on other machines need no password. Default false: a ring without users listens to this
+    /// machine alone.
+    pub no_auth: bool,
+    /// `[[ring.user]]`: who may log in. Each has a `name`; one or several of `password` (in which `${NAME}` is a variable
+    /// of the environment and `$${` is `${`), `password_file` and `password_sha256`, unless its rules say `nopass`; and
+    /// `rules`, see [`crate::access`]. Default of the rules: everything is allowed. Default: no users, nobody has to log
+    /// in.
+    pub users: Vec<User>,
     /// `[[ring.shard]]`: the shards, in the order of the file. At least one.
     pub shards: Vec<Shard>,
 }

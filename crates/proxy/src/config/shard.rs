@@ -1,11 +1,10 @@
 //! `[[ring.shard]]`: the servers of a ring.
 
-use std::io;
-
 use rendis_core::placement::{Address, Node};
 use toml::de::DeTable;
 
 use super::error::ConfigError;
+use super::secret;
 use super::section::{Document, Field, Section, Span};
 use rendis_engine::address::{Address as ServerAddress, ServerUrl};
 use rendis_engine::secret::Secret;
@@ -94,7 +93,7 @@ pub(super) fn read(
         if url.password.is_some() {
             return Err(field.error("the url has a password already; allowed: one of both"));
         }
-        url.password = password(&field)?;
+        url.password = secret::line(&field)?;
     }
     let tls = match section.field("tls") {
         Some(field) if !url.tls => {
@@ -127,19 +126,6 @@ fn server_url(field: &Field<'_>) -> Result<ServerUrl, ConfigError> {
     ServerUrl::parse_with(text, &variable).map_err(|error| field.error(&error.to_string()))
 }
 
-/// The password in a file, without the line end that editors leave. The file's name is not repeated in errors: it may
-/// be the password itself, by mistake.
-fn password(field: &Field<'_>) -> Result<Option<Secret>, ConfigError> {
-    let Some(bytes) = file(field)? else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|_| field.error("the file is not UTF-8"))?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    if text.is_empty() || text.contains(['\n', '\r']) {
-        return Err(field.error("the file is empty or has several lines; allowed: one line, the password"));
-    }
-    Ok(Some(Secret::new(text)))
-}
-
 fn tls(field: &Field<'_>) -> Result<Tls, ConfigError> {
     let section = field.section(&["ca", "cert", "key", "server_name"])?;
     let ca = section.read("ca", None, |field| pem(&field, "CERTIFICATE"))?;
@@ -160,8 +146,8 @@ fn tls(field: &Field<'_>) -> Result<Tls, ConfigError> {
 }
 
 /// The contents of a PEM file in which there is at least one such block.
-fn pem(field: &Field<'_>, label: &str) -> Result<Option<Vec<u8>>, ConfigError> {
-    let Some(bytes) = file(field)? else { return Ok(None) };
+pub(super) fn pem(field: &Field<'_>, label: &str) -> Result<Option<Vec<u8>>, ConfigError> {
+    let Some(bytes) = secret::file(field)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     let found = text
         .lines()
@@ -170,19 +156,4 @@ fn pem(field: &Field<'_>, label: &str) -> Result<Option<Vec<u8>>, ConfigError> {
         return Err(field.error(&format!("the file has no line -----BEGIN {label}-----; allowed: PEM files")));
     }
     Ok(Some(bytes))
-}
-
-/// The contents of the file that the field names; `None` when files are not to be read.
-fn file(field: &Field<'_>) -> Result<Option<Vec<u8>>, ConfigError> {
-    let name = field.text()?;
-    if name.is_empty() {
-        return Err(field.wrong("the name of a file"));
-    }
-    let sources = field.document().sources;
-    let Some(lookup) = &sources.lookup else { return Ok(None) };
-    let explain = |error: io::Error| {
-        let from = "names are relative to the configuration file";
-        field.error(&format!("the file cannot be read ({from}): {}", error.kind()))
-    };
-    (lookup.read)(&sources.directory.join(name)).map(Some).map_err(explain)
 }

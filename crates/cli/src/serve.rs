@@ -1,0 +1,242 @@
+//! `rendis serve`: the proxy as a process, with its signals, its log and its supervisor.
+//!
+//! ```text
+//!   configuration ──► Proxy ──► "listening" on standard output, READY=1
+//!        ▲                │
+//!        └ SIGHUP, watch ─┤
+//!                         └ SIGTERM, SIGINT ──► STOPPING=1, drained ──► exit status 0
+//! ```
+//! This thread serves no client: it waits for signals, looks at files, and gives orders.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rendis_proxy::config::{self, Config, Secrets, Sources};
+use rendis_proxy::serve::{Proxy, StartError, Watch};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::args::ServeArguments;
+use crate::local::LocalServers;
+use crate::log::Log;
+use crate::outcome::{self, Failure};
+
+/// Serves until a signal ends it. The exit status is 0 then, and 128 and the signal's number where a second signal did
+/// not wait for the end.
+pub(crate) fn run(arguments: &ServeArguments) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return outcome::report(Err(Failure::Failed(format!("no runtime: {error}")))),
+    };
+    let ended = runtime.block_on(serve(arguments));
+    // After a second signal there may be clients left that nobody waits for.
+    runtime.shutdown_background();
+    ended.unwrap_or_else(|failure| outcome::report(Err(failure)))
+}
+
+async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::listen()?;
+    match (&arguments.config, arguments.local) {
+        (Some(file), _) => {
+            let mut files = Vec::new();
+            let mut watch = Watch::new(vec![file.clone()]);
+            let config = config::load_noting(file, Secrets::Read, &mut files)?;
+            watch.follow(files);
+            let log = Log::start(arguments.log_format, config.log);
+            let proxy = Proxy::start(&config).map_err(failure)?;
+            announce(&proxy);
+            let served = Served { proxy, watch, watching: config.watch, log, file: file.clone() };
+            let (proxy, ended) = served.until_signal(&mut signals).await;
+            let drained = stop(proxy, &mut signals).await;
+            ended.map(|()| drained)
+        }
+        (None, Some(count)) => {
+            Log::start(arguments.log_format, config::LogLevel::Warn);
+            let servers = tokio::select! {
+                servers = LocalServers::start(usize::from(count)) => servers?,
+                _ = signals.any() => return Ok(ExitCode::SUCCESS),
+            };
+            for (number, server) in servers.iter().enumerate() {
+                say(&format!("shard{}: {} on {}", number + 1, servers.program().display(), server.address()));
+            }
+            let proxy = start_local(&servers, arguments.listen.as_deref())?;
+            announce(&proxy);
+            signals.any().await;
+            // The servers go when this is over, whatever ends it.
+            Ok(stop(proxy, &mut signals).await)
+        }
+        (None, None) => Err(Failure::Usage("there is neither --config nor --local".to_owned())),
+    }
+}
+
+/// A proxy that has a configuration file.
+struct Served {
+    proxy: Proxy,
+    watch: Watch,
+    watching: bool,
+    log: Log,
+    file: PathBuf,
+}
+
+impl Served {
+    /// Reloads when it is told to or, where that is wished, when a file has changed. Gives the proxy back when it is to
+    /// end, and the fault if that is why.
+    async fn until_signal(mut self, signals: &mut Signals) -> (Proxy, Result<(), Failure>) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = signals.interrupt.recv() => return (self.proxy, Ok(())),
+                _ = signals.terminate.recv() => return (self.proxy, Ok(())),
+                _ = signals.hangup.recv() => self.reload(),
+                _ = looks.tick() => {
+                    if !self.proxy.is_whole() {
+                        return (self.proxy, Err(Failure::Failed("a thread has ended by a fault".to_owned())));
+                    }
+                    if self.watching && self.watch.has_changed() {
+                        self.reload();
+                    }
+                }
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        let now = NotifyState::monotonic_usec_now();
+        tell(&[&[NotifyState::Reloading][..], &now.into_iter().collect::<Vec<_>>()].concat());
+        let mut files = Vec::new();
+        let config = config::load_noting(&self.file, Secrets::Read, &mut files);
+        self.watch.follow(files);
+        match config.as_ref().map_err(ToString::to_string).and_then(|config| self.take(config)) {
+            Ok(()) => tracing::info!(file = %self.file.display(), "the configuration was reloaded"),
+            Err(error) => {
+                self.proxy.note_refused();
+                tracing::error!(%error, "the configuration was not reloaded: the one before stays in force");
+            }
+        }
+        tell(&[NotifyState::Ready]);
+    }
+
+    fn take(&mut self, config: &Config) -> Result<(), String> {
+        let before = self.proxy.addresses().to_vec();
+        self.proxy.reload(config).map_err(|error| error.to_string())?;
+        self.watching = config.watch;
+        self.log.set(config.log);
+        for (ring, address) in self.proxy.addresses() {
+            if !before.iter().any(|(name, old)| (name, old) == (ring, address)) {
+                say(&listening(ring, address));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Drains a proxy. A second signal ends the process at once.
+async fn stop(proxy: Proxy, signals: &mut Signals) -> ExitCode {
+    tell(&[NotifyState::Stopping]);
+    tracing::info!("shutting down");
+    let draining = tokio::task::spawn_blocking(move || proxy.stop());
+    tokio::select! {
+        _ = draining => ExitCode::SUCCESS,
+        _ = signals.interrupt.recv() => ExitCode::from(130),
+        _ = signals.terminate.recv() => ExitCode::from(143),
+    }
+}
+
+/// A ring of these servers, on the usual port, or on a free one where that is taken and no other was asked for.
+fn start_local(servers: &LocalServers, listen: Option<&str>) -> Result<Proxy, Failure> {
+    let shards: String = servers
+        .iter()
+        .enumerate()
+        .map(|(number, server)| {
+            format!(
+                "[[ring.shard]]\nname = \"shard{}\"\nurl = \"redis://{}\"\n",
+                number + 1,
+                server.address()
+            )
+        })
+        .collect();
+    let start = |listen: &str| {
+        let text = format!("[[ring]]\nname = \"local\"\nlisten = {}\n{shards}", serde_json::json!(listen));
+        let sources = Sources { file: "--listen", directory: Path::new(""), lookup: None };
+        Ok::<_, Failure>(Proxy::start(&config::parse(&text, &sources)?))
+    };
+    match start(listen.unwrap_or("127.0.0.1:6380"))? {
+        Err(StartError::Listen { error, .. })
+            if listen.is_none() && error.kind() == io::ErrorKind::AddrInUse =>
+        {
+            start("127.0.0.1:0")?.map_err(failure)
+        }
+        started => started.map_err(failure),
+    }
+}
+
+/// Says that clients can come.
+fn announce(proxy: &Proxy) {
+    for (ring, address) in proxy.addresses() {
+        say(&listening(ring, address));
+    }
+    if let Some(address) = proxy.admin_address() {
+        say(&format!("admin: listening on {address}"));
+    }
+    tell(&[NotifyState::Ready]);
+}
+
+fn listening(ring: &str, address: &str) -> String {
+    format!("ring {ring}: listening on {address}")
+}
+
+/// A line on standard output. Where nobody reads it, clients are served all the same.
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Tells the supervisor, if there is one (`NOTIFY_SOCKET`).
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "the supervisor could not be told");
+    }
+}
+
+/// Places that cannot be had are failures; the rest is a wrong configuration.
+fn failure(error: StartError) -> Failure {
+    match error {
+        StartError::Ring { .. } => Failure::Usage(error.to_string()),
+        _ => Failure::Failed(error.to_string()),
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::Failed(format!("no signals can be received: {error}")))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one of them.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+/// How often the threads are looked at, and files where they are watched.
+const LOOK: Duration = Duration::from_millis(500);

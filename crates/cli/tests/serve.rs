@@ -1,0 +1,292 @@
+//! `rendis serve` as a process: its signals, its configuration file, its supervisor, and servers of its own.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rendis_testkit::{Client, Cluster, Port, Reply};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// `rendis serve` under way; killed when it is dropped.
+struct Serve {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    log: BufReader<ChildStderr>,
+}
+
+impl Serve {
+    fn start(arguments: &[&str], change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rendis"));
+        command.arg("serve").args(arguments).env_remove("NOTIFY_SOCKET");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Self { child, output, log }
+    }
+
+    fn of(file: &Path) -> Self {
+        Self::start(&["--config", &file.display().to_string()], |_| {})
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.output.read_line(&mut line).unwrap() > 0, "the output ended: {}", self.rest_of_log());
+        line.trim_end().to_owned()
+    }
+
+    /// Reads the next line, which says that a ring listens, and gives the address.
+    fn listening(&mut self, ring: &str) -> SocketAddr {
+        let line = self.line();
+        let address = line.strip_prefix(&format!("ring {ring}: listening on "));
+        address.unwrap_or_else(|| panic!("{line}")).parse().unwrap()
+    }
+
+    /// Reads the log until a line holds these words, and gives it.
+    fn logged(&mut self, words: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "the log ended without {words:?}");
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    fn rest_of_log(&mut self) -> String {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        rest
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Reads what is left, and waits.
+    fn end(mut self) -> (ExitStatus, String) {
+        let rest = self.rest_of_log();
+        (self.child.wait().unwrap(), rest)
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A configuration file in a directory of its own.
+struct File {
+    directory: tempfile::TempDir,
+    servers: Cluster,
+}
+
+impl File {
+    fn new(text: &str) -> Self {
+        let this = Self { directory: tempfile::tempdir().unwrap(), servers: Cluster::start(2) };
+        this.write(text);
+        this
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("rendis.toml")
+    }
+
+    /// Replaces the file, as editors do. `SHARDS` stands for the shards.
+    fn write(&self, text: &str) {
+        let shards: String = (self.servers.urls().iter().enumerate())
+            .map(|(at, url)| format!("[[ring.shard]]\nname = \"shard{at}\"\nurl = \"{url}\"\n"))
+            .collect();
+        let new = self.directory.path().join("rendis.toml.new");
+        fs::write(&new, text.replace("SHARDS", &shards)).unwrap();
+        fs::rename(new, self.path()).unwrap();
+    }
+}
+
+const CACHE: &str = "threads = 2\n[[ring]]\nname = \"cache\"\nlisten = \"127.0.0.1:0\"\nSHARDS";
+const MORE: &str = "[[ring]]\nname = \"more\"\nlisten = \"127.0.0.1:0\"\nSHARDS";
+
+fn ping(address: SocketAddr) {
+    assert_eq!(Client::connect(address).unwrap().command(&["PING"]).unwrap(), Reply::simple("PONG"));
+}
+
+#[test]
+fn it_serves_until_a_signal_and_ends_well() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let file = File::new(CACHE);
+        let mut serve = Serve::of(&file.path());
+        let address = serve.listening("cache");
+        let mut client = Client::connect(address).unwrap();
+        for key in 0..50 {
+            assert!(client.command(&["SET", &format!("key:{key}"), "v"]).unwrap().is_ok());
+        }
+        assert_eq!(file.servers.sizes().iter().sum::<i64>(), 50);
+        client.send(&["BLPOP", "list", "0"]).unwrap();
+        let mut other = Client::connect(address).unwrap();
+        assert_eq!(other.command(&["PING"]).unwrap(), Reply::simple("PONG"));
+        serve.signal(signal);
+        serve.logged("shutting down");
+        assert!(other.read_to_end().unwrap().is_empty());
+        for server in file.servers.iter() {
+            server.command(&["RPUSH", "list", "item"]);
+        }
+        assert_eq!(client.read().unwrap(), Reply::array([Reply::bulk("list"), Reply::bulk("item")]));
+        let (status, rest) = serve.end();
+        assert!(status.success(), "{status}: {rest}");
+        assert!(TcpStream::connect(address).is_err());
+    }
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let file = File::new(CACHE);
+    let mut serve = Serve::of(&file.path());
+    let mut client = Client::connect(serve.listening("cache")).unwrap();
+    client.send(&["BLPOP", "list", "0"]).unwrap();
+    while !file
+        .servers
+        .iter()
+        .any(|server| server.command(&["INFO", "clients"]).text().contains("blocked_clients:1"))
+    {
+        std::thread::yield_now();
+    }
+    serve.signal(Signal::TERM);
+    serve.logged("shutting down");
+    serve.signal(Signal::TERM);
+    assert_eq!(serve.end().0.code(), Some(143));
+}
+
+#[test]
+fn sighup_reloads_and_a_broken_file_changes_nothing() {
+    let file = File::new(CACHE);
+    let path = file.path().display().to_string();
+    let mut serve = Serve::start(&["--config", &path, "--log-format", "json"], |_| {});
+    let cache = serve.listening("cache");
+    let mut client = Client::connect(cache).unwrap();
+    file.write(&CACHE.replace("name = \"cache\"", "nam = \"cache\""));
+    serve.signal(Signal::HUP);
+    let line: serde_json::Value = serde_json::from_str(&serve.logged("was not reloaded")).unwrap();
+    assert_eq!(line["level"], "ERROR");
+    let reason = line["error"].as_str().unwrap();
+    assert!(reason.starts_with(&format!("{path}:3: ring 1: unknown field \"nam\"")), "{reason}");
+    ping(cache);
+    file.write(&format!("{CACHE}\n{MORE}"));
+    serve.signal(Signal::HUP);
+    ping(serve.listening("more"));
+    let line: serde_json::Value = serde_json::from_str(&serve.logged("was reloaded")).unwrap();
+    assert_eq!(line["level"], "INFO");
+    // What cannot be changed is told.
+    file.write(&format!("{}\n{MORE}", CACHE.replace("threads = 2", "threads = 1")));
+    serve.signal(Signal::HUP);
+    serve.logged("threads cannot be changed while running");
+    serve.logged("was reloaded");
+    assert_eq!(client.command(&["PING"]).unwrap(), Reply::simple("PONG"));
+    serve.signal(Signal::TERM);
+    assert!(serve.end().0.success());
+}
+
+#[test]
+fn a_file_that_is_watched_is_reloaded_when_it_changes() {
+    let watched = format!("watch = true\n{CACHE}");
+    let file = File::new(&watched);
+    let mut serve = Serve::of(&file.path());
+    let cache = serve.listening("cache");
+    file.write("not TOML at all");
+    serve.logged("was not reloaded");
+    ping(cache);
+    file.write(&format!("{watched}\n{MORE}"));
+    ping(serve.listening("more"));
+    serve.logged("was reloaded");
+    // Also by the file of a password, which only the configuration names.
+    let secret = file.directory.path().join("secret");
+    fs::write(&secret, "wrong").unwrap();
+    let with = watched.replace("SHARDS", "SHARDSpassword_file = \"secret\"\n");
+    file.write(&with);
+    serve.logged("was reloaded");
+    fs::write(&secret, "wrong too").unwrap();
+    serve.logged("was reloaded");
+    serve.signal(Signal::TERM);
+    assert!(serve.end().0.success());
+}
+
+#[test]
+fn the_supervisor_is_told() {
+    let file = File::new(CACHE);
+    let socket = file.directory.path().join("notify.sock");
+    let supervisor = UnixDatagram::bind(&socket).unwrap();
+    supervisor.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let told = || {
+        let mut text = [0; 256];
+        let count = supervisor.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..count]).into_owned()
+    };
+    let path = file.path().display().to_string();
+    let mut serve = Serve::start(&["--config", &path], |command| {
+        command.env("NOTIFY_SOCKET", &socket);
+    });
+    assert_eq!(told().trim_end(), "READY=1");
+    ping(serve.listening("cache"));
+    serve.signal(Signal::HUP);
+    let reloading = told();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(told().trim_end(), "READY=1");
+    serve.signal(Signal::TERM);
+    assert_eq!(told().trim_end(), "STOPPING=1");
+    assert!(serve.end().0.success());
+}
+
+#[test]
+fn local_servers_are_served_and_gone_at_the_end() {
+    let temporary = tempfile::tempdir().unwrap();
+    let port = Port::free();
+    let mut serve = Serve::start(&["--local", "2", "--listen", &port.address().to_string()], |command| {
+        command.env("TMPDIR", temporary.path());
+    });
+    let servers: Vec<SocketAddr> = (1..=2)
+        .map(|number| {
+            let line = serve.line();
+            assert!(line.starts_with(&format!("shard{number}: ")), "{line}");
+            line.rsplit(' ').next().unwrap().parse().unwrap()
+        })
+        .collect();
+    assert_eq!(serve.listening("local"), port.address());
+    let mut client = Client::connect(port.address()).unwrap();
+    for key in 0..50 {
+        assert!(client.command(&["SET", &format!("key:{key}"), "v"]).unwrap().is_ok());
+    }
+    assert_eq!(client.command(&["DBSIZE"]).unwrap().integer(), 50);
+    for server in &servers {
+        assert!(Client::connect(*server).unwrap().command(&["DBSIZE"]).unwrap().integer() > 0);
+    }
+    serve.signal(Signal::INT);
+    let (status, rest) = serve.end();
+    assert!(status.success(), "{rest}");
+    assert!(servers.iter().all(|server| TcpStream::connect(server).is_err()));
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn wrong_usage_and_what_cannot_be_had_are_told_apart() {
+    let ended = |arguments: &[&str]| Serve::start(arguments, |_| {}).end();
+    assert_eq!(ended(&[]).0.code(), Some(2));
+    assert_eq!(ended(&["--local", "2", "--config", "f.toml"]).0.code(), Some(2));
+    assert_eq!(ended(&["--config", "f.toml", "--listen", "127.0.0.1:1"]).0.code(), Some(2));
+    let (status, text) = ended(&["--config", "/nowhere/rendis.toml"]);
+    assert_eq!(status.code(), Some(2));
+    assert!(text.starts_with("error: /nowhere/rendis.toml: the file cannot be read"), "{text}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let file = File::new(&CACHE.replace("127.0.0.1:0", &address));
+    let (status, text) = ended(&["--config", &file.path().display().to_string()]);
+    assert_eq!(status.code(), Some(1));
+    let wanted = format!("error: ring \"cache\" cannot listen on {address}: Address already in use");
+    assert!(text.lines().any(|line| line.starts_with(&wanted)), "{text}");
+}

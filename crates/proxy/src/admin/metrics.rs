@@ -1,0 +1,177 @@
+//! `/metrics`: the threads' counters, added up when somebody asks.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rendis_engine::error::Kind;
+use rendis_engine::times::Distribution;
+
+use super::View;
+use super::shards::{Overview, overview};
+use super::text::Text;
+use crate::context::{Seat, Shared};
+use crate::stats::Stats;
+
+/// A ring, read once for all metrics.
+struct Ring {
+    shared: Arc<Shared>,
+    threads: Vec<Seat>,
+    shards: Vec<Overview>,
+}
+
+impl Ring {
+    fn sum(&self, count: impl Fn(&Stats) -> u64) -> u64 {
+        self.threads.iter().map(|seat| count(&seat.stats)).sum()
+    }
+}
+
+/// The page.
+pub(super) fn page(view: &View) -> String {
+    let rings: Vec<Ring> = view
+        .rings()
+        .into_iter()
+        .map(|shared| {
+            let threads = shared.threads();
+            let shards = overview(&threads);
+            Ring { shared, threads, shards }
+        })
+        .collect();
+    let mut text = Text::default();
+    process(&mut text, view);
+    clients(&mut text, &rings);
+    requests(&mut text, &rings);
+    shards(&mut text, &rings);
+    text.finish()
+}
+
+fn process(text: &mut Text, view: &View) {
+    text.metric("rendis_build_info", "gauge", "The version that runs; always 1.");
+    text.sample("rendis_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.metric(
+        "rendis_ready",
+        "gauge",
+        "Whether every ring has a live shard and the process is not ending.",
+    );
+    text.sample("rendis_ready", &[], u8::from(view.unready().is_none()));
+    let reloads = "rendis_reloads_total";
+    text.metric(reloads, "counter", "Configurations that were taken over or could not be had while running.");
+    text.sample(reloads, &[("result", "done")], view.reloads.load(Ordering::Relaxed));
+    text.sample(reloads, &[("result", "refused")], view.refused.load(Ordering::Relaxed));
+}
+
+fn clients(text: &mut Text, rings: &[Ring]) {
+    let mut each = |name: &str, kind: &str, help: &str, value: &dyn Fn(&Ring) -> u64| {
+        text.metric(name, kind, help);
+        for ring in rings {
+            text.sample(name, &[("ring", &ring.shared.name)], value(ring));
+        }
+    };
+    each("rendis_clients", "gauge", "Clients that are connected.", &|ring| {
+        u64::try_from(ring.shared.connected.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
+    });
+    each("rendis_clients_accepted_total", "counter", "Clients that have connected.", &|ring| {
+        ring.shared.accepted.load(Ordering::Relaxed)
+    });
+    each("rendis_clients_refused_total", "counter", "Clients that were more than max_clients.", &|ring| {
+        ring.shared.turned_away.load(Ordering::Relaxed)
+    });
+    let help = "TLS handshakes of clients that failed or took too long.";
+    each("rendis_tls_handshakes_failed_total", "counter", help, &|ring| {
+        ring.sum(|stats| stats.handshakes_failed.read())
+    });
+    each("rendis_received_bytes_total", "counter", "Bytes from clients.", &|ring| {
+        ring.sum(|stats| stats.received.read())
+    });
+    each("rendis_sent_bytes_total", "counter", "Bytes to clients.", &|ring| {
+        ring.sum(|stats| stats.sent.read())
+    });
+}
+
+fn requests(text: &mut Text, rings: &[Ring]) {
+    let name = "rendis_requests_total";
+    text.metric(name, "counter", "Requests of clients.");
+    for ring in rings {
+        text.sample(name, &[("ring", &ring.shared.name)], ring.sum(|stats| stats.requests.read()));
+    }
+    let name = "rendis_error_replies_total";
+    text.metric(name, "counter", "Error replies of servers that were passed on.");
+    for ring in rings {
+        text.sample(name, &[("ring", &ring.shared.name)], ring.sum(|stats| stats.refusals.read()));
+    }
+    let name = "rendis_errors_total";
+    text.metric(name, "counter", "Requests that rendis answered with an error of its own, by its kind.");
+    for ring in rings {
+        let mut kinds: Vec<(Kind, u64)> = Vec::new();
+        for (kind, count) in ring.threads.iter().flat_map(|seat| seat.stats.errors()) {
+            match kinds.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, sum)) => *sum += count,
+                None => kinds.push((kind, count)),
+            }
+        }
+        for (kind, count) in kinds {
+            text.sample(name, &[("ring", &ring.shared.name), ("kind", word(kind))], count);
+        }
+    }
+    let name = "rendis_reply_seconds";
+    let help = "From taking in what a client sent at a time until the last reply to it; one such batch in 16 is timed.";
+    text.metric(name, "histogram", help);
+    for ring in rings {
+        let mut times = Distribution::default();
+        ring.threads.iter().for_each(|seat| times.merge(&seat.stats.replies.read()));
+        text.histogram(name, &[("ring", &ring.shared.name)], &times);
+    }
+}
+
+fn shards(text: &mut Text, rings: &[Ring]) {
+    let mut each = |name: &str, kind: &str, help: &str, value: &dyn Fn(&Overview) -> u64| {
+        text.metric(name, kind, help);
+        for ring in rings {
+            for shard in &ring.shards {
+                text.sample(name, &[("ring", &ring.shared.name), ("shard", &shard.name)], value(shard));
+            }
+        }
+    };
+    let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    each("rendis_shard_up", "gauge", "Whether every thread serves from the shard.", &|shard| {
+        u64::from(shard.is_up())
+    });
+    let help = "How often threads found the shard down or back.";
+    each("rendis_shard_health_changes_total", "counter", help, &|shard| shard.health_changes);
+    let help = "Requests that the shard's shared connections took in.";
+    each("rendis_shard_requests_total", "counter", help, &|shard| shard.requests);
+    let help = "Writes to the shard's shared connections; each carries one request or more.";
+    each("rendis_shard_writes_total", "counter", help, &|shard| shard.writes);
+    let help = "Requests that are queued for the shard or not answered yet.";
+    each("rendis_shard_in_flight", "gauge", help, &|shard| number(shard.in_flight));
+    let help = "Exclusive connections to the shard, for blocking commands and watched transactions.";
+    each("rendis_shard_exclusive_connections", "gauge", help, &|shard| number(shard.exclusive.total));
+    let help = "Requests for an exclusive connection that had to wait.";
+    each("rendis_shard_exclusive_waits_total", "counter", help, &|shard| shard.exclusive.waits);
+    let help = "Requests for an exclusive connection that waited in vain.";
+    each("rendis_shard_exclusive_timeouts_total", "counter", help, &|shard| shard.exclusive.timeouts);
+    let name = "rendis_shard_probe_seconds";
+    text.metric(name, "histogram", "How long health probes of the shard took.");
+    for ring in rings {
+        for shard in &ring.shards {
+            text.histogram(name, &[("ring", &ring.shared.name), ("shard", &shard.name)], &shard.probes);
+        }
+    }
+}
+
+/// A kind as a label.
+const fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::ShardDown => "shard_down",
+        Kind::Timeout => "timeout",
+        Kind::Busy => "busy",
+        Kind::CrossShard => "cross_shard",
+        Kind::Refused => "refused",
+        Kind::Protocol => "protocol",
+        Kind::Auth => "auth",
+        Kind::Tls => "tls",
+        Kind::Config => "config",
+        Kind::Server => "server",
+        Kind::Conflict => "conflict",
+        _ => "other",
+    }
+}

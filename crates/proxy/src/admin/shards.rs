@@ -1,0 +1,100 @@
+//! The shards of every ring, as the threads see them.
+
+use std::sync::Arc;
+
+use rendis_core::topology::Standing;
+use rendis_engine::exclusive::PoolStats;
+use rendis_engine::times::Distribution;
+use serde_json::json;
+
+use crate::context::{Seat, Shared};
+
+/// A shard over all threads.
+pub(super) struct Overview {
+    pub(super) name: String,
+    pub(super) address: String,
+    pub(super) weight: Option<u32>,
+    /// Threads that serve from it, that have taken it out and given its keys to others, and that have it down.
+    pub(super) serving: usize,
+    pub(super) ejected: usize,
+    pub(super) absent: usize,
+    pub(super) requests: u64,
+    pub(super) writes: u64,
+    pub(super) in_flight: usize,
+    pub(super) health_changes: u64,
+    pub(super) exclusive: PoolStats,
+    pub(super) probes: Distribution,
+}
+
+impl Overview {
+    /// Whether every thread serves from it.
+    pub(super) const fn is_up(&self) -> bool {
+        self.ejected == 0 && self.absent == 0
+    }
+}
+
+/// The shards of a ring, in its order.
+pub(super) fn overview(threads: &[Seat]) -> Vec<Overview> {
+    let mut shards: Vec<Overview> = Vec::new();
+    for seat in threads {
+        for member in seat.engine.topology().members() {
+            let (shard, name) = (&member.shard, member.shard.name());
+            let at = shards.iter().position(|known| known.name == name).unwrap_or_else(|| {
+                shards.push(Overview {
+                    name: name.to_owned(),
+                    address: shard.place().address.clone(),
+                    weight: member.node.weight,
+                    serving: 0,
+                    ejected: 0,
+                    absent: 0,
+                    requests: 0,
+                    writes: 0,
+                    in_flight: 0,
+                    health_changes: 0,
+                    exclusive: PoolStats::default(),
+                    probes: Distribution::default(),
+                });
+                shards.len() - 1
+            });
+            let Some(known) = shards.get_mut(at) else { continue };
+            match member.standing {
+                Standing::Serving => known.serving += 1,
+                Standing::Ejected => known.ejected += 1,
+                Standing::Absent => known.absent += 1,
+            }
+            known.requests += shard.requests();
+            known.writes += shard.writes();
+            known.in_flight += shard.in_flight();
+            known.health_changes += shard.health_changes();
+            known.exclusive = known.exclusive.plus(shard.pool_stats());
+            known.probes.merge(&shard.probes().read());
+        }
+    }
+    shards
+}
+
+/// The page.
+pub(super) fn page(rings: &[Arc<Shared>]) -> String {
+    let rings: Vec<_> = rings
+        .iter()
+        .map(|ring| {
+            let shards: Vec<_> = overview(&ring.threads())
+                .iter()
+                .map(|shard| {
+                    json!({
+                        "name": shard.name,
+                        "address": shard.address,
+                        "weight": shard.weight,
+                        "up": shard.is_up(),
+                        "threads": { "serving": shard.serving, "ejected": shard.ejected, "down": shard.absent },
+                        "requests": shard.requests,
+                        "in_flight": shard.in_flight,
+                        "health_changes": shard.health_changes,
+                    })
+                })
+                .collect();
+            json!({ "ring": ring.name, "shards": shards })
+        })
+        .collect();
+    format!("{:#}\n", json!(rings))
+}

@@ -1,0 +1,118 @@
+//! TLS towards clients.
+
+use rendis_engine::secret::Secret;
+
+use super::error::ConfigError;
+use super::listen::{Listen, Placed};
+use super::section::{Field, Section};
+use super::shard::{ClientCertificate, pem};
+
+/// What a ring shows to clients that speak TLS, and wants from them. Files are PEM, and named relative to the
+/// configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// `cert` and `key`: the ring's certificate, those between it and its authority, and its private key. Required.
+    /// `None` where files are not read.
+    pub identity: Option<ClientCertificate>,
+    /// `client_ca`: the authorities of clients' certificates. Default: none, and clients are not asked for one.
+    pub client_ca: Option<Vec<u8>>,
+    /// `required`: whether a client without a certificate is refused, where there is a `client_ca`. Default: true.
+    pub required: bool,
+}
+
+/// Reads `tls` of a ring whose listeners are known.
+pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<Option<ServerTls>, ConfigError> {
+    let wanted = listen.iter().find(|(address, _)| matches!(address, Listen::Tls(_)));
+    let field = match (ring.field("tls"), wanted) {
+        (None, None) => return Ok(None),
+        (Some(field), Some(_)) => field,
+        (Some(field), None) => {
+            return Err(
+                field.error("no listener speaks TLS; allowed: tls where one of listen begins with tls:")
+            );
+        }
+        (None, Some((address, span))) => {
+            let message =
+                format!("{}listen: \"{address}\" needs the field tls, with cert and key", ring.place());
+            return Err(ring.document.error(span, message));
+        }
+    };
+    let section = field.section(&["cert", "key", "client_ca", "required"])?;
+    let certificate = pem(&section.required("cert")?, "CERTIFICATE")?;
+    let key = section.required("key")?;
+    let key_text = pem(&key, "PRIVATE KEY")?.map(String::from_utf8);
+    let key = key_text.transpose().map_err(|_| key.error("the file is not PEM"))?;
+    let identity = certificate
+        .zip(key)
+        .map(|(certificate, key)| ClientCertificate { certificate, key: Secret::new(key) });
+    let required = section.field("required");
+    if let (Some(required), None) = (&required, section.field("client_ca")) {
+        return Err(required.error("there is no client_ca; allowed: required beside client_ca"));
+    }
+    let client_ca = section.read("client_ca", None, |field| pem(&field, "CERTIFICATE"))?;
+    let required = required.map_or(Ok(true), Field::boolean)?;
+    Ok(Some(ServerTls { identity, client_ca, required }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::{Config, ConfigError, Listen, Lookup, Sources, parse};
+
+    /// A ring with these fields from line 3 on; every file has a certificate and a key.
+    fn read(fields: &str) -> Result<Config, ConfigError> {
+        let shard = "[[ring.shard]]\nname = \"a\"\nurl = \"redis://127.0.0.1:7001\"\n";
+        let text = format!("[[ring]]\nname = \"r\"\n{fields}\n{shard}");
+        let pem = b"-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n".to_vec();
+        let (none, file) = (|_: &str| None, |_: &Path| Ok(pem.clone()));
+        let lookup = Some(Lookup { variable: &none, read: &file });
+        parse(&text, &Sources { file: "f", directory: Path::new(""), lookup })
+    }
+
+    #[test]
+    fn listeners_speak_tls_one_by_one() {
+        let listen = "listen = [\"127.0.0.1:1\", \"tls:127.0.0.1:2\"]\n";
+        let config =
+            read(&format!("{listen}tls = {{ cert = \"c\", key = \"k\", client_ca = \"a\" }}")).unwrap();
+        let ring = &config.rings[0];
+        assert_eq!(ring.listen[1], Listen::Tls(([127, 0, 0, 1], 2).into()));
+        assert_eq!(ring.listen[1].to_string(), "tls:127.0.0.1:2");
+        let tls = ring.tls.as_ref().unwrap();
+        assert!(tls.required && tls.client_ca.is_some() && tls.identity.is_some());
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_told() {
+        let cases = [
+            (
+                "tls = { cert = \"c\", key = \"k\" }",
+                "f:3: ring \"r\": tls: no listener speaks TLS; allowed: tls where",
+            ),
+            (
+                "listen = \"tls:127.0.0.1:2\"",
+                "f:3: ring \"r\": listen: \"tls:127.0.0.1:2\" needs the field tls",
+            ),
+            (
+                "listen = \"tls:127.0.0.1\"",
+                "f:3: ring \"r\": listen: found \"tls:127.0.0.1\"; allowed: an IP",
+            ),
+            (
+                "listen = \"tls:127.0.0.1:2\"\ntls = { cert = \"c\" }",
+                "f:4: ring \"r\": tls: the field key is missing",
+            ),
+            (
+                "listen = \"tls:127.0.0.1:2\"\ntls = { cert = \"c\", key = \"k\", required = true }",
+                "f:4: ring \"r\": tls: required: there is no client_ca",
+            ),
+            (
+                "listen = [\"tls:127.0.0.1:2\", \"127.0.0.1:2\"]\ntls = { cert = \"c\", key = \"k\" }",
+                "f:3: ring \"r\": listen: found \"127.0.0.1:2\", but ring \"r\" listens on \"tls:127.0.0.1:2\" already",
+            ),
+        ];
+        for (fields, wanted) in cases {
+            let error = read(fields).unwrap_err().to_string();
+            assert!(error.starts_with(wanted), "{error}\nis not\n{wanted}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `[[ring.user]]`: who may log in to a ring, and whether anybody has to.
+
+use std::collections::HashSet;
+
+use crate::access::{Access, PasswordHash, Rules, User};
+
+use super::error::ConfigError;
+use super::listen::Placed;
+use super::secret;
+use super::section::{Document, Field, Section};
+use super::values;
+
+const FIELDS: [&str; 5] = ["name", "password", "password_file", "password_sha256", "rules"];
+
+/// Reads the users of a ring, and `no_auth`.
+pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<(Vec<User>, bool), ConfigError> {
+    let mut users = Vec::new();
+    let mut names = HashSet::new();
+    for (at, (table, span)) in ring.read("user", Vec::new(), |field| field.tables())?.into_iter().enumerate()
+    {
+        let place = match table.get("name").and_then(|name| name.get_ref().as_str()) {
+            Some(name) => format!("{}user {}: ", ring.place(), values::quoted(name)),
+            None => format!("{}user {}: ", ring.place(), at + 1),
+        };
+        let section = Section::open(ring.document, table, span, place, &FIELDS)?;
+        let user = user(&section)?;
+        if !names.insert(user.name().to_owned()) {
+            let field = section.required("name")?;
+            return Err(field.error("it is the name of two users; allowed: each name once"));
+        }
+        users.push(user);
+    }
+    let no_auth = ring.read("no_auth", false, Field::boolean)?;
+    match ring.field("no_auth") {
+        Some(field) if no_auth && !users.is_empty() => {
+            return Err(field.error("found true, though there are users; allowed: one of both"));
+        }
+        _ => {}
+    }
+    if users.is_empty() && !no_auth {
+        refuse_strangers(ring.document, ring.place(), listen)?;
+    }
+    Ok((users, no_auth))
+}
+
+/// Without a password, only this machine may be listened to.
+fn refuse_strangers(document: Document<'_>, place: &str, listen: &[Placed]) -> Result<(), ConfigError> {
+    match listen.iter().find(|(address, _)| !address.is_local()) {
+        None => Ok(()),
+        Some((address, span)) => {
+            let message = format!(
+                "{place}listen: found \"{address}\", which other machines may reach, and nobody needs a password; \
+                 allowed: a [[ring.user]] with a password, or no_auth = true"
+            );
+            Err(document.error(span, message))
+        }
+    }
+}
+
+fn user(section: &Section<'_>) -> Result<User, ConfigError> {
+    let name_field = section.required("name")?;
+    let name = name_field.name()?;
+    if name.chars().any(char::is_whitespace) {
+        return Err(name_field.wrong("a string without blanks"));
+    }
+    let rules = section.read("rules", Rules::everything(), |field| rules(&field))?;
+    let passwords = passwords(section)?;
+    let given =
+        ["password", "password_file", "password_sha256"].iter().any(|name| section.field(name).is_some());
+    match (given, rules.any_password()) {
+        (true, true) => Err(section.error("it has a password and the rule nopass; allowed: one of both")),
+        (false, false) => {
+            let allowed = "password, password_file, password_sha256, or the rule nopass";
+            let also = if name == Access::DEFAULT { "" } else { ", or no such user" };
+            Err(section.error(&format!("it has no password; allowed: {allowed}{also}")))
+        }
+        _ => Ok(User::new(name, passwords, rules)),
+    }
+}
+
+/// `"+@read ~cache:*"`, or a list of such strings.
+fn rules(field: &Field<'_>) -> Result<Rules, ConfigError> {
+    let texts = field.texts(true)?;
+    let texts = texts.iter().map(Field::text).collect::<Result<Vec<_>, _>>()?;
+    Rules::parse(&texts.join(" ")).map_err(|error| field.error(&error.to_string()))
+}
+
+fn passwords(section: &Section<'_>) -> Result<Vec<PasswordHash>, ConfigError> {
+    let mut passwords = Vec::new();
+    for item in section.read("password", Vec::new(), |field| field.texts(true))? {
+        let password = secret::filled(&item)?;
+        if password.as_deref() == Some("") {
+            return Err(item.error("found an empty password; allowed: one with something in it"));
+        }
+        passwords.extend(password.map(|password| PasswordHash::of(password.as_bytes())));
+    }
+    for item in section.read("password_file", Vec::new(), |field| field.texts(true))? {
+        let password = secret::line(&item)?;
+        passwords.extend(password.map(|password| PasswordHash::of(password.reveal().as_bytes())));
+    }
+    for item in section.read("password_sha256", Vec::new(), |field| field.texts(true))? {
+        let hash = PasswordHash::parse(item.text()?);
+        passwords.push(hash.ok_or_else(|| item.error("found something else than 64 hexadecimal digits"))?);
+    }
+    Ok(passwords)
+}

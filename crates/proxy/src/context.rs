@@ -1,0 +1,147 @@
+//! What all clients of one ring share: on all threads, and on one.
+
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use rendis_engine::engine::Engine;
+use rendis_engine::pubsub::Hub;
+use rendis_engine::settings::Protocol;
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::access::Access;
+use crate::clients::Clients;
+use crate::config;
+use crate::server_tls;
+use crate::settings;
+use crate::stats::Stats;
+use crate::stop::Stop;
+
+/// What all threads of the process share for one ring.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The ring's name.
+    pub(crate) name: String,
+    /// Forty hexadecimal digits that no other start has.
+    pub(crate) run_id: String,
+    pub(crate) clients: Arc<Clients>,
+    /// Clients that are connected now, and ever.
+    pub(crate) connected: AtomicUsize,
+    pub(crate) accepted: AtomicU64,
+    /// Clients that were one too many.
+    pub(crate) turned_away: AtomicU64,
+    pub(crate) max_clients: AtomicUsize,
+    pub(crate) started: Instant,
+    /// The port that `INFO` names; 0 where the ring listens on sockets alone.
+    pub(crate) port: u16,
+    /// What a reload changes as a whole.
+    pub(crate) rules: ArcSwap<Rules>,
+    /// What clients that speak TLS are met with.
+    pub(crate) tls: ArcSwapOption<ServerConfig>,
+    threads: Mutex<Vec<Seat>>,
+}
+
+/// A ring on one thread, as others see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    pub(crate) engine: Engine,
+    pub(crate) stats: Arc<Stats>,
+}
+
+/// What the configuration says of what clients may do.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// The users.
+    pub(crate) access: Arc<Access>,
+}
+
+impl Rules {
+    /// # Errors
+    /// What cannot be used, in words.
+    pub(crate) fn new(ring: &config::Ring) -> Result<Self, String> {
+        settings::allow(ring)?;
+        Ok(Self { access: Arc::new(Access::new(&ring.users)) })
+    }
+}
+
+impl Shared {
+    /// # Errors
+    /// What cannot be used, in words.
+    pub(crate) fn new(ring: &config::Ring, port: u16) -> Result<Self, String> {
+        Ok(Self {
+            name: ring.name.clone(),
+            run_id: run_id(),
+            clients: Arc::default(),
+            connected: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
+            max_clients: AtomicUsize::new(ring.max_clients),
+            started: Instant::now(),
+            port,
+            rules: ArcSwap::from_pointee(Rules::new(ring)?),
+            tls: ArcSwapOption::new(ring.tls.as_ref().map(server_tls::config).transpose()?),
+            threads: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// What a reload changes.
+    pub(crate) fn apply(&self, max_clients: usize, rules: Rules, tls: Option<Arc<ServerConfig>>) {
+        self.max_clients.store(max_clients, Ordering::Relaxed);
+        self.rules.store(Arc::new(rules));
+        self.tls.store(tls);
+    }
+
+    /// One more thread serves the ring.
+    pub(crate) fn join(&self, seat: Seat) {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(seat);
+    }
+
+    /// The ring on each thread.
+    pub(crate) fn threads(&self) -> Vec<Seat> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The threads let go of the ring.
+    pub(crate) fn disband(&self) {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// What all clients of one ring on one thread share.
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    /// Calls in RESP2, and in RESP3 for the clients that speak it.
+    resp2: Engine,
+    resp3: Engine,
+    pub(crate) hub: Hub,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) stop: Stop,
+}
+
+impl Context {
+    pub(crate) fn new(shared: Arc<Shared>, engine: &Engine) -> Self {
+        let stats = Arc::new(Stats::default());
+        shared.join(Seat { engine: engine.clone(), stats: Arc::clone(&stats) });
+        Self {
+            shared,
+            resp2: engine.speaking(Protocol::Resp2),
+            resp3: engine.speaking(Protocol::Newest),
+            hub: Hub::new(engine.clone()),
+            stats,
+            stop: Stop::default(),
+        }
+    }
+
+    /// The engine as a client of this protocol uses it.
+    pub(crate) const fn engine(&self, resp3: bool) -> &Engine {
+        if resp3 { &self.resp3 } else { &self.resp2 }
+    }
+}
+
+fn run_id() -> String {
+    let draw = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let digits = format!("{:016x}{:016x}{:016x}", draw(), draw(), draw());
+    digits.chars().take(40).collect()
+}

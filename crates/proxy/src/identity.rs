@@ -1,0 +1,200 @@
+//! What is known of one client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rendis_core::command::{Found, Table};
+use rendis_core::plan::{Plan, Ring, plan};
+use rendis_core::request::Request;
+use rendis_engine::engine::Engine;
+
+use crate::access::{Denied, User, WrongPassword};
+use crate::clients::{Card, Clients};
+use crate::context::Shared;
+
+/// What is known of one client.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// Whether it speaks RESP3; changed by [`Identity::speak`].
+    pub(crate) resp3: bool,
+    pub(crate) reply: ReplyMode,
+    /// Who has logged in; nobody where that is needed and did not happen.
+    user: Option<Arc<User>>,
+    /// Whether its requests have to be checked.
+    limited: bool,
+    /// How often it failed to log in since it last did.
+    failures: u32,
+    card: Arc<Card>,
+    clients: Arc<Clients>,
+}
+
+/// Whether a client wants replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplyMode {
+    On,
+    Off,
+    /// Not to the next command.
+    SkipNext,
+}
+
+impl Identity {
+    /// A client that came in.
+    pub(crate) fn new(shared: &Shared, address: String, local_address: String) -> Self {
+        let clients = Arc::clone(&shared.clients);
+        let card = clients.enter(address, local_address);
+        let mut identity = Self {
+            resp3: false,
+            reply: ReplyMode::On,
+            user: None,
+            limited: true,
+            failures: 0,
+            card,
+            clients,
+        };
+        identity.become_user(shared.rules.load().access.initial());
+        identity
+    }
+
+    /// Its number, for `CLIENT ID`.
+    pub(crate) fn id(&self) -> u64 {
+        self.card.id
+    }
+
+    /// What others can see of it.
+    pub(crate) const fn card(&self) -> &Arc<Card> {
+        &self.card
+    }
+
+    /// As `RESET` leaves it.
+    pub(crate) fn reset(&mut self, shared: &Shared) {
+        self.speak(false);
+        self.reply = ReplyMode::On;
+        self.card.change(|facts| {
+            facts.name.clear();
+            facts.no_evict = false;
+            facts.no_touch = false;
+            facts.listens = [0; 3];
+        });
+        self.become_user(shared.rules.load().access.initial());
+    }
+
+    /// Changes the protocol.
+    pub(crate) fn speak(&mut self, resp3: bool) {
+        self.resp3 = resp3;
+        self.card.change(|facts| facts.resp3 = resp3);
+    }
+
+    /// Logs in. Somebody else's password is the concern of nobody but this client: what fails waits, longer each time
+    /// from [`SHORTEST_PENALTY`] to [`LONGEST_PENALTY`], and meanwhile everybody else is served.
+    ///
+    /// # Errors
+    /// [`WrongPassword`]; the client stays who it was.
+    pub(crate) async fn log_in(
+        &mut self,
+        shared: &Shared,
+        name: &[u8],
+        password: &[u8],
+    ) -> Result<(), WrongPassword> {
+        let access = Arc::clone(&shared.rules.load().access);
+        match access.authenticate(name, password) {
+            Ok(user) => {
+                self.failures = 0;
+                self.become_user(Some(user));
+                Ok(())
+            }
+            Err(wrong) => {
+                let penalty = SHORTEST_PENALTY.saturating_mul(1 << self.failures.min(10));
+                self.failures = self.failures.saturating_add(1);
+                let (address, failures) = (&self.card.address, self.failures);
+                tracing::warn!(ring = shared.name, address, failures, "a client failed to log in");
+                tokio::time::sleep(penalty.min(LONGEST_PENALTY)).await;
+                Err(wrong)
+            }
+        }
+    }
+
+    /// Who has logged in.
+    pub(crate) const fn user(&self) -> Option<&Arc<User>> {
+        self.user.as_ref()
+    }
+
+    /// Whether requests have to be checked before they run: not those of a user who may do everything.
+    #[inline]
+    pub(crate) const fn is_limited(&self) -> bool {
+        self.limited
+    }
+
+    /// How many of the first requests may run: all, where nothing limits the client. The one after them is a case for
+    /// [`Identity::check`].
+    pub(crate) fn admitted(&self, table: &Table, requests: &[Request<'_>]) -> usize {
+        if !self.limited {
+            return requests.len();
+        }
+        let refused = requests.iter().position(|request| match table.find(*request) {
+            found @ Found::Row(_) => self.permits(found, *request).is_err(),
+            Found::UnknownSubcommand(_) | Found::Unknown => true,
+        });
+        refused.unwrap_or(requests.len())
+    }
+
+    /// Whether a request may run. A command that is not in the table is looked up on a shard first, unless nobody has
+    /// logged in; one that no server knows is let through, to be refused in words of its own.
+    ///
+    /// # Errors
+    /// [`Denied`]; the request must not run.
+    pub(crate) async fn check(
+        &self,
+        shared: &Shared,
+        engine: &Engine,
+        request: Request<'_>,
+    ) -> Result<(), Denied> {
+        if !self.limited {
+            return Ok(());
+        }
+        let table = engine.table().load_full();
+        let mut found = table.find(request);
+        let newer;
+        if matches!(found, Found::Unknown) && self.user.is_some() {
+            engine.learn(request.name()).await;
+            newer = engine.table().load_full();
+            found = newer.find(request);
+        }
+        let permitted = self.permits(found, request);
+        if permitted.is_err() {
+            shared.rules.load().access.count_denial();
+        }
+        permitted
+    }
+
+    fn permits(&self, found: Found<'_>, request: Request<'_>) -> Result<(), Denied> {
+        match (&self.user, found) {
+            (None, Found::Row(row)) if User::is_for_all(row) => Ok(()),
+            (None, _) => Err(Denied::NotAuthenticated),
+            (Some(user), Found::Row(row)) => user.check(row, request),
+            (Some(_), Found::UnknownSubcommand(_)) => Ok(()),
+            // Not let through: a shard that is back a moment later could know it.
+            (Some(_), Found::Unknown) => {
+                match plan(request, Found::Unknown, &Ring::new(|_: &[u8]| None, &[])) {
+                    Plan::Refused(refusal) => Err(Denied::Unknown(refusal)),
+                    _ => Err(Denied::Command(request.name().escape_ascii().to_string())),
+                }
+            }
+        }
+    }
+
+    fn become_user(&mut self, user: Option<Arc<User>>) {
+        self.limited = user.as_ref().is_none_or(|user| !user.is_unlimited());
+        self.card.change(|facts| facts.user = user.as_ref().map(|user| user.name().to_owned()));
+        self.user = user;
+    }
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        self.clients.leave(&self.card);
+    }
+}
+
+/// How long the answer to a wrong password takes: the first time, and at most.
+const SHORTEST_PENALTY: Duration = Duration::from_millis(100);
+const LONGEST_PENALTY: Duration = Duration::from_secs(2);

@@ -1,0 +1,260 @@
+//! What a client sent: bytes as they arrive, whole requests as they are found.
+
+use std::ops::Range;
+
+use bytes::{Buf, BytesMut};
+use rendis_core::request::{Request, RequestBuf, RequestScanner, Span};
+use rendis_core::scan::{Limits, ScanError};
+
+/// The bytes a client sent and that were not worked off yet, and the whole requests among them.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) arrived: BytesMut,
+    scanner: RequestScanner,
+    /// Whole requests at the front of `arrived`.
+    found: Vec<Found>,
+    spans: Vec<Span>,
+    /// How far `arrived` was looked through.
+    looked: usize,
+    /// How much room the next read gets.
+    room: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Found {
+    bytes: Range<usize>,
+    spans: Range<usize>,
+}
+
+/// The bytes at the front of the inbox.
+#[derive(Debug)]
+pub(crate) enum Front {
+    /// At least one whole request.
+    Requests,
+    /// A command as a person types it; it was taken out.
+    Inline(RequestBuf),
+    /// No whole request yet.
+    Partial,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> Self {
+        Self {
+            arrived: BytesMut::new(),
+            scanner: RequestScanner::new(Limits::REQUEST),
+            found: Vec::new(),
+            spans: Vec::new(),
+            looked: 0,
+            room: ROOM_AT_LEAST,
+        }
+    }
+
+    /// The room that the next read should get.
+    pub(crate) fn room(&mut self) -> usize {
+        let missing = self.scanner.wanted().saturating_sub(self.arrived.len() - self.looked);
+        if self.arrived.is_empty() && self.arrived.capacity() > KEEP_AT_MOST {
+            self.arrived = BytesMut::new();
+        }
+        missing.max(self.room)
+    }
+
+    /// Learns from a read how much comes at a time.
+    pub(crate) fn read(&mut self, count: usize) {
+        if count >= self.room {
+            self.room = (self.room * 4).min(ROOM_AT_MOST);
+        } else if count < self.room / 16 {
+            self.room = (self.room / 2).max(ROOM_AT_LEAST);
+        }
+    }
+
+    /// Finds the whole requests among what has arrived, up to the window.
+    ///
+    /// # Errors
+    /// [`ScanError`] when the bytes after those found are no request; the requests found before are still there.
+    pub(crate) fn look(&mut self) -> Result<Front, ScanError> {
+        while self.found.len() < WINDOW {
+            let rest = self.arrived.get(self.looked..).unwrap_or_default();
+            match rest.first() {
+                None => break,
+                Some(b'*') => {}
+                Some(_) if self.found.is_empty() => return self.inline(),
+                Some(_) => break,
+            }
+            let Some(length) = self.scanner.scan(rest)? else { break };
+            let (start, first) = (self.looked, self.spans.len());
+            self.looked += length;
+            if self.scanner.spans().is_empty() {
+                // An empty array is passed over, as servers do.
+                if self.found.is_empty() {
+                    self.arrived.advance(self.looked);
+                    self.looked = 0;
+                }
+                continue;
+            }
+            self.spans.extend_from_slice(self.scanner.spans());
+            self.found.push(Found { bytes: start..self.looked, spans: first..self.spans.len() });
+        }
+        Ok(if self.found.is_empty() { Front::Partial } else { Front::Requests })
+    }
+
+    /// The request at `index` among those found.
+    pub(crate) fn request(&self, index: usize) -> Option<Request<'_>> {
+        let found = self.found.get(index)?;
+        Some(Request::new(self.arrived.get(found.bytes.clone())?, self.spans.get(found.spans.clone())?))
+    }
+
+    /// All requests found, from `index` on.
+    pub(crate) fn requests(&self, index: usize) -> Vec<Request<'_>> {
+        (index..self.found.len()).filter_map(|index| self.request(index)).collect()
+    }
+
+    /// How many requests were found.
+    pub(crate) fn found(&self) -> usize {
+        self.found.len()
+    }
+
+    /// The requests found are worked off.
+    pub(crate) fn clear(&mut self) {
+        let end = self.found.last().map_or(0, |found| found.bytes.end);
+        self.arrived.advance(end);
+        self.looked -= end;
+        self.found.clear();
+        self.spans.clear();
+        if self.spans.capacity() > KEEP_SPANS {
+            self.spans = Vec::new();
+            self.found = Vec::new();
+        }
+    }
+
+    /// A line of words, as a person types it.
+    fn inline(&mut self) -> Result<Front, ScanError> {
+        let Some(end) = memchr::memchr(b'\n', &self.arrived) else {
+            let limit = Limits::REQUEST.line;
+            return if self.arrived.len() > limit {
+                Err(ScanError::LineTooLong { limit })
+            } else {
+                Ok(Front::Partial)
+            };
+        };
+        let line = self.arrived.split_to(end + 1);
+        let words = words(line.trim_ascii()).ok_or(ScanError::BadLength)?;
+        self.looked = 0;
+        if words.is_empty() {
+            return self.look();
+        }
+        Ok(Front::Inline(RequestBuf::pack(words.iter().map(Vec::as_slice).collect::<Vec<_>>())))
+    }
+}
+
+/// Splits a line into words: separated by blanks, in double quotes with `\n \r \t \b \a \xHH`, in single quotes with `\'`.
+/// `None` when quotes do not match, as servers see it.
+fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut words = Vec::new();
+    let mut rest = line;
+    loop {
+        rest = rest.trim_ascii_start();
+        if rest.is_empty() {
+            return Some(words);
+        }
+        let mut word = Vec::new();
+        let mut quote = None;
+        loop {
+            let Some((&byte, after)) = rest.split_first() else {
+                if quote.is_some() {
+                    return None;
+                }
+                break;
+            };
+            rest = after;
+            match (quote, byte) {
+                (None, b' ' | b'\t' | b'\r' | b'\n' | 0) => break,
+                (None, b'"' | b'\'') => quote = Some(byte),
+                (Some(open), byte) if open == byte => {
+                    if rest.first().is_some_and(|next| !next.is_ascii_whitespace()) {
+                        return None;
+                    }
+                    break;
+                }
+                (Some(b'"'), b'\\') => rest = escape(rest, &mut word)?,
+                (Some(b'\''), b'\\') if rest.first() == Some(&b'\'') => {
+                    word.push(b'\'');
+                    rest = rest.get(1..)?;
+                }
+                (_, byte) => word.push(byte),
+            }
+        }
+        words.push(word);
+    }
+}
+
+/// Reads what stands behind a backslash, and says what comes after it.
+fn escape<'a>(rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+    let (&byte, after) = rest.split_first()?;
+    if byte == b'x' {
+        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        if let Some(value) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            word.push(value);
+            return after.get(2..);
+        }
+    }
+    word.push(match byte {
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'b' => 8,
+        b'a' => 7,
+        other => other,
+    });
+    Some(after)
+}
+
+/// How many requests of one client are worked on at a time.
+const WINDOW: usize = 1024;
+
+/// The room that a read gets, at least and at most. A client that sends one small request at a time keeps half a KiB.
+const ROOM_AT_LEAST: usize = 512;
+const ROOM_AT_MOST: usize = 64 << 10;
+
+/// What an idle client keeps of its buffer, and of the places for the arguments of its requests.
+const KEEP_AT_MOST: usize = 1 << 10;
+const KEEP_SPANS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<Vec<String>> {
+        let words = words(text.as_bytes())?;
+        Some(words.into_iter().map(|word| String::from_utf8_lossy(&word).into_owned()).collect())
+    }
+
+    #[test]
+    fn lines_are_split_as_servers_split_them() {
+        assert_eq!(read("SET key  value").unwrap(), ["SET", "key", "value"]);
+        assert_eq!(read(r#"SET "a key" 'it\'s'"#).unwrap(), ["SET", "a key", "it's"]);
+        assert_eq!(read(r#"SET "\x41\n\"" ''"#).unwrap(), ["SET", "A\n\"", ""]);
+        assert_eq!(read(r#"SET "open"#), None);
+        assert_eq!(read(r#"SET "a"b"#), None);
+        assert_eq!(read("").unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn requests_are_found_in_any_pieces() {
+        let bytes = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*0\r\nPING\r\n*1\r\n$4\r\nPING\r\n";
+        let mut inbox = Inbox::new();
+        let mut names = Vec::new();
+        for byte in bytes {
+            inbox.arrived.extend_from_slice(&[*byte]);
+            match inbox.look().unwrap() {
+                Front::Requests => {
+                    names.extend((0..inbox.found.len()).map(|at| inbox.request(at).unwrap().name().to_vec()));
+                    inbox.clear();
+                }
+                Front::Inline(request) => names.push(request.view().name().to_vec()),
+                Front::Partial => {}
+            }
+        }
+        assert_eq!(names, [&b"GET"[..], b"PING", b"PING"]);
+        assert!(inbox.arrived.is_empty());
+    }
+}

@@ -1,0 +1,124 @@
+//! `HELLO` and `AUTH`.
+
+use rendis_core::reply::{push_array, push_bulk, push_error, push_integer, push_map, push_ok};
+use rendis_core::request::Request;
+
+use crate::access::{Access, User};
+use crate::context::Shared;
+use crate::identity::Identity;
+
+use super::client;
+
+/// The version of Redis that clients are told, to know what they can ask for.
+pub(super) const REDIS_VERSION: &str = "7.0.15";
+
+/// `HELLO [2|3 [AUTH user password] [SETNAME name]]`
+pub(super) async fn hello(request: Request<'_>, identity: &mut Identity, shared: &Shared, out: &mut Vec<u8>) {
+    let wanted = match request.argument(1).map(version) {
+        None => None,
+        Some(Some(version @ (2 | 3))) => Some(version),
+        Some(Some(_)) => return push_error(out, "NOPROTO", "unsupported protocol version"),
+        Some(None) => {
+            return push_error(out, "ERR", "Protocol version is not an integer or out of range");
+        }
+    };
+    let options = match Options::read(request) {
+        Ok(options) => options,
+        Err(text) => return push_error(out, "ERR", &text),
+    };
+    if let Some((name, password)) = options.login
+        && let Err(wrong) = identity.log_in(shared, name, password).await
+    {
+        return push_error(out, &wrong.to_string(), "");
+    }
+    if identity.user().is_none() {
+        return push_error(out, "NOAUTH", HELLO_WITHOUT_USER);
+    }
+    if let Some(name) = options.name {
+        identity.card().change(|facts| facts.name = name.to_vec());
+    }
+    if let Some(version) = wanted {
+        identity.speak(version == 3);
+    }
+    if identity.resp3 {
+        push_map(out, 7);
+    } else {
+        push_array(out, 14);
+    }
+    push_bulk(out, b"server");
+    push_bulk(out, b"redis");
+    push_bulk(out, b"version");
+    push_bulk(out, REDIS_VERSION.as_bytes());
+    push_bulk(out, b"proto");
+    push_integer(out, if identity.resp3 { 3 } else { 2 });
+    push_bulk(out, b"id");
+    push_integer(out, i64::try_from(identity.id()).unwrap_or(i64::MAX));
+    push_bulk(out, b"mode");
+    push_bulk(out, b"standalone");
+    push_bulk(out, b"role");
+    push_bulk(out, b"master");
+    push_bulk(out, b"modules");
+    push_array(out, 0);
+}
+
+/// `AUTH password`, `AUTH user password`
+pub(super) async fn auth(request: Request<'_>, identity: &mut Identity, shared: &Shared, out: &mut Vec<u8>) {
+    let (name, password) = match (request.argument(1), request.argument(2), request.argument(3)) {
+        (Some(password), None, _) => {
+            let initial = shared.rules.load().access.initial();
+            if initial.as_deref().is_some_and(User::is_open) {
+                let text = "AUTH <password> called without any password configured for the default user. Are you \
+                            sure your configuration is correct?";
+                return push_error(out, "ERR", text);
+            }
+            (Access::DEFAULT.as_bytes(), password)
+        }
+        (Some(name), Some(password), None) => (name, password),
+        _ => return push_error(out, "ERR", "syntax error"),
+    };
+    match identity.log_in(shared, name, password).await {
+        Ok(()) => push_ok(out),
+        Err(wrong) => push_error(out, &wrong.to_string(), ""),
+    }
+}
+
+/// What follows the version.
+#[derive(Default)]
+struct Options<'a> {
+    login: Option<(&'a [u8], &'a [u8])>,
+    name: Option<&'a [u8]>,
+}
+
+impl<'a> Options<'a> {
+    fn read(request: Request<'a>) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut arguments = request.arguments().skip(2);
+        while let Some(word) = arguments.next() {
+            let refuse = || format!("Syntax error in HELLO option '{}'", String::from_utf8_lossy(word));
+            let mut next = || arguments.next().ok_or_else(refuse);
+            if word.eq_ignore_ascii_case(b"auth") {
+                options.login = Some((next()?, next()?));
+            } else if word.eq_ignore_ascii_case(b"setname") {
+                let name = next()?;
+                if !client::is_plain(name) {
+                    return Err(client::NOT_PLAIN.to_owned());
+                }
+                options.name = Some(name);
+            } else {
+                return Err(refuse());
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// A decimal number as servers read it.
+fn version(text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let number: i64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+const HELLO_WITHOUT_USER: &str = "HELLO must be called with the client already authenticated, otherwise the HELLO AUTH \
+                                  <user> <pass> option can be used to authenticate the client and select the RESP \
+                                  protocol version at the same time";

@@ -1,0 +1,242 @@
+//! The process: its threads, its rings, and how a new configuration becomes the one in force.
+//!
+//! ```text
+//!                 prepare                          commit
+//!   Config ──► places, sockets, ──► what threads share is changed, then every thread
+//!              certificates,        makes it so, without a pause between two of its clients
+//!              rules: or refused
+//! ```
+//! Each thread has a runtime and an engine a ring of its own, and shares no connection with another. A change of a ring
+//! is a change of its engines in place (`Engine::reconfigure`): clients stay where they are, and so do their
+//! subscriptions, transactions and requests in flight. A client sees the old ring or the new one, never a mixture;
+//! threads change one after the other, within a moment.
+
+mod watch;
+mod worker;
+mod prepare;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+use crate::admin::{Admin, View};
+use crate::config::Config;
+use crate::listen::Bound;
+
+pub use self::watch::Watch;
+
+use self::prepare::{Numbers, Place, Prepared, Seated, prepare};
+use self::worker::{Order, Worker};
+
+/// A proxy that listens. Dropping it drains it, as [`Proxy::stop`] does.
+pub struct Proxy {
+    config: Config,
+    numbers: Numbers,
+    rings: Vec<Seated>,
+    workers: Vec<Worker>,
+    admin: Option<Admin>,
+    view: Arc<View>,
+    addresses: Vec<(String, String)>,
+}
+
+/// Why a configuration cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A listener could not be had.
+    #[error("ring \"{ring}\" cannot listen on {listen}: {error}")]
+    Listen {
+        /// The ring.
+        ring: String,
+        /// Where it should listen.
+        listen: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The listener of the admin pages could not be had.
+    #[error("the admin pages cannot be on {listen}: {error}")]
+    Admin {
+        /// Where they should be.
+        listen: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A setting cannot be used.
+    #[error("ring \"{ring}\": {text}")]
+    Ring {
+        /// The ring.
+        ring: String,
+        /// What is wrong.
+        text: String,
+    },
+    /// The system gave no thread or runtime.
+    #[error("no thread or runtime could be started: {0}")]
+    System(#[from] io::Error),
+    /// A thread has ended, by a fault of this program.
+    #[error("a thread has ended; the log says why")]
+    Thread,
+}
+
+impl Proxy {
+    /// Takes all places, starts the threads, and returns when all listeners are open: the servers have been connected to
+    /// by then, or could not be.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing listens then.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        let threads =
+            config.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let mut proxy = Self {
+            config: Config { admin: None, rings: Vec::new(), ..config.clone() },
+            numbers: Numbers::default(),
+            rings: Vec::new(),
+            workers: (0..threads).map(Worker::start).collect::<io::Result<_>>()?,
+            admin: None,
+            view: Arc::default(),
+            addresses: Vec::new(),
+        };
+        proxy.become_configured(config)?;
+        Ok(proxy)
+    }
+
+    /// Makes another configuration the one in force. What is in flight goes on; rings and listeners that are gone from it
+    /// are drained. The number of threads is not changed.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is changed then, unless it is [`StartError::Thread`].
+    pub fn reload(&mut self, config: &Config) -> Result<(), StartError> {
+        let result = self.become_configured(config);
+        self.view.reloaded(result.is_ok());
+        result
+    }
+
+    /// Whether all threads work. One that does not has met a fault of this program, which the log tells; its clients are
+    /// gone, and the process had better start again.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.workers.iter().all(Worker::works)
+    }
+
+    /// Counts a configuration that could not even be read, for the admin pages.
+    pub fn note_refused(&self) {
+        self.view.reloaded(false);
+    }
+
+    /// The ring and the address of each listener, as the configuration would write it.
+    #[must_use]
+    pub fn addresses(&self) -> &[(String, String)] {
+        &self.addresses
+    }
+
+    /// Where the admin pages are, if they are.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<&str> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
+    /// Stops accepting, lets clients finish what is in flight for as long as their ring's `drain` allows, answers the
+    /// rest with `-SHUTDOWN`, and ends the threads.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn become_configured(&mut self, config: &Config) -> Result<(), StartError> {
+        let threads = self.workers.len();
+        let mut prepared = prepare(&self.rings, &config.rings, threads, &mut self.numbers)?;
+        let admin = self.prepare_admin(config)?;
+        self.tell(config);
+        prepared.iter_mut().for_each(Prepared::change);
+        self.order(&mut prepared)?;
+        self.seat(prepared);
+        if config.admin != self.config.admin {
+            self.admin = admin;
+        }
+        // Threads cannot be changed, so what is in force stays known.
+        self.config = Config { threads: self.config.threads, ..config.clone() };
+        Ok(())
+    }
+
+    fn prepare_admin(&self, config: &Config) -> Result<Option<Admin>, StartError> {
+        let Some(listen) = config.admin.as_ref().filter(|_| config.admin != self.config.admin) else {
+            return Ok(None);
+        };
+        let refuse = |error| StartError::Admin { listen: listen.to_string(), error };
+        let bound = Bound::new(listen).map_err(refuse)?;
+        Admin::start(bound, Arc::clone(&self.view)).map(Some).map_err(refuse)
+    }
+
+    /// Has every thread make it so, all at the same time, and waits for them.
+    fn order(&self, prepared: &mut [Prepared]) -> Result<(), StartError> {
+        let (done, all) = sync_channel(self.workers.len());
+        for worker in &self.workers {
+            let rings = prepared.iter_mut().map(Prepared::wanted).collect();
+            worker.order(Order { rings, done: done.clone() });
+        }
+        drop(done);
+        let mut answers = 0;
+        for answer in all {
+            answer?;
+            answers += 1;
+        }
+        if answers == self.workers.len() { Ok(()) } else { Err(StartError::Thread) }
+    }
+
+    fn seat(&mut self, prepared: Vec<Prepared>) {
+        let mut places: Vec<Place> = Vec::new();
+        for seated in self.rings.drain(..) {
+            if prepared.iter().all(|ring| !Arc::ptr_eq(ring.shared(), &seated.shared)) {
+                seated.shared.disband();
+            }
+            places.extend(seated.places);
+        }
+        self.rings = prepared.into_iter().map(|ring| ring.seat(&mut places)).collect();
+        self.addresses = self
+            .rings
+            .iter()
+            .flat_map(|ring| {
+                ring.places.iter().map(|place| (ring.config.name.clone(), place.bound.address()))
+            })
+            .collect();
+        self.view.show(self.rings.iter().map(|ring| Arc::clone(&ring.shared)).collect());
+    }
+
+    /// Says in the log what is going to change.
+    fn tell(&self, config: &Config) {
+        if config.threads != self.config.threads {
+            tracing::warn!("threads cannot be changed while running: it will be so after a restart");
+        }
+        for ring in &config.rings {
+            match self.rings.iter().find(|seated| seated.config.name == ring.name) {
+                None => tracing::info!(ring = ring.name, shards = ring.shards.len(), "ring is served"),
+                Some(seated) if *seated.config != *ring => {
+                    tracing::info!(ring = ring.name, shards = ring.shards.len(), "ring is changed");
+                }
+                Some(_) => {}
+            }
+        }
+        for seated in &self.rings {
+            if config.rings.iter().all(|ring| ring.name != seated.config.name) {
+                tracing::info!(ring = seated.config.name, "ring is removed");
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.view.drain();
+        // All of them at the same time, and the admin pages last.
+        let threads: Vec<_> = self.workers.drain(..).map(Worker::end).collect();
+        for thread in threads {
+            let _ = thread.join();
+        }
+        self.admin = None;
+        self.rings.clear();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,187 @@
+//! What a configuration needs, got before anything is changed: so that one that cannot be had changes nothing.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::ServerConfig;
+
+use super::StartError;
+use super::worker::{Door, Wanted};
+use crate::config::{self, Listen};
+use crate::context::{Rules, Shared};
+use crate::listen::Bound;
+use crate::server_tls;
+use crate::settings;
+
+/// A ring that the process serves.
+pub(super) struct Seated {
+    /// The same for as long as the ring is there.
+    pub(super) id: u64,
+    pub(super) config: Arc<config::Ring>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) places: Vec<Place>,
+}
+
+/// A place where a ring listens.
+pub(super) struct Place {
+    pub(super) id: u64,
+    pub(super) bound: Bound,
+}
+
+/// A ring as it should be, with all it needs.
+pub(super) struct Prepared {
+    id: u64,
+    config: Arc<config::Ring>,
+    shared: Arc<Shared>,
+    /// What is changed in `shared`.
+    change: Option<Change>,
+    places: Vec<PreparedPlace>,
+    /// The listeners on each thread.
+    doors: Vec<Vec<Door>>,
+}
+
+struct Change {
+    rules: Rules,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+struct PreparedPlace {
+    id: u64,
+    listen: Listen,
+    /// Where it is new; else it is the ring's already, or another's, under the same number.
+    new: Option<Bound>,
+}
+
+/// Numbers, each once.
+#[derive(Default)]
+pub(super) struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// Prepares rings for so many threads.
+///
+/// # Errors
+/// What is wrong with the first of them that cannot be had.
+pub(super) fn prepare(
+    seated: &[Seated],
+    rings: &[config::Ring],
+    threads: usize,
+    numbers: &mut Numbers,
+) -> Result<Vec<Prepared>, StartError> {
+    let mut taken = HashSet::new();
+    rings.iter().map(|ring| one(seated, ring, threads, numbers, &mut taken)).collect()
+}
+
+fn one(
+    seated: &[Seated],
+    ring: &config::Ring,
+    threads: usize,
+    numbers: &mut Numbers,
+    taken: &mut HashSet<u64>,
+) -> Result<Prepared, StartError> {
+    let wrong = |text: String| StartError::Ring { ring: ring.name.clone(), text };
+    settings::check(ring).map_err(wrong)?;
+    let own = seated.iter().find(|seat| seat.config.name == ring.name);
+    let mut listeners = Listeners::new(threads);
+    for listen in &ring.listen {
+        listeners.add(seated, own, listen, numbers, taken).map_err(|error| StartError::Listen {
+            ring: ring.name.clone(),
+            listen: listen.to_string(),
+            error,
+        })?;
+    }
+    let (id, shared, change) = match own {
+        Some(own) => {
+            let rules = Rules::new(ring).map_err(wrong)?;
+            let tls = ring.tls.as_ref().map(server_tls::config).transpose().map_err(wrong)?;
+            (own.id, Arc::clone(&own.shared), Some(Change { rules, tls }))
+        }
+        None => {
+            let shared = Shared::new(ring, listeners.port.unwrap_or(0)).map_err(wrong)?;
+            (numbers.next(), Arc::new(shared), None)
+        }
+    };
+    let Listeners { places, doors, .. } = listeners;
+    Ok(Prepared { id, config: Arc::new(ring.clone()), shared, change, places, doors })
+}
+
+/// The places of one ring, and its listeners on each thread.
+struct Listeners {
+    places: Vec<PreparedPlace>,
+    doors: Vec<Vec<Door>>,
+    /// The first TCP port.
+    port: Option<u16>,
+}
+
+impl Listeners {
+    fn new(threads: usize) -> Self {
+        Self { places: Vec::new(), doors: (0..threads).map(|_| Vec::new()).collect(), port: None }
+    }
+
+    /// Finds a place among those that the ring has, or that another ring has, or takes a new one.
+    fn add(
+        &mut self,
+        seated: &[Seated],
+        own: Option<&Seated>,
+        listen: &Listen,
+        numbers: &mut Numbers,
+        taken: &mut HashSet<u64>,
+    ) -> io::Result<()> {
+        let tls = matches!(listen, Listen::Tls(_));
+        let same = |place: &&Place| !taken.contains(&place.id) && place.bound.listen() == listen;
+        let there = |place: &&Place| !taken.contains(&place.id) && place.bound.is_at(listen);
+        let kept = own.and_then(|own| own.places.iter().find(same));
+        if let Some(old) = kept.or_else(|| seated.iter().flat_map(|seat| &seat.places).find(there)) {
+            taken.insert(old.id);
+            self.port = self.port.or(old.bound.port());
+            self.doors.iter_mut().for_each(|doors| doors.push(Door { id: old.id, tls, socket: None }));
+            self.places.push(PreparedPlace { id: old.id, listen: listen.clone(), new: None });
+            return Ok(());
+        }
+        let (id, bound) = (numbers.next(), Bound::new(listen)?);
+        self.port = self.port.or(bound.port());
+        for doors in &mut self.doors {
+            doors.push(Door { id, tls, socket: Some(bound.for_thread()?) });
+        }
+        self.places.push(PreparedPlace { id, listen: listen.clone(), new: Some(bound) });
+        Ok(())
+    }
+}
+
+impl Prepared {
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// What one of the threads should have; each gets its own.
+    pub(super) fn wanted(&mut self) -> Wanted {
+        let listeners = self.doors.pop().unwrap_or_default();
+        let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
+        Wanted { id: self.id, config, shared, listeners }
+    }
+
+    /// Changes what all threads share.
+    pub(super) fn change(&mut self) {
+        if let Some(Change { rules, tls }) = self.change.take() {
+            self.shared.apply(self.config.max_clients, rules, tls);
+        }
+    }
+
+    /// Takes its places, out of those that there were.
+    pub(super) fn seat(self, before: &mut Vec<Place>) -> Seated {
+        let mut places = Vec::with_capacity(self.places.len());
+        for PreparedPlace { id, listen, new } in self.places {
+            let old = || before.iter().position(|old| old.id == id).map(|at| before.swap_remove(at).bound);
+            if let Some(bound) = new.or_else(old) {
+                places.push(Place { id, bound: bound.renamed(listen) });
+            }
+        }
+        Seated { id: self.id, config: self.config, shared: self.shared, places }
+    }
+}

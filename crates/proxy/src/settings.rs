@@ -1,0 +1,137 @@
+//! From the configuration of a ring to an engine at work.
+
+use std::num::NonZeroU32;
+
+use rendis_core::command::Table;
+use rendis_core::health;
+use rendis_core::plan::Allow;
+use rendis_core::request::RequestBuf;
+use rendis_core::retry::{BudgetSettings, Policy};
+use rendis_engine::dial::Dialer;
+use rendis_engine::engine::{Engine, Plan};
+use rendis_engine::error::Error;
+use rendis_engine::probe::Heartbeat;
+use rendis_engine::secret::Secret;
+use rendis_engine::settings::{
+    Deadlines, HealthSettings, OnDown, Protocol, Settings, ShardSettings, TlsSettings,
+};
+
+use crate::config;
+
+/// Starts the engine of a ring on the current runtime.
+///
+/// # Errors
+/// As [`Engine::start`].
+pub(crate) async fn start(ring: &config::Ring) -> Result<Engine, Error> {
+    Engine::start(plan(ring)).await
+}
+
+/// Whether an engine could be made of a ring, as far as can be known without connections.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(crate) fn check(ring: &config::Ring) -> Result<(), String> {
+    let plan = plan(ring);
+    for shard in plan.shards {
+        Dialer::new(shard, plan.settings.deadlines.clone()).map_err(|error| error.text().to_owned())?;
+    }
+    Ok(())
+}
+
+/// Changes the engine of a ring to what its configuration says now.
+///
+/// # Errors
+/// As [`Engine::reconfigure`].
+pub(crate) fn change(engine: &Engine, ring: &config::Ring) -> Result<(), Error> {
+    let Plan { shards, placement, settings, heartbeat, .. } = plan(ring);
+    engine.reconfigure(&shards, placement, settings, heartbeat)
+}
+
+/// What the engine of a ring is made of.
+pub(crate) fn plan(ring: &config::Ring) -> Plan {
+    let words = ring.health.probe.iter().map(String::as_bytes).collect::<Vec<_>>();
+    Plan {
+        shards: shards(ring),
+        placement: ring.placement.clone(),
+        settings: settings(ring),
+        heartbeat: Heartbeat::Command(RequestBuf::pack(words)),
+        on_new_shard: None,
+    }
+}
+
+/// The shards of a ring, as an engine takes them.
+pub(crate) fn shards(ring: &config::Ring) -> Vec<ShardSettings> {
+    ring.shards.iter().map(shard).collect()
+}
+
+fn shard(shard: &config::Shard) -> ShardSettings {
+    let url = &shard.url;
+    ShardSettings {
+        name: shard.name.clone(),
+        address: url.address.clone(),
+        tls: shard.tls.as_ref().map(|tls| TlsSettings {
+            ca: tls.ca.clone().unwrap_or_default(),
+            client: tls
+                .client
+                .as_ref()
+                .map(|client| (client.certificate.clone(), Secret::new(client.key.reveal()))),
+            server_name: tls.server_name.clone(),
+        }),
+        username: url.username.clone(),
+        password: url.password.clone(),
+        database: url.database,
+        client_name: None,
+        // Most clients speak RESP2; connections for those that do not are made when the first of them comes.
+        protocol: Protocol::Resp2,
+        id: shard.id.clone(),
+        weight: shard.weight,
+        named: shard.named,
+    }
+}
+
+fn settings(ring: &config::Ring) -> Settings {
+    let count = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    Settings {
+        deadlines: Deadlines {
+            connect: ring.deadlines.connect,
+            reply: ring.deadlines.reply,
+            write: ring.deadlines.write,
+            wait: ring.deadlines.wait,
+        },
+        queue: ring.queue,
+        health: HealthSettings {
+            votes: health::Settings {
+                fall: count(ring.health.fall),
+                rise: count(ring.health.rise),
+                interval: ring.health.frequency,
+                ..health::Settings::default()
+            },
+            deadline: ring.health.timeout,
+        },
+        retry: Policy {
+            attempts: count(ring.retries.attempts),
+            first_wait: ring.retries.shortest,
+            longest_wait: ring.retries.longest,
+            repeat_idempotent_writes: ring.retries.idempotent_writes,
+        },
+        budget: BudgetSettings::default(),
+        on_down: match ring.on_down {
+            config::OnDown::Reroute => OnDown::Reroute,
+            config::OnDown::Fail | config::OnDown::Miss => OnDown::Fail,
+        },
+        max_ejected: Some(ring.max_ejected),
+        allow: allow(ring).unwrap_or_default(),
+        // Blocking commands of every client need one each.
+        exclusive: ring.max_clients,
+        ..Settings::default()
+    }
+}
+
+/// The admin commands that are let through.
+///
+/// # Errors
+/// What cannot be allowed, in words.
+pub(crate) fn allow(ring: &config::Ring) -> Result<Allow, String> {
+    let names = ring.allow.iter().map(String::as_str);
+    Allow::new(names, &Table::default()).map_err(|error| error.to_string())
+}

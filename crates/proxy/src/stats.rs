@@ -1,0 +1,108 @@
+//! What the clients of one ring did on one thread.
+//!
+//! Each thread counts for itself and nobody else writes there, so counting is a load and a store, without a lock on the
+//! memory; who wants to know adds the threads up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use rendis_engine::error::Kind;
+use rendis_engine::times::Times;
+
+/// See the module. All of it is counted from the start.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    /// Requests taken in.
+    pub(crate) requests: Count,
+    /// Bytes from clients, and to them.
+    pub(crate) received: Count,
+    pub(crate) sent: Count,
+    /// TLS handshakes of clients that failed.
+    pub(crate) handshakes_failed: Count,
+    /// Error replies that servers gave.
+    pub(crate) refusals: Count,
+    /// Requests that ended with an error of this proxy, by its kind.
+    errors: [Count; KINDS.len()],
+    /// From taking a batch of requests in until its last reply, for one batch in [`SAMPLE`].
+    pub(crate) replies: Times,
+    batches: Count,
+}
+
+/// A number that one thread adds to and all read.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    /// Adds; only ever on one thread.
+    pub(crate) fn add(&self, more: usize) {
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Stats {
+    /// Counts an error of this proxy.
+    pub(crate) fn error(&self, kind: Kind) {
+        let at = KINDS.iter().position(|known| *known == kind);
+        if let Some(count) = at.and_then(|at| self.errors.get(at)) {
+            count.add(1);
+        }
+    }
+
+    /// Errors by kind.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        KINDS.iter().zip(&self.errors).map(|(kind, count)| (*kind, count.read()))
+    }
+
+    /// Begins a batch of requests. Gives the time where the batch is one of those that are timed.
+    pub(crate) fn begin(&self) -> Option<Instant> {
+        self.batches.add(1);
+        (self.batches.read() % SAMPLE == 1).then(Instant::now)
+    }
+
+    /// Ends a batch that [`Stats::begin`] began.
+    pub(crate) fn end(&self, begun: Option<Instant>) {
+        if let Some(begun) = begun {
+            self.replies.add(begun.elapsed());
+        }
+    }
+}
+
+/// One batch in so many is timed, so that the clock is seldom read.
+pub(crate) const SAMPLE: u64 = 16;
+
+const KINDS: [Kind; 11] = [
+    Kind::ShardDown,
+    Kind::Timeout,
+    Kind::Busy,
+    Kind::CrossShard,
+    Kind::Refused,
+    Kind::Protocol,
+    Kind::Auth,
+    Kind::Tls,
+    Kind::Config,
+    Kind::Server,
+    Kind::Conflict,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_counted_by_kind_and_one_batch_in_sixteen_is_timed() {
+        let stats = Stats::default();
+        stats.error(Kind::Busy);
+        stats.error(Kind::Busy);
+        let busy: Vec<_> = stats.errors().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(busy, [(Kind::Busy, 2)]);
+        for _ in 0..32 {
+            stats.end(stats.begin());
+        }
+        assert_eq!(stats.replies.read().count(), 2);
+    }
+}

@@ -1,0 +1,159 @@
+//! The subscriptions of one client: what it listens to, how it is told, and what it may send meanwhile.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rendis_core::command::Subscription as Command;
+use rendis_core::reply::{push_array, push_bulk, push_integer, push_null, push_push, push_resp3_null};
+use rendis_core::request::Request;
+use rendis_engine::error::Error;
+use rendis_engine::pubsub::{Hub, Limits, Listener, Message, TopicKind};
+
+/// What one client listens to.
+pub(crate) struct Subscriber {
+    listener: Listener,
+    channels: BTreeSet<Bytes>,
+    patterns: BTreeSet<Bytes>,
+    shard_channels: BTreeSet<Bytes>,
+}
+
+impl Subscriber {
+    pub(crate) fn new(hub: &Hub) -> Self {
+        Self {
+            listener: hub.listener(Limits::default()),
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            shard_channels: BTreeSet::new(),
+        }
+    }
+
+    /// Whether it listens to nothing any more.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.channels.is_empty() && self.patterns.is_empty() && self.shard_channels.is_empty()
+    }
+
+    /// The next message, or why there will be none.
+    pub(crate) async fn next(&self) -> Option<Result<Arc<Message>, Error>> {
+        self.listener.next().await
+    }
+
+    /// One of the commands about subscriptions; a confirmation for each name goes to `out`.
+    pub(crate) async fn command(
+        &mut self,
+        command: Command,
+        request: Request<'_>,
+        resp3: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let names: Vec<Bytes> = request.arguments().skip(1).map(Bytes::copy_from_slice).collect();
+        let kind = kind(command);
+        match command {
+            Command::Channels | Command::Patterns | Command::ShardChannels => {
+                self.listener.add(kind, names.iter().cloned()).await?;
+                for name in names {
+                    self.set(kind).insert(name.clone());
+                    confirm(out, resp3, verb(command), Some(&name), self.count(kind));
+                }
+            }
+            Command::EndChannels | Command::EndPatterns | Command::EndShardChannels => {
+                let all = names.is_empty();
+                let names = if all { self.set(kind).iter().cloned().collect() } else { names };
+                self.listener.remove(kind, names.iter().cloned());
+                if names.is_empty() {
+                    confirm(out, resp3, verb(command), None, self.count(kind));
+                }
+                for name in names {
+                    self.set(kind).remove(&name);
+                    confirm(out, resp3, verb(command), Some(&name), self.count(kind));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, kind: TopicKind) -> &mut BTreeSet<Bytes> {
+        match kind {
+            TopicKind::Channel => &mut self.channels,
+            TopicKind::Pattern => &mut self.patterns,
+            TopicKind::ShardChannel => &mut self.shard_channels,
+        }
+    }
+
+    /// How many channels, patterns and shard channels it listens to.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        [self.channels.len(), self.patterns.len(), self.shard_channels.len()]
+    }
+
+    /// The number that a confirmation carries: channels and patterns together, shard channels apart.
+    fn count(&self, kind: TopicKind) -> usize {
+        match kind {
+            TopicKind::ShardChannel => self.shard_channels.len(),
+            TopicKind::Channel | TopicKind::Pattern => self.channels.len() + self.patterns.len(),
+        }
+    }
+}
+
+/// Confirms to a client that listens to nothing that it does not listen to these.
+pub(crate) fn confirm_nothing(command: Command, request: Request<'_>, resp3: bool, out: &mut Vec<u8>) {
+    if request.count() < 2 {
+        confirm(out, resp3, verb(command), None, 0);
+    }
+    for name in request.arguments().skip(1) {
+        confirm(out, resp3, verb(command), Some(name), 0);
+    }
+}
+
+/// A message as the client gets it.
+pub(crate) fn push_message(out: &mut Vec<u8>, resp3: bool, message: &Message) {
+    let (verb, count): (&[u8], usize) = match message.kind {
+        TopicKind::Channel => (b"message", 3),
+        TopicKind::Pattern => (b"pmessage", 4),
+        TopicKind::ShardChannel => (b"smessage", 3),
+    };
+    if resp3 {
+        push_push(out, count);
+    } else {
+        push_array(out, count);
+    }
+    push_bulk(out, verb);
+    if let Some(pattern) = &message.pattern {
+        push_bulk(out, pattern);
+    }
+    push_bulk(out, &message.channel);
+    push_bulk(out, &message.payload);
+}
+
+fn confirm(out: &mut Vec<u8>, resp3: bool, verb: &[u8], name: Option<&[u8]>, count: usize) {
+    if resp3 {
+        push_push(out, 3);
+    } else {
+        push_array(out, 3);
+    }
+    push_bulk(out, verb);
+    match name {
+        Some(name) => push_bulk(out, name),
+        None if resp3 => push_resp3_null(out),
+        None => push_null(out),
+    }
+    push_integer(out, i64::try_from(count).unwrap_or(i64::MAX));
+}
+
+const fn kind(command: Command) -> TopicKind {
+    match command {
+        Command::Channels | Command::EndChannels => TopicKind::Channel,
+        Command::Patterns | Command::EndPatterns => TopicKind::Pattern,
+        Command::ShardChannels | Command::EndShardChannels => TopicKind::ShardChannel,
+    }
+}
+
+const fn verb(command: Command) -> &'static [u8] {
+    match command {
+        Command::Channels => b"subscribe",
+        Command::Patterns => b"psubscribe",
+        Command::ShardChannels => b"ssubscribe",
+        Command::EndChannels => b"unsubscribe",
+        Command::EndPatterns => b"punsubscribe",
+        Command::EndShardChannels => b"sunsubscribe",
+    }
+}

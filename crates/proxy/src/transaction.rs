@@ -1,0 +1,224 @@
+//! `MULTI`, `EXEC`, `DISCARD`, `WATCH`, `UNWATCH` of one client.
+//!
+//! ```text
+//!            WATCH ┌──────────┐ UNWATCH          commands are answered QUEUED and kept here;
+//!   none ─────────►│ watching │────────► none    what has no place is refused at once, and EXEC then aborts
+//!     │            └────┬─────┘
+//!     │ MULTI           │ MULTI                  EXEC sends MULTI, the commands and EXEC in one write
+//!     ▼                 ▼
+//!   queueing ◄──── queueing + watching ────► EXEC, DISCARD ────► none
+//! ```
+//! The first key, or that of `WATCH`, chooses the shard. A watch holds an exclusive connection until the transaction
+//! ends; without one, the whole goes over the shard's shared wire, where nothing can come between.
+
+use std::sync::Arc;
+
+use rendis_core::command::{Class, Found, Table, Transaction as Command};
+use rendis_core::id::ShardId;
+use rendis_core::plan::{Queued, RefusalKind, Ring, queued};
+use rendis_core::reply::{Reply, push_error, push_ok, push_simple};
+use rendis_core::request::{Request, RequestBuf};
+use rendis_engine::engine::Engine;
+use rendis_engine::error::{Error, Kind};
+use rendis_engine::exclusive::Lease;
+use rendis_engine::shard::Shard;
+
+/// Where one client's transaction stands.
+#[derive(Default)]
+pub(crate) struct Transaction {
+    queue: Option<Queue>,
+    watch: Option<Watch>,
+}
+
+/// What came since `MULTI`.
+#[derive(Default)]
+struct Queue {
+    requests: Vec<RequestBuf>,
+    bytes: usize,
+    chosen: Option<ShardId>,
+    /// Something was refused: `EXEC` aborts.
+    broken: bool,
+}
+
+struct Watch {
+    shard: Arc<Shard>,
+    lease: Lease,
+    /// Whether the connection can be given back when the watch ends.
+    clean: bool,
+}
+
+impl Transaction {
+    /// Whether commands are queued at present.
+    pub(crate) const fn is_queueing(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Queues a command, or refuses it, and says so in `out`.
+    pub(crate) fn queue(&mut self, request: Request<'_>, table: &Table, engine: &Engine, out: &mut Vec<u8>) {
+        let topology = engine.topology();
+        let watched = self.watch.as_ref().and_then(|watch| {
+            let same =
+                |member: &rendis_core::topology::Member<Shard>| Arc::ptr_eq(&member.shard, &watch.shard);
+            topology.members().iter().position(same).map(ShardId::new)
+        });
+        let Some(queue) = &mut self.queue else { return };
+        let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
+        let chosen = queue.chosen.or(watched);
+        let found = table.find(request);
+        match queued(request, found, &ring, chosen) {
+            Ok(_) if queue.bytes > MOST_BYTES || queue.requests.len() >= MOST_REQUESTS => {
+                queue.broken = true;
+                push_error(out, "ERR", "the transaction is too long");
+            }
+            Ok(place) => {
+                if let Queued::On(shard) = place {
+                    queue.chosen = Some(shard);
+                }
+                queue.bytes += request.bytes().len();
+                queue.requests.push(request.to_buf());
+                push_simple(out, b"QUEUED");
+            }
+            Err(refusal) => {
+                // A nested MULTI and a late WATCH are refused by themselves: servers run the rest.
+                queue.broken |= !(is_own(found) && refusal.kind() == RefusalKind::InTransaction);
+                push_line(out, refusal.text());
+            }
+        }
+    }
+
+    /// A command was refused before it came here: `EXEC` aborts.
+    pub(crate) fn spoil(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.broken = true;
+        }
+    }
+
+    /// One of the commands about transactions. `Ok(None)` when `out` has the answer.
+    pub(crate) async fn command(
+        &mut self,
+        command: Command,
+        request: &RequestBuf,
+        shard: Option<ShardId>,
+        engine: &Engine,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Reply>, Error> {
+        match command {
+            Command::Begin if self.queue.is_some() => {
+                push_error(out, "ERR", "MULTI calls can not be nested");
+            }
+            Command::Begin => {
+                self.queue = Some(Queue::default());
+                push_ok(out);
+            }
+            Command::Discard if self.queue.is_none() => push_error(out, "ERR", "DISCARD without MULTI"),
+            Command::Discard => {
+                self.queue = None;
+                self.unwatch().await;
+                push_ok(out);
+            }
+            Command::Execute => return self.execute(engine, out).await,
+            Command::Watch => return self.watch(request, shard, engine).await.map(Some),
+            Command::Unwatch => {
+                self.unwatch().await;
+                push_ok(out);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn watch(
+        &mut self,
+        request: &RequestBuf,
+        shard: Option<ShardId>,
+        engine: &Engine,
+    ) -> Result<Reply, Error> {
+        let shard = match shard {
+            Some(id) => engine.shard(id)?,
+            None => {
+                return Err(Error::local(Kind::Server, "ERR wrong number of arguments for 'watch' command"));
+            }
+        };
+        if let Some(watch) = &self.watch
+            && !Arc::ptr_eq(&watch.shard, &shard)
+        {
+            let text = format!(
+                "CROSSSLOT Keys in request don't hash to the same shard: what is watched already is on {}",
+                watch.shard.name()
+            );
+            return Err(Error::local(Kind::CrossShard, text));
+        }
+        let mut watch = match self.watch.take() {
+            Some(watch) => watch,
+            None => {
+                let lease = engine.lease(&shard).await?;
+                Watch { shard, lease, clean: true }
+            }
+        };
+        let reply = watch.lease.ask(request).await.map_err(|failure| watch.shard.error(failure))?;
+        self.watch = Some(watch);
+        Ok(reply)
+    }
+
+    async fn execute(&mut self, engine: &Engine, out: &mut Vec<u8>) -> Result<Option<Reply>, Error> {
+        let Some(queue) = self.queue.take() else {
+            push_error(out, "ERR", "EXEC without MULTI");
+            return Ok(None);
+        };
+        if queue.broken {
+            self.unwatch().await;
+            push_error(out, "EXECABORT", "Transaction discarded because of previous errors.");
+            return Ok(None);
+        }
+        let Some(mut watch) = self.watch.take() else {
+            if queue.requests.is_empty() {
+                out.extend_from_slice(b"*0\r\n");
+                return Ok(None);
+            }
+            return engine.transaction(&queue.requests).await.map(|done| Some(done.reply));
+        };
+        engine.check_shard(&queue.requests, &watch.shard)?;
+        let mut frames = vec![RequestBuf::pack([&b"MULTI"[..]])];
+        frames.extend(queue.requests);
+        frames.push(RequestBuf::pack([&b"EXEC"[..]]));
+        watch.clean = false;
+        let at = |failure| watch.shard.error(failure).of_command(b"EXEC");
+        watch.lease.send(frames.as_slice()).await.map_err(at)?;
+        watch.lease.flush().await.map_err(at)?;
+        let mut last = None;
+        for _ in &frames {
+            last = Some(watch.lease.receive().await.map_err(at)?);
+        }
+        watch.lease.give_back();
+        Ok(last)
+    }
+
+    async fn unwatch(&mut self) {
+        if let Some(mut watch) = self.watch.take() {
+            let unwatch = RequestBuf::pack([&b"UNWATCH"[..]]);
+            if watch.clean && watch.lease.ask(&unwatch).await.is_ok_and(|reply| !reply.is_error()) {
+                watch.lease.give_back();
+            }
+        }
+    }
+}
+
+/// An error line that comes with its code.
+pub(crate) fn push_line(out: &mut Vec<u8>, line: &[u8]) {
+    out.push(b'-');
+    out.extend(line.iter().map(|byte| if *byte < b' ' { b' ' } else { *byte }));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a request is one of a transaction's own commands, which are not queued.
+pub(crate) fn ends_queue(found: Found<'_>) -> bool {
+    matches!(found, Found::Row(row) if matches!(row.class(), Class::Transaction(Command::Execute | Command::Discard)))
+}
+
+/// Whether a request is about transactions.
+fn is_own(found: Found<'_>) -> bool {
+    matches!(found, Found::Row(row) if matches!(row.class(), Class::Transaction(_)))
+}
+
+/// What one transaction may hold.
+const MOST_REQUESTS: usize = 1 << 16;
+const MOST_BYTES: usize = 64 << 20;

@@ -1,0 +1,295 @@
+//! Who may do what, asked of a ring and of a server with the same users.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod side;
+
+use std::time::{Duration, Instant};
+
+use rendis_testkit::{Client, RedisServer, Reply};
+use side::{Raw, Side, compare, configuration};
+
+const ALICE: &str = "~cache:* %R~ro:* &chan* +@all -@dangerous -set";
+const BOB: &str = "~* &a* +subscribe +psubscribe +publish +hello +config|get";
+
+fn users() -> String {
+    let user = |name: &str, password: &str, rules: &str| {
+        format!("[[ring.user]]\nname = \"{name}\"\npassword = \"{password}\"\nrules = \"{rules}\"\n")
+    };
+    user("alice", "x", ALICE)
+        + &user("bob", "x", BOB)
+        + &user("gone", "x", "off +@all ~* &*")
+        + "[[ring.user]]\nname = \"default\"\npassword = [\"pw\", \"other\"]\n"
+}
+
+fn server() -> RedisServer {
+    RedisServer::builder()
+        .password("pw")
+        .user("alice", &format!("on >x resetchannels {ALICE}"))
+        .user("bob", &format!("on >x resetchannels {BOB}"))
+        .user("gone", "off >x +@all ~* &*")
+        .start()
+}
+
+/// From nobody to alice to bob to the default user.
+const SESSION: &str = "
+    PING
+    GET a
+    HELLO
+    HELLO 3
+    HELLO 3 SETNAME foo
+    HELLO 4
+    HELLO 3 AUTH alice y
+    AUTH wrong
+    AUTH alice y
+    AUTH gone x
+    AUTH nobody x
+    AUTH a b c
+    SELECT 0
+    COMMAND COUNT
+    MULTI
+    SUBSCRIBE a
+    CLIENT ID
+    RESET
+    HELLO 3 AUTH alice x
+    ACL WHOAMI
+    SET a b
+    SET
+    GET
+    GET a
+    GET cache:1
+    GET ro:1
+    INCR ro:1
+    APPEND cache:1 x
+    COPY ro:1 cache:2
+    COPY ro:1 ro:2
+    EXISTS ro:1
+    EXISTS other
+    MGET cache:1 ro:1
+    MGET cache:1 other
+    DEL cache:1 other
+    PFCOUNT ro:1
+    CONFIG GET maxmemory
+    CONFIG SET x y
+    CONFIG FOO
+    KEYS *
+    FLUSHALL
+    OBJECT ENCODING a
+    SORT cache:1 BY w*
+    SUBSCRIBE chan1
+    SUBSCRIBE other
+    SUBSCRIBE chan1 other
+    PSUBSCRIBE chan*
+    PSUBSCRIBE chan1
+    PUNSUBSCRIBE chan*
+    UNSUBSCRIBE chan1
+    PUBLISH other x
+    SPUBLISH other x
+    SSUBSCRIBE other
+    NOSUCH a b
+    CLIENT NOSUCH
+    MULTI
+    GET cache:1
+    EXEC
+    MULTI
+    SET a b
+    GET cache:1
+    EXEC
+    GET cache:1
+    RESET
+    ACL WHOAMI
+    AUTH bob x
+    ACL WHOAMI
+    PING
+    PUBLISH b x
+    PUBLISH a1 x
+    CONFIG GET maxmemory
+    PUNSUBSCRIBE
+    AUTH pw
+    PING
+    SET ro:1 x
+    GET ro:1
+    FLUSHALL
+";
+
+#[test]
+fn users_may_do_what_they_may_on_a_server() {
+    let side = Side::start(1, &users());
+    let server = server();
+    let (mut theirs, mut ours) = (Raw::connect(server.address()), side.raw());
+    let session = |reply: String| match reply.split_once("$2\r\nid\r\n:") {
+        Some((before, after)) => format!("{before}{}", &after[after.find('\r').unwrap()..]),
+        None => reply,
+    };
+    compare(&mut theirs, &mut ours, SESSION, session);
+}
+
+fn error(reply: &Reply) -> &str {
+    reply.error().unwrap_or_else(|| panic!("expected an error, got {reply}"))
+}
+
+const NOAUTH: &str = "NOAUTH Authentication required.";
+
+#[test]
+fn nobody_gets_in_without_a_password() {
+    let side = Side::start(2, &users());
+    let mut client = side.client();
+    for words in [
+        &["GET", "k"][..],
+        &["SET", "k", "v"],
+        &["MGET", "a", "b"],
+        &["KEYS", "*"],
+        &["SUBSCRIBE", "a"],
+        &["MULTI"],
+        &["EXEC"],
+        &["CLIENT", "LIST"],
+        &["INFO"],
+        &["EVAL", "return 1", "0"],
+        &["NOSUCH"],
+        &["GET"],
+    ] {
+        assert_eq!(error(&client.command(words).unwrap()), NOAUTH, "{words:?}");
+    }
+    // Also as one batch, and as a person types it.
+    for _ in 0..100 {
+        client.send(&["SET", "k", "v"]).unwrap();
+    }
+    client.send_raw(b"GET k\r\n").unwrap();
+    for _ in 0..101 {
+        assert_eq!(error(&client.read().unwrap()), NOAUTH);
+    }
+    assert!(client.command(&["AUTH", "other"]).unwrap().is_ok());
+    assert_eq!(client.command(&["GET", "k"]).unwrap(), Reply::Nil);
+    assert_eq!(client.command(&["ACL", "WHOAMI"]).unwrap().text(), "default");
+}
+
+#[test]
+fn a_batch_is_checked_request_by_request_and_anew_after_a_login() {
+    let side = Side::start(2, &users());
+    let mut client = side.client();
+    let batch: &[&[&str]] = &[
+        &["GET", "cache:1"],
+        &["AUTH", "alice", "x"],
+        &["APPEND", "cache:1", "a"],
+        &["GET", "other"],
+        &["GET", "cache:1"],
+        &["SET", "cache:1", "b"],
+        &["MGET", "cache:1", "cache:2", "cache:3"],
+        &["AUTH", "default", "pw"],
+        &["SET", "other", "c"],
+        &["GET", "other"],
+        &["AUTH", "bob", "x"],
+        &["GET", "other"],
+    ];
+    for words in batch {
+        client.send(words).unwrap();
+    }
+    let replies: Vec<_> = batch.iter().map(|_| client.read().unwrap().to_string()).collect();
+    let denied = |what: &str| format!("(error) NOPERM this user has no permissions to {what}");
+    assert_eq!(
+        replies,
+        [
+            format!("(error) {NOAUTH}"),
+            "OK".to_owned(),
+            "1".to_owned(),
+            denied("access one of the keys used as arguments"),
+            "a".to_owned(),
+            denied("run the 'set' command"),
+            "[a, (nil), (nil)]".to_owned(),
+            "OK".to_owned(),
+            "OK".to_owned(),
+            "c".to_owned(),
+            "OK".to_owned(),
+            denied("run the 'get' command"),
+        ]
+    );
+}
+
+#[test]
+fn wrong_passwords_cost_more_and_more_time_and_only_of_who_sends_them() {
+    let side = Side::start(1, &users());
+    let address = side.address();
+    let guess = std::thread::spawn(move || {
+        let mut client = Client::connect(address).unwrap();
+        let times = ["a", "b", "c"].map(|password| {
+            let begun = Instant::now();
+            let reply = client.command(&["AUTH", "alice", password]).unwrap();
+            assert_eq!(error(&reply), "WRONGPASS invalid username-password pair or user is disabled.");
+            begun.elapsed()
+        });
+        assert!(client.command(&["AUTH", "alice", "x"]).unwrap().is_ok());
+        times
+    });
+    let mut client = side.client();
+    assert!(client.command(&["AUTH", "pw"]).unwrap().is_ok());
+    let mut served = 0;
+    let mut slowest = Duration::ZERO;
+    while !guess.is_finished() {
+        let begun = Instant::now();
+        client.command(&["GET", "k"]).unwrap();
+        slowest = slowest.max(begun.elapsed());
+        served += 1;
+    }
+    let times = guess.join().unwrap();
+    for (time, least) in times.iter().zip([100, 200, 400]) {
+        assert!(*time >= Duration::from_millis(least), "{times:?}");
+    }
+    assert!(
+        served > 100 && slowest < Duration::from_millis(100),
+        "{served} served, the slowest in {slowest:?}"
+    );
+    let info = client.command(&["INFO", "stats"]).unwrap().text().to_owned();
+    assert!(info.contains("\r\nacl_access_denied_auth:3\r\n"), "{info}");
+}
+
+#[test]
+fn a_limited_user_runs_scripts_only_where_a_rule_names_them() {
+    let scripts =
+        "[[ring.user]]\nname = \"scripts\"\npassword = \"x\"\nrules = \"+@all -@dangerous +eval ~k &*\"\n";
+    let side = Side::start(1, &(users() + scripts));
+    let mut client = side.client();
+    client.command(&["AUTH", "alice", "x"]).unwrap();
+    let flush = ["EVAL", "return redis.call('FLUSHALL')", "1", "cache:1"];
+    let reply = client.command(&flush).unwrap();
+    assert!(
+        error(&reply).starts_with("NOPERM this user has no permissions to run the 'eval' command"),
+        "{reply}"
+    );
+    client.command(&["AUTH", "scripts", "x"]).unwrap();
+    let reply = client.command(&["EVAL", "return KEYS[1]", "1", "k"]).unwrap();
+    assert_eq!(reply.text(), "k");
+    let reply = client.command(&["EVAL", "return KEYS[1]", "1", "other"]).unwrap();
+    assert!(error(&reply).contains("one of the keys"), "{reply}");
+}
+
+#[test]
+fn a_default_user_without_a_password_is_who_everybody_is() {
+    let fields = "[[ring.user]]\nname = \"default\"\nrules = \"nopass +@read +@connection ~pub:*\"\n";
+    let side = Side::start(1, fields);
+    let mut client = side.client();
+    assert_eq!(client.command(&["GET", "pub:1"]).unwrap(), Reply::Nil);
+    assert!(error(&client.command(&["SET", "pub:1", "x"]).unwrap()).contains("'set' command"));
+    assert!(error(&client.command(&["GET", "other"]).unwrap()).contains("one of the keys"));
+    assert!(client.command(&["HELLO", "3"]).unwrap().error().is_none());
+}
+
+#[test]
+fn a_reload_brings_users_and_takes_them_away() {
+    let mut side = Side::start(1, &users());
+    let mut alice = side.client();
+    assert!(alice.command(&["AUTH", "alice", "x"]).unwrap().is_ok());
+    let fields = "[[ring.user]]\nname = \"carol\"\npassword = \"x\"\n";
+    side.proxy.reload(&configuration(&side.servers, fields)).unwrap();
+    let mut client = side.client();
+    assert!(error(&client.command(&["AUTH", "alice", "x"]).unwrap()).starts_with("WRONGPASS"));
+    assert!(client.command(&["AUTH", "carol", "x"]).unwrap().is_ok());
+    // Who has logged in stays.
+    assert_eq!(alice.command(&["GET", "cache:1"]).unwrap(), Reply::Nil);
+}
+
+#[test]
+fn passwords_are_in_no_text_that_people_see() {
+    let side = Side::start(1, "");
+    let config = configuration(&side.servers, &users().replace("\"pw\"", "\"hunter2\""));
+    assert!(!format!("{config:?}").contains("hunter2"));
+}

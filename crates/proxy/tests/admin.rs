@@ -1,0 +1,180 @@
+//! The pages for operators.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod ring;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rendis_proxy::serve::Proxy;
+use rendis_testkit::{Cluster, Port};
+
+use ring::{client, config, refuses, ring, until};
+
+const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+
+fn admin(proxy: &Proxy) -> SocketAddr {
+    proxy.admin_address().unwrap().parse().unwrap()
+}
+
+/// The status and the body of a page.
+fn get(at: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    request(&mut stream, "GET", path);
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    split(&text)
+}
+
+fn request(stream: &mut impl std::io::Write, method: &str, path: &str) {
+    stream
+        .write_all(format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes())
+        .unwrap();
+}
+
+fn split(text: &str) -> (u16, String) {
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), body.to_owned())
+}
+
+/// The value of one sample.
+fn sample(page: &str, name: &str) -> u64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is not in\n{page}")).parse().unwrap()
+}
+
+#[test]
+fn what_clients_do_is_counted_over_all_threads() {
+    let servers = Cluster::start(2);
+    let text = ADMIN.to_owned() + &ring("cache", "max_clients = 8", &servers.urls());
+    let proxy = Proxy::start(&config(&text)).unwrap();
+    let mut clients: Vec<_> = (0..8).map(|_| client(&proxy, "cache")).collect();
+    for (at, client) in clients.iter_mut().enumerate() {
+        for round in 0..40 {
+            assert!(client.command(&["SET", &format!("key:{at}:{round}"), "v"]).unwrap().is_ok());
+        }
+        assert!(client.command(&["INCR", &format!("key:{at}:0")]).unwrap().error().is_some());
+        let crossed = client.command(&["RENAME", "key:a", "key:b", "c"]).unwrap();
+        assert!(crossed.error().is_some());
+    }
+    drop(client(&proxy, "cache").read_to_end().unwrap());
+    let (status, page) = get(admin(&proxy), "/metrics");
+    assert_eq!(status, 200);
+    assert_eq!(sample(&page, "rendis_ready"), 1);
+    assert_eq!(sample(&page, "rendis_clients{ring=\"cache\"}"), 8);
+    assert_eq!(sample(&page, "rendis_clients_accepted_total{ring=\"cache\"}"), 8);
+    assert_eq!(sample(&page, "rendis_clients_refused_total{ring=\"cache\"}"), 1);
+    assert_eq!(sample(&page, "rendis_requests_total{ring=\"cache\"}"), 8 * 42);
+    assert_eq!(sample(&page, "rendis_error_replies_total{ring=\"cache\"}"), 8);
+    assert_eq!(sample(&page, "rendis_errors_total{ring=\"cache\",kind=\"server\"}"), 8);
+    assert!(sample(&page, "rendis_sent_bytes_total{ring=\"cache\"}") > 8 * 40 * 5);
+    assert!(sample(&page, "rendis_received_bytes_total{ring=\"cache\"}") > 8 * 40 * 30);
+    assert!(sample(&page, "rendis_reply_seconds_count{ring=\"cache\"}") > 10);
+    let shards = ["shard1", "shard2"].map(|shard| {
+        let of = |name: &str| sample(&page, &format!("{name}{{ring=\"cache\",shard=\"{shard}\"}}"));
+        assert_eq!((of("rendis_shard_up"), of("rendis_shard_in_flight")), (1, 0));
+        assert!(of("rendis_shard_probe_seconds_count") > 0);
+        of("rendis_shard_requests_total")
+    });
+    assert!(shards.iter().all(|requests| *requests > 100));
+    assert_eq!(shards.iter().sum::<u64>(), 8 * 41);
+    // Every line is one that Prometheus reads.
+    for line in page.lines() {
+        let value = line.rsplit(' ').next().unwrap();
+        assert!(line.starts_with("# ") || value.parse::<f64>().is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn it_is_ready_while_every_ring_has_a_live_shard() {
+    let servers = Cluster::start(2);
+    let urls = servers.urls();
+    let fast = "heartbeat_frequency = \"20ms\"";
+    let text = ADMIN.to_owned() + &ring("one", fast, &urls[..1]) + &ring("two", fast, &urls[1..]);
+    let proxy = Proxy::start(&config(&text)).unwrap();
+    let at = admin(&proxy);
+    assert_eq!(get(at, "/healthz"), (200, "ok\n".to_owned()));
+    assert_eq!(get(at, "/readyz"), (200, "ready\n".to_owned()));
+    servers[1].kill();
+    until("it is not ready", || get(at, "/readyz") == (503, "ring two has no live shard\n".to_owned()));
+    assert_eq!(get(at, "/healthz").0, 200);
+    let (_, page) = get(at, "/shards");
+    let shards: serde_json::Value = serde_json::from_str(&page).unwrap();
+    assert_eq!(shards[0]["ring"], "one");
+    assert_eq!(shards[0]["shards"][0]["up"], true);
+    assert_eq!(shards[1]["shards"][0]["name"], "shard1");
+    assert_eq!(shards[1]["shards"][0]["address"], servers[1].address().to_string());
+    assert_eq!(shards[1]["shards"][0]["up"], false);
+    let (_, page) = get(at, "/metrics");
+    assert!(sample(&page, "rendis_shard_health_changes_total{ring=\"two\",shard=\"shard1\"}") > 0);
+    servers[1].restart();
+    until("it is ready again", || get(at, "/readyz").0 == 200);
+}
+
+#[test]
+fn no_page_has_a_password_and_nothing_else_is_there() {
+    let server = rendis_testkit::RedisServer::builder().password("hunter2").start();
+    let text = ADMIN.to_owned() + &ring("cache", "", &[server.url()]);
+    let proxy = Proxy::start(&config(&text)).unwrap();
+    for path in ["/", "/metrics", "/shards", "/readyz", "/healthz"] {
+        let (status, page) = get(admin(&proxy), path);
+        assert_eq!(status, 200, "{path}");
+        assert!(!page.contains("hunter2"), "{path}");
+    }
+    assert_eq!(get(admin(&proxy), "/metrics/..").0, 404);
+    let mut stream = TcpStream::connect(admin(&proxy)).unwrap();
+    request(&mut stream, "POST", "/metrics");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert_eq!(split(&text).0, 405);
+    // What is no HTTP is hung up on.
+    let mut stream = TcpStream::connect(admin(&proxy)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(b"*1\r\n$4\r\nPING\r\n\r\n").unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn the_pages_move_come_and_go_with_the_configuration() {
+    let servers = Cluster::start(1);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admin.sock");
+    let (port, ring) = (Port::free(), ring("cache", "", &servers.urls()));
+    let mut proxy = Proxy::start(&config(&ring)).unwrap();
+    assert_eq!(proxy.admin_address(), None);
+    let tcp = format!("[admin]\nlisten = \"{}\"\n{ring}", port.address());
+    proxy.reload(&config(&tcp)).unwrap();
+    assert_eq!(get(admin(&proxy), "/readyz").0, 200);
+    proxy.reload(&config(&tcp)).unwrap();
+    let (_, page) = get(admin(&proxy), "/metrics");
+    assert_eq!(sample(&page, "rendis_reloads_total{result=\"done\"}"), 2);
+    let unix = format!("[admin]\nlisten = \"unix:{}\"\n{ring}", path.display());
+    proxy.reload(&config(&unix)).unwrap();
+    assert!(refuses(port.address()));
+    let mut stream = UnixStream::connect(&path).unwrap();
+    request(&mut stream, "GET", "/healthz");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert_eq!(split(&text), (200, "ok\n".to_owned()));
+    proxy.reload(&config(&ring)).unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn it_is_not_ready_while_it_drains() {
+    let servers = Cluster::start(1);
+    let text = ADMIN.to_owned() + &ring("cache", "", &servers.urls());
+    let proxy = Proxy::start(&config(&text)).unwrap();
+    let at = admin(&proxy);
+    let mut waits = client(&proxy, "cache");
+    waits.send(&["BLPOP", "list", "0"]).unwrap();
+    until("it waits", || servers[0].command(&["INFO", "clients"]).text().contains("blocked_clients:1"));
+    let stopping = std::thread::spawn(move || proxy.stop());
+    until("it says so", || get(at, "/readyz") == (503, "shutting down\n".to_owned()));
+    servers[0].command(&["RPUSH", "list", "item"]);
+    stopping.join().unwrap();
+    assert!(refuses(at));
+}

@@ -1,0 +1,274 @@
+//! What a ring answers itself is what a server answers.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod side;
+
+use rendis_testkit::{RedisServer, Reply};
+use side::{Raw, Side, compare};
+
+/// What clients send at their start and to look around, in one session. Replies with numbers of clients or the time
+/// are compared elsewhere.
+const SESSION: &str = "
+    HELLO
+    HELLO 4
+    HELLO x
+    HELLO 02
+    HELLO 9223372036854775808
+    HELLO 3 FOO
+    HELLO 3 AUTH a
+    HELLO 3 AUTH a b
+    HELLO 3 AUTH default pw extra
+    HELLO 3 SETNAME a_b
+    HELLO 2 SETNAME ab
+    CLIENT GETNAME
+    hello 2 setname x auth default y
+    CLIENT GETNAME
+    AUTH a
+    AUTH a b
+    AUTH default
+    AUTH default x
+    AUTH a b c
+    AUTH
+    PING
+    PING hello
+    PING a b
+    ECHO hello
+    ECHO
+    CLIENT SETNAME a_b
+    CLIENT SETNAME ''
+    CLIENT GETNAME
+    CLIENT GETREDIR
+    CLIENT TRACKINGINFO
+    CLIENT NO-EVICT
+    CLIENT NO-EVICT foo
+    CLIENT NO-EVICT on
+    CLIENT NO-EVICT OFF
+    CLIENT REPLY FOO
+    CLIENT REPLY ON
+    CLIENT LIST TYPE foo
+    CLIENT LIST TYPE pubsub
+    CLIENT LIST TYPE master
+    CLIENT LIST TYPE replica
+    CLIENT LIST TYPE normal x
+    CLIENT LIST TYPE
+    CLIENT LIST ID
+    CLIENT LIST ID x
+    CLIENT LIST ID 0
+    CLIENT LIST ID -1 100000
+    CLIENT LIST foo
+    CLIENT FOO
+    CLIENT
+    ROLE
+    ROLE x
+    CLUSTER INFO
+    CLUSTER SHARDS
+    CLUSTER FOO
+    CLUSTER
+    ASKING
+    ACL WHOAMI
+    ACL CAT
+    SELECT 0
+    INFO nonsense
+    INFO cluster
+    INFO Keyspace
+    INFO keyspace cluster keyspace
+    COMMAND COUNT
+    COMMAND INFO get foo config|get
+    COMMAND INFO
+    COMMAND DOCS get foo
+    COMMAND LIST FILTERBY PATTERN xa*
+    COMMAND LIST FILTERBY ACLCAT nonsense
+    COMMAND LIST foo
+    COMMAND GETKEYS MSET a b c d
+    COMMAND GETKEYS get
+    COMMAND GETKEYSANDFLAGS SET a b
+    COMMAND FOO
+    COMMAND
+    CONFIG GET maxmemory
+    RESET
+    PING
+";
+
+/// The number of the client in `HELLO` is its own.
+fn anonymous(reply: String) -> String {
+    match reply.split_once("$2\r\nid\r\n:") {
+        Some((before, after)) => {
+            let end = after.find('\r').unwrap();
+            format!("{before}$2\r\nid\r\n:1{}", &after[end..])
+        }
+        None => reply,
+    }
+}
+
+#[test]
+fn local_answers_are_those_of_a_server_byte_for_byte() {
+    // The order of commands in COMMAND is another in every server; the first shard is the one that the ring asks.
+    let side = Side::start(2, "");
+    let server = &side.servers[0];
+    for protocol in ["HELLO 2", "HELLO 3"] {
+        let (mut theirs, mut ours) = (Raw::connect(server.address()), side.raw());
+        let lines = SESSION.replace("HELLO 2", protocol).replace("hello 2", &protocol.to_lowercase());
+        compare(&mut theirs, &mut ours, &format!("{protocol}\n{lines}"), anonymous);
+        // What RESET undoes was undone: RESP2 again.
+        compare(&mut theirs, &mut ours, "CLIENT GETNAME\nCLIENT TRACKINGINFO", anonymous);
+    }
+}
+
+#[test]
+fn a_client_is_described_with_the_fields_of_a_server() {
+    let side = Side::start(1, "");
+    let server = RedisServer::start();
+    for protocol in ["2", "3"] {
+        let fields = |mut raw: Raw, ask: &[&str]| -> (Vec<String>, String) {
+            raw.ask(&["HELLO", protocol, "SETNAME", "me"]);
+            let reply = raw.ask(ask);
+            let line = reply.split("\r\n").nth(1).unwrap().trim_start_matches("txt:").to_owned();
+            (line.split([' ', '\n']).map(|field| field.split('=').next().unwrap().to_owned()).collect(), line)
+        };
+        let (theirs, _) = fields(Raw::connect(server.address()), &["CLIENT", "INFO"]);
+        let (mut ours, line) = fields(side.raw(), &["CLIENT", "INFO"]);
+        assert!(line.contains(" name=me ") && line.contains(" cmd=client|info "), "{line}");
+        assert!(line.contains(" user=default ") && line.contains(&format!(" resp={protocol} ")), "{line}");
+        ours.retain(|field| !field.starts_with("lib-"));
+        assert_eq!(ours, theirs);
+    }
+}
+
+#[test]
+fn clients_of_all_threads_are_listed_until_they_leave() {
+    let side = Side::start(1, "");
+    let mut clients: Vec<_> = (0..16).map(|_| side.client()).collect();
+    let ids: Vec<_> = clients
+        .iter_mut()
+        .map(|client| {
+            assert!(client.command(&["CLIENT", "SETINFO", "LIB-NAME", "lib"]).unwrap().is_ok());
+            assert!(client.command(&["CLIENT", "SETINFO", "lib-ver", "1.2"]).unwrap().is_ok());
+            client.command(&["CLIENT", "ID"]).unwrap().integer()
+        })
+        .collect();
+    let mut looking = side.client();
+    let mut list = |words: &[&str]| looking.command(words).unwrap().text().to_owned();
+    let all = list(&["CLIENT", "LIST"]);
+    assert_eq!(all.lines().count(), 17);
+    for id in &ids {
+        let line = all.lines().find(|line| line.starts_with(&format!("id={id} "))).unwrap();
+        assert!(line.ends_with(" lib-name=lib lib-ver=1.2") && line.contains(" flags=N "), "{line}");
+    }
+    let two = list(&["CLIENT", "LIST", "ID", &ids[3].to_string(), "99999", &ids[1].to_string()]);
+    let lines: Vec<_> = two.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(lines, [format!("id={}", ids[3]), format!("id={}", ids[1])]);
+    clients[0].command(&["SUBSCRIBE", "a", "b"]).unwrap();
+    clients[0].read().unwrap();
+    let listening = list(&["CLIENT", "LIST", "TYPE", "pubsub"]);
+    assert!(listening.contains(" flags=P db=0 sub=2 psub=0 ssub=0 "), "{listening}");
+    assert_eq!(listening.lines().count(), 1);
+    for client in &mut clients {
+        client.send(&["QUIT"]).unwrap();
+        client.read_to_end().unwrap();
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while list(&["CLIENT", "LIST"]).lines().count() != 1 {
+        assert!(std::time::Instant::now() < deadline, "clients that left are still listed");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn who_wants_no_replies_gets_none() {
+    let side = Side::start(1, "");
+    let mut raw = side.raw();
+    for words in [
+        &["CLIENT", "REPLY", "OFF"][..],
+        &["PING"],
+        &["NOSUCH"],
+        &["SET", "k", "v"],
+        &["CLIENT", "REPLY", "SKIP"],
+        &["PING"],
+    ] {
+        raw.send(words);
+    }
+    assert_eq!(raw.ask(&["CLIENT", "REPLY", "ON"]), "+OK\r\n");
+    raw.send(&["CLIENT", "REPLY", "SKIP"]);
+    raw.send(&["PING", "not heard"]);
+    assert_eq!(raw.ask(&["GET", "k"]), "$1\r\nv\r\n");
+}
+
+#[test]
+fn quit_is_answered_and_ends_the_connection() {
+    let side = Side::start(1, "");
+    let mut client = side.client();
+    client.send(&["PING"]).unwrap();
+    client.send(&["QUIT"]).unwrap();
+    assert_eq!(client.read_to_end().unwrap(), b"+PONG\r\n+OK\r\n");
+}
+
+#[test]
+fn time_is_that_of_the_clock() {
+    let side = Side::start(1, "");
+    let reply = side.client().command(&["TIME"]).unwrap();
+    let seconds: u64 = reply.elements()[0].text().parse().unwrap();
+    let micros: u32 = reply.elements()[1].text().parse().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!(now - seconds <= 2 && micros < 1_000_000, "{reply}");
+}
+
+fn field<'t>(info: &'t str, name: &str) -> &'t str {
+    let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(found, _)| *found == name).unwrap_or_else(|| panic!("{name} in {info}")).1
+}
+
+#[test]
+fn info_can_be_read_as_that_of_a_server_and_shows_the_shards() {
+    let side = Side::start(3, "");
+    let mut client = side.client();
+    for key in 0..100 {
+        client.command(&["SET", &format!("k{key}"), "v"]).unwrap();
+    }
+    client.command(&["EXPIRE", "k1", "100"]).unwrap();
+    let info = client.command(&["INFO"]).unwrap().text().to_owned();
+    assert!(info.starts_with("# Server\r\nredis_version:7.0.15\r\n"), "{info}");
+    assert_eq!(field(&info, "redis_mode"), "standalone");
+    assert_eq!(field(&info, "rendis_version"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(field(&info, "arch_bits"), "64");
+    assert_eq!(field(&info, "tcp_port"), side.address().port().to_string());
+    assert_eq!(field(&info, "run_id").len(), 40);
+    assert_eq!(field(&info, "connected_clients"), "1");
+    assert_eq!(field(&info, "maxclients"), "10000");
+    assert_eq!(field(&info, "loading"), "0");
+    assert_eq!(field(&info, "total_commands_processed"), "102");
+    assert_eq!(field(&info, "role"), "master");
+    assert_eq!(field(&info, "cluster_enabled"), "0");
+    assert_eq!((field(&info, "shards"), field(&info, "shards_up")), ("3", "3"));
+    let shard = field(&info, "shard1");
+    let address = side.servers[1].address();
+    assert!(shard.starts_with(&format!("name=shard2,address={address},state=up,requests=")), "{shard}");
+    assert!(field(&info, "db0").starts_with("keys=100,expires=1,avg_ttl="), "{info}");
+    // The same sections in the same form as a server's.
+    let sections: Vec<_> = info.lines().filter(|line| line.starts_with('#')).collect();
+    assert_eq!(sections.len(), 8);
+    assert!(info.ends_with("\r\n") && info.contains("\r\n\r\n# Clients\r\n"));
+    let two = client.command(&["INFO", "KEYSPACE", "replication"]).unwrap().text().to_owned();
+    assert!(two.starts_with("# Replication\r\n") && two.contains("\r\n\r\n# Keyspace\r\ndb0:"), "{two}");
+    client.command(&["HELLO", "3"]).unwrap();
+    assert_eq!(client.command(&["INFO", "all"]).unwrap().text().lines().count(), info.lines().count());
+}
+
+#[test]
+fn a_ring_without_a_shard_still_answers_for_itself() {
+    let side = Side::start(1, "on_down = \"reroute\"\nmax_ejected = 1\nheartbeat_frequency = \"20ms\"");
+    side.servers[0].kill();
+    let mut client = side.client();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let info = client.command(&["INFO", "shards", "keyspace"]).unwrap().text().to_owned();
+        if field(&info, "shards_up") == "0" {
+            assert!(info.contains("state=down") && info.ends_with("# Keyspace\r\n"), "{info}");
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{info}");
+    }
+    assert_eq!(client.command(&["PING"]).unwrap(), Reply::simple("PONG"));
+    let error = client.command(&["COMMAND", "COUNT"]).unwrap();
+    assert!(error.error().unwrap().starts_with("SHARDDOWN"), "{error}");
+}

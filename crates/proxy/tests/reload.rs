@@ -1,0 +1,250 @@
+//! A configuration that changes while clients are there.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod ring;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rendis_core::placement::Spec;
+use rendis_proxy::serve::{Proxy, StartError};
+use rendis_testkit::{Certificates, Client, Cluster, Port, RedisServer, Reply};
+
+use ring::{address, client, config, refuses, ring, until};
+use tls::{ping, tls_client, tls_ring};
+
+/// The numbers that a server gives to the connections that come: those that stay keep theirs.
+fn connection_ids(server: &RedisServer) -> Vec<String> {
+    let list = server.command(&["CLIENT", "LIST"]);
+    let words = list
+        .text()
+        .lines()
+        .filter(|line| !line.contains("cmd=client"))
+        .map(|line| line.split(' ').next().unwrap().to_owned());
+    let mut ids: Vec<_> = words.collect();
+    ids.sort();
+    ids
+}
+
+/// The connections of a server once both threads have a wire and a probe.
+fn settled(server: &RedisServer) -> Vec<String> {
+    until("both threads have their connections", || connection_ids(server).len() == 4);
+    connection_ids(server)
+}
+
+fn pong(client: &mut Client) {
+    assert_eq!(client.command(&["PING"]).unwrap(), Reply::simple("PONG"));
+}
+
+#[test]
+fn shards_and_placement_change_under_a_client_that_loses_nothing() {
+    let servers = Cluster::start(3);
+    let urls = servers.urls();
+    let mut proxy = Proxy::start(&config(&ring("cache", "", &urls[..2]))).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let at = address(&proxy, "cache");
+    let callers: Vec<_> = (0..4)
+        .map(|caller| {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || {
+                let mut client = Client::connect(at).unwrap();
+                let mut calls = 0_u32;
+                while !stop.load(Ordering::Relaxed) {
+                    let key = format!("key:{caller}:{calls}");
+                    assert!(client.command(&["SET", &key, "v"]).unwrap().is_ok(), "call {calls}");
+                    calls += 1;
+                }
+                calls
+            })
+        })
+        .collect();
+    let before = settled(&servers[0]);
+    let mut busy = client(&proxy, "cache");
+    for round in 0..10 {
+        let count = if round % 2 == 0 { 3 } else { 2 };
+        let fields = if round % 3 == 0 { "" } else { "placement = { like = \"jump\" }" };
+        proxy.reload(&config(&ring("cache", fields, &urls[..count]))).unwrap();
+        pong(&mut busy);
+    }
+    proxy.reload(&config(&ring("cache", "placement = { like = \"jump\" }", &urls))).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    assert!(callers.into_iter().map(|caller| caller.join().unwrap()).all(|calls| calls > 0));
+    assert!(servers.sizes().iter().all(|size| *size > 0));
+    assert_eq!(connection_ids(&servers[0]), before, "a shard that stayed has new connections");
+    assert_eq!(address(&proxy, "cache"), at);
+    // Keys are where the new placement has them.
+    let placement =
+        config(&ring("cache", "placement = { like = \"jump\" }", &urls)).rings[0].place().unwrap();
+    for number in 0..50 {
+        let key = format!("later:{number}");
+        assert!(busy.command(&["SET", &key, "v"]).unwrap().is_ok());
+        let home = placement.locate(key.as_bytes()).unwrap().index();
+        assert_eq!(servers[home].command(&["EXISTS", &key]).integer(), 1, "{key}");
+    }
+}
+
+#[test]
+fn a_request_in_flight_on_a_shard_that_leaves_is_answered_by_it() {
+    let servers = Cluster::start(2);
+    let urls = servers.urls();
+    let mut proxy = Proxy::start(&config(&ring("cache", "", &urls[..1]))).unwrap();
+    let mut waits = client(&proxy, "cache");
+    waits.send(&["BLPOP", "list", "0"]).unwrap();
+    until("it waits", || servers[0].command(&["INFO", "clients"]).text().contains("blocked_clients:1"));
+    let text = ring("cache", "", &urls).replace("shard1", "gone");
+    let only_second = text.replace(&urls[0], &urls[1]);
+    let second = only_second.split("[[ring.shard]]\nname = \"shard2\"").next().unwrap();
+    proxy.reload(&config(second)).unwrap();
+    let mut other = client(&proxy, "cache");
+    assert!(other.command(&["SET", "k", "v"]).unwrap().is_ok());
+    assert_eq!(servers[1].command(&["GET", "k"]), Reply::bulk("v"));
+    servers[0].command(&["RPUSH", "list", "item"]);
+    assert_eq!(waits.read().unwrap(), Reply::array([Reply::bulk("list"), Reply::bulk("item")]));
+    pong(&mut waits);
+    until("the shard that left is let go", || connection_ids(&servers[0]).is_empty());
+}
+
+#[test]
+fn deadlines_and_limits_change_for_the_clients_that_are_there() {
+    let servers = Cluster::start(1);
+    let urls = servers.urls();
+    let mut proxy = Proxy::start(&config(&ring("cache", "max_clients = 5", &urls))).unwrap();
+    let mut there = client(&proxy, "cache");
+    pong(&mut there);
+    let fields = "max_clients = 1\ndeadlines = { reply = \"30ms\" }\nretries = { attempts = 1 }";
+    proxy.reload(&config(&ring("cache", fields, &urls))).unwrap();
+    let mut late = client(&proxy, "cache");
+    assert_eq!(late.read_to_end().unwrap(), b"-ERR max number of clients reached\r\n");
+    servers[0].stop();
+    let begun = Instant::now();
+    let reply = there.command(&["SET", "k", "v"]).unwrap();
+    assert!(reply.error().unwrap().starts_with("TIMEOUT shard1 "), "{reply}");
+    assert!(begun.elapsed() < Duration::from_millis(900), "the old deadline is in force");
+    servers[0].cont();
+}
+
+#[test]
+fn a_shard_that_is_down_stays_so_when_its_connections_are_made_anew() {
+    let servers = Cluster::start(2);
+    let urls = servers.urls();
+    let fields = "heartbeat_frequency = \"50ms\"\non_down = \"reroute\"";
+    let mut proxy = Proxy::start(&config(&ring("cache", fields, &urls))).unwrap();
+    servers[1].kill();
+    let mut client = client(&proxy, "cache");
+    let all_answer = |client: &mut Client| {
+        (0..20).all(|key| client.command(&["GET", &format!("key:{key}")]).unwrap().error().is_none())
+    };
+    until("the dead shard is out", || all_answer(&mut client));
+    let fields = format!("{fields}\ndeadlines = {{ reply = \"900ms\" }}");
+    proxy.reload(&config(&ring("cache", &fields, &urls))).unwrap();
+    assert!(all_answer(&mut client), "the dead shard was taken for a live one");
+    servers[1].restart();
+    until("it is back", || {
+        client.command(&["FLUSHALL"]).unwrap();
+        (0..20).for_each(|key| drop(client.command(&["SET", &format!("key:{key}"), "v"]).unwrap()));
+        servers[1].command(&["DBSIZE"]).integer() > 0
+    });
+}
+
+#[test]
+fn rings_and_listeners_come_and_go() {
+    let servers = Cluster::start(2);
+    let urls = servers.urls();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.sock");
+    let (one, two) = (Port::free(), Port::free());
+    let listen = format!("listen = [\"{}\", \"unix:{}\"]", one.address(), path.display());
+    let mut proxy = Proxy::start(&config(&ring("cache", &listen, &urls[..1]))).unwrap();
+    let mut tcp = client(&proxy, "cache");
+    let mut unix = Client::connect_unix(&path).unwrap();
+    // A ring more, on another port; the socket goes, its clients stay.
+    let listen = format!("listen = \"{}\"", one.address());
+    let more = ring("cache", &listen, &urls[..1])
+        + &ring("more", &format!("listen = \"{}\"", two.address()), &urls[1..]);
+    proxy.reload(&config(&more)).unwrap();
+    pong(&mut tcp);
+    pong(&mut unix);
+    assert!(!path.exists());
+    assert!(client(&proxy, "more").command(&["SET", "k", "v"]).unwrap().is_ok());
+    assert_eq!(servers.sizes(), [0, 1]);
+    // The first ring goes, and the other takes over its port; idle clients of the first leave.
+    let listen = format!("listen = [\"{}\", \"{}\"]", two.address(), one.address());
+    proxy.reload(&config(&ring("more", &listen, &urls[1..]))).unwrap();
+    assert_eq!(tcp.read_to_end().unwrap(), b"");
+    assert_eq!(unix.read_to_end().unwrap(), b"");
+    assert_eq!(Client::connect(one.address()).unwrap().command(&["GET", "k"]).unwrap(), Reply::bulk("v"));
+    until("the ring's server is let go", || connection_ids(&servers[0]).is_empty());
+    proxy.reload(&config(&ring("more", &format!("listen = \"{}\"", two.address()), &urls[1..]))).unwrap();
+    until("nobody accepts", || refuses(one.address()));
+    pong(&mut client(&proxy, "more"));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_had_changes_nothing() {
+    let servers = Cluster::start(2);
+    let urls = servers.urls();
+    let mut proxy = Proxy::start(&config(&ring("cache", "", &urls[..1]))).unwrap();
+    let mut there = client(&proxy, "cache");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = Port::free();
+    let listen = |at: SocketAddr| format!("listen = \"{at}\"");
+    let wrong = ring("cache", "max_clients = 1", &urls)
+        + &ring("good", &listen(free.address()), &urls)
+        + &ring("taken", &listen(taken.local_addr().unwrap()), &urls);
+    let error = proxy.reload(&config(&wrong)).unwrap_err();
+    assert!(matches!(&error, StartError::Listen { ring, error, .. }
+        if ring == "taken" && error.kind() == io::ErrorKind::AddrInUse));
+    assert!(refuses(free.address()));
+    assert_eq!(proxy.addresses().len(), 1);
+    pong(&mut there);
+    pong(&mut client(&proxy, "cache"));
+    assert!(connection_ids(&servers[1]).is_empty());
+}
+
+#[test]
+fn new_certificates_are_for_new_clients_and_tls_itself_comes_and_goes() {
+    let servers = Cluster::start(1);
+    let urls = servers.urls();
+    let (first, second) = (Certificates::generate(), Certificates::generate());
+    let port = Port::free();
+    let listen = format!("listen = \"tls:{}\"", port.address());
+    let with = |certificates| {
+        config(&tls_ring(certificates, "", &urls).replace("listen = \"tls:127.0.0.1:0\"", &listen))
+    };
+    let mut proxy = Proxy::start(&with(&first)).unwrap();
+    let mut there = tls_client(&proxy, &first, false);
+    assert_eq!(ping(&mut there).unwrap(), "+PONG\r\n");
+    proxy.reload(&with(&second)).unwrap();
+    assert_eq!(ping(&mut there).unwrap(), "+PONG\r\n");
+    assert!(ping(&mut tls_client(&proxy, &first, false)).is_err());
+    assert_eq!(ping(&mut tls_client(&proxy, &second, false)).unwrap(), "+PONG\r\n");
+    // A key that does not fit is refused, and the one before stays.
+    let wrong = tls_ring(&second, "", &urls).replace("server.key", "client.key");
+    assert!(proxy.reload(&config(&wrong.replace("listen = \"tls:127.0.0.1:0\"", &listen))).is_err());
+    assert_eq!(ping(&mut tls_client(&proxy, &second, false)).unwrap(), "+PONG\r\n");
+    // The same port without TLS.
+    proxy.reload(&config(&ring("cache", &format!("listen = \"{}\"", port.address()), &urls))).unwrap();
+    pong(&mut client(&proxy, "cache"));
+    assert_eq!(ping(&mut there).unwrap(), "+PONG\r\n");
+}
+
+#[test]
+fn a_reload_of_the_same_changes_nothing() {
+    let servers = Cluster::start(1);
+    let text = ring("cache", "", &servers.urls());
+    let mut proxy = Proxy::start(&config(&text)).unwrap();
+    let mut there = client(&proxy, "cache");
+    let (before, at) = (settled(&servers[0]), address(&proxy, "cache"));
+    for _ in 0..20 {
+        proxy.reload(&config(&text)).unwrap();
+        pong(&mut client(&proxy, "cache"));
+    }
+    pong(&mut there);
+    assert_eq!((connection_ids(&servers[0]), address(&proxy, "cache")), (before, at));
+    assert_eq!(config(&text).rings[0].placement, Spec::default());
+}
