@@ -101,7 +101,7 @@ impl RingBuilder {
         self
     }
 
-    /// How long an attempt of a call may wait for its reply. Default 1 s.
+    /// How long a call may wait for its reply, all attempts together. Default 1 s.
     #[must_use]
     pub fn reply_timeout(mut self, limit: Duration) -> Self {
         self.settings.deadlines.reply = limit;
@@ -144,8 +144,9 @@ impl RingBuilder {
         self
     }
 
-    /// How often a call is made at most, the first time counted. Default 3; 1 turns repeating off. Only what was never
-    /// sent is repeated, and reads.
+    /// How often a call is made at most, the first time counted. Default 3; 1 turns repeating off. What was never sent is
+    /// repeated, and reads also when their outcome is unknown. All attempts share the [reply
+    /// deadline](RingBuilder::reply_timeout), and one that ended at its deadline is not repeated.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.settings.retry.attempts = NonZeroU32::new(attempts).unwrap_or(NonZeroU32::MIN);
@@ -267,7 +268,8 @@ impl RingBuilder {
     ///
     /// # Errors
     /// [`Kind::Config`], before anything is started: a URL that cannot be read, an empty or repeated name, no shard at
-    /// all, a weight where the placement has none, a certificate that cannot be used, no tokio runtime.
+    /// all, a weight where the placement has none, a zero with which nothing would work (a deadline, an interval, wires,
+    /// connections, a queue), a certificate that cannot be used, no tokio runtime.
     pub async fn build(self) -> Result<Ring, Error> {
         let mut shards = self.shards.into_iter().collect::<Result<Vec<_>, _>>()?;
         shards.iter_mut().for_each(|shard| self.shape.apply(shard));

@@ -110,6 +110,30 @@
 //! What cannot be equalled is refused when the ring is built, with the reason: a weight where the rule has none, two
 //! shards that hash alike.
 //!
+//! A rule of your own is a [`Place`](crate::placement::Place). All that it needs is in [`placement`](crate::placement)
+//! (the example at `Place` itself names the crate that is underneath):
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use rendis::Ring;
+//! use rendis::placement::{LiveShard, Place, ShardId, Spec, Tag};
+//!
+//! /// By the first byte of the key, or of its hash tag.
+//! struct ByFirstByte(Tag);
+//!
+//! impl Place for ByFirstByte {
+//!     fn place(&self, live: &[LiveShard], key: &[u8]) -> Option<ShardId> {
+//!         let first = self.0.tagged(key).first().copied().unwrap_or_default();
+//!         live.get(usize::from(first).checked_rem(live.len())?).map(LiveShard::id)
+//!     }
+//! }
+//!
+//! let rule = Spec::custom(Arc::new(ByFirstByte(Spec::go_redis().tag())));
+//! let builder = Ring::builder().placement(rule).shard("shard1", "redis://localhost:7001");
+//! # drop(builder);
+//! ```
+//!
 //! # Hash tags
 //!
 //! Under most rules only a part of the key counts when the key has a tag: with `{user:7}:name` and `{user:7}:cart` it
@@ -146,14 +170,22 @@
 //! | `RANDOMKEY` | a shard at random, another where it is empty |
 //! | `PUBLISH`, `SPUBLISH`; scripts and functions without keys | the shard of the channel; of the script's SHA-1 or the function's name |
 //! | `PING`, `ECHO`, `SELECT 0`, `READONLY`, `READWRITE` | answered here; `PING` asks every shard that is up |
+//! | `TIME`, `COMMAND …`, `CONFIG GET`, `FUNCTION LIST` | the first shard that is up |
 //! | `SUBSCRIBE`, `MULTI`, `WATCH` as plain commands | refused: see [pub/sub](#pubsub) and [transactions](#transactions-and-watch) |
-//! | `INFO`, `TIME`, `CLIENT …`, `SHUTDOWN`, `MONITOR`, `WAIT` … | refused: they are about one server or one connection |
+//! | `INFO`, `ROLE`, `CLUSTER …` | refused: they are about one server, so send them to a [`Shard`], or with [`Ring::for_each_shard`] |
+//! | `CLIENT …`, `SELECT 1`, `WAIT`, `MONITOR` | refused: they are about one connection |
+//! | `SAVE`, `SHUTDOWN`, `CONFIG REWRITE`, `MOVE` … | refused, unless [`RingBuilder::allow`] lets them through |
 //! | a command that is not known here (of a module) | its keys are learned from a server (`COMMAND INFO`), once |
 //!
 //! A command that is split is not atomic: when one part fails the whole command fails, with the error of that part,
 //! and what the other parts did stands.
 //!
-//! A command about one server is sent to that server, through its [`Shard`]:
+//! A scan's cursor has the number of its shard in it: when the list of shards is changed or reordered while a scan runs,
+//! it may miss keys or give them twice.
+//!
+//! A command about one server is sent to that server, through its [`Shard`]. A shard refuses only what would change the
+//! connection that everybody shares (`SELECT`, `MULTI`, `SUBSCRIBE`, `MONITOR`, `CLIENT REPLY` …); a command that blocks
+//! runs on an exclusive connection there.
 //!
 //! ```no_run
 //! # async fn example(ring: rendis::Ring) -> redis::RedisResult<()> {
@@ -171,6 +203,9 @@
 //! Typed commands return [`redis::RedisError`]. When a call got no reply, [`Error::of`] finds this crate's error in
 //! it, which says what was met ([`Error::kind`]), where ([`Error::shard`]), and whether the command may have run
 //! ([`Error::sent`]). An error reply of a server, and `CROSSSLOT`, are what the `redis` crate makes of such a reply.
+//!
+//! `Sent::No` means that no server can have run it. A batch (a transaction, or a shard's part of a pipeline) of which any
+//! byte was written is `Sent::Maybe`, and so is a command that was split when another part of it ran or may have run.
 //!
 //! ```no_run
 //! use redis::AsyncCommands;
@@ -198,10 +233,9 @@
 //! | answered `LOADING` or `TRYAGAIN` | any command |
 //! | `Busy`, `Auth`, `Tls`, `Config`, any other error reply | never |
 //!
-//! By default that is up to three attempts in all, after a random pause of up to 10 ms and 20 ms. Each attempt has the
-//! whole reply timeout, so a read from a server that hangs can take three times as long; to bound a call, put a
-//! `tokio::time::timeout` around it. All repetitions of a ring together are limited to a fifth of its calls, and ten a
-//! second.
+//! By default that is up to three attempts in all, after a random pause of up to 10 ms and 20 ms. All attempts share one
+//! reply deadline, and an attempt that ended at its deadline is not repeated: a read from a server that hangs costs one
+//! reply deadline, not three. All repetitions of a ring together are limited to a fifth of its calls, and ten a second.
 //!
 //! ## When a shard dies
 //!
@@ -209,6 +243,9 @@
 //! it is down. With [`OnDown::Reroute`], the default, it leaves the ring and its keys go to the other shards; with
 //! [`OnDown::Fail`] calls for its keys fail at once with [`Kind::ShardDown`]. No more than half of the shards are taken
 //! out ([`RingBuilder::max_ejected`]); the keys of further dead shards fail.
+//!
+//! A shard whose password is wrong is such a shard: [`RingBuilder::build`] succeeds, three probes fail, and its keys go
+//! elsewhere. What happens to shards is logged (`tracing`), and [`Ring::shards`] shows who is up.
 //!
 //! Two good probes in a row bring it back, and its keys go back to it. What was written elsewhere meanwhile stays
 //! there, unseen; what the shard still held when it left is seen again, also where it is out of date. Where that is
@@ -219,8 +256,8 @@
 //! A plain pipeline may use keys of any shards. Each shard gets its part in one write, the parts run side by side, and
 //! replies come in the order written. For one key things happen in the order written; between shards there is no
 //! order. Errors are those of the `redis` crate: the first one is the result, unless the pipeline says
-//! `ignore_errors`. An error of this crate stands there as an error reply, with a code such as `SHARDDOWN` or
-//! `TIMEOUT`.
+//! `ignore_errors`. An error of this crate stands there as an error reply, with a code such as `SHARDDOWN`, `TIMEOUT` or
+//! `REFUSED`.
 //!
 //! ```no_run
 //! # async fn example(mut ring: rendis::Ring) -> redis::RedisResult<()> {
@@ -291,8 +328,10 @@
 //!
 //! `redis::Script`, `EVAL` and `EVALSHA` work when the keys are on one shard. A script without keys always runs on the
 //! same shard, as long as the same shards are up. Bodies that were seen are remembered (up to 16 MiB), so a shard that
-//! answers `NOSCRIPT` is given the script and asked again. Functions are loaded on the shards that are up at that
-//! moment; load them again on a shard that comes later ([`RingBuilder::on_new_shard`]).
+//! answers `NOSCRIPT` is given the script and asked again; not where that happens inside of a pipeline or a transaction,
+//! whose caller sees `NOSCRIPT`. Functions are loaded on the shards that are up at that
+//! moment; load them again on a shard that comes later ([`RingBuilder::on_new_shard`], which must not change or close the
+//! ring itself: that would wait for the change that it is part of).
 //!
 //! # Pool
 //!
@@ -326,7 +365,8 @@
 //! # Without async
 //!
 //! With the feature `blocking`, `rendis::blocking` has the same handles with methods that wait, and `redis::Commands`
-//! works on them. Each handle that is built has one thread of its own for its sockets.
+//! works on them. Each handle that is built has one thread of its own for its sockets. There is no `watch` and no
+//! `subscribe`: use the async [`Ring`] for them, or `redis::transaction` on a connection of a `blocking::Pool`.
 //!
 #![cfg_attr(
     feature = "blocking",
@@ -343,8 +383,10 @@ ring.set::<_, _, ()>("key", "value")?;
 //!
 //! # TLS, users and other settings of a shard
 //!
-//! A URL says most of it: `rediss://user:password@host:port/db`. The rest is in [`ShardSettings`], per shard, or for
-//! all of them by [`RingBuilder::each_shard`]:
+//! A URL says most of it: `redis://user:password@host:port/db`, `rediss://…` for TLS, `unix://user:password@/path?db=N`;
+//! `host:port` alone will do too, though not in a configuration file. The rest is in [`ShardSettings`], per shard, or for
+//! all of them by [`RingBuilder::each_shard`], which [`Ring::set_shards`] applies to its list as well, with the client's
+//! name:
 //!
 //! ```
 //! use rendis::{Ring, Secret, TlsSettings};
@@ -367,6 +409,9 @@ ring.set::<_, _, ()>("key", "value")?;
 //!
 //! # Tuning
 //!
+//! A setting of zero with which nothing would work (a deadline, an interval, connections, a queue) is a
+//! [`Kind::Config`] error. Durations of more than a year mean for ever.
+//!
 //! The defaults suit servers on the same network. What to look at first, when they do not:
 //!
 //! | you see | change |
@@ -386,14 +431,19 @@ ring.set::<_, _, ()>("key", "value")?;
 //! [`Error::sent`]: crate::Error::sent
 //! [`Error::shard`]: crate::Error::shard
 //! [`Kind::Busy`]: crate::Kind::Busy
+//! [`Kind::Config`]: crate::Kind::Config
 //! [`Kind::Conflict`]: crate::Kind::Conflict
 //! [`Kind::ShardDown`]: crate::Kind::ShardDown
 //! [`OnDown::Fail`]: crate::OnDown::Fail
 //! [`OnDown::Reroute`]: crate::OnDown::Reroute
 //! [`Pool`]: crate::Pool
 //! [`Ring`]: crate::Ring
+//! [`Ring::for_each_shard`]: crate::Ring::for_each_shard
+//! [`Ring::set_shards`]: crate::Ring::set_shards
+//! [`Ring::shards`]: crate::Ring::shards
 //! [`Ring::stats`]: crate::Ring::stats
 //! [`Ring::watch`]: crate::Ring::watch
+//! [`RingBuilder::allow`]: crate::RingBuilder::allow
 //! [`RingBuilder::build`]: crate::RingBuilder::build
 //! [`RingBuilder::each_shard`]: crate::RingBuilder::each_shard
 //! [`RingBuilder::heartbeat_frequency`]: crate::RingBuilder::heartbeat_frequency

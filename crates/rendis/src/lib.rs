@@ -41,7 +41,9 @@ mod transaction;
 pub mod blocking;
 pub mod guide;
 
-/// How keys are placed: the presets, their options, and the trait for a rule of one's own.
+/// How keys are placed: the presets, their options, and the trait for a rule of one's own, [`placement::Place`]. (Its own
+/// example names the crate underneath; all that it uses is here too, and the [`guide`] has an example with this crate
+/// alone.)
 pub mod placement {
     pub use rendis_core::hash::{CharSign, TwemproxyHash};
     pub use rendis_core::id::ShardId;
