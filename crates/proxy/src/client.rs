@@ -14,9 +14,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rendis_core::command::{Class, Found, LocalCommand, Subscription};
+use rendis_core::command::{Blocks, Class, Found, LocalCommand, Subscription};
 use rendis_core::reply::{Reply, push_array, push_bulk, push_error};
 use rendis_core::request::{Request, RequestBuf};
+use rendis_engine::engine::Engine;
 use rendis_engine::error::Error;
 use rendis_engine::gather::Executed;
 
@@ -42,7 +43,12 @@ pub(crate) async fn serve(peer: Peer, identity: Identity, context: Arc<Context>)
         owed: 0,
         writing: false,
     };
-    match ending.stop.cut(client.run()).await {
+    // Pinned here and not handed over: a future that is moved into another takes its room twice.
+    let ended = {
+        let running = pin!(client.run());
+        ending.stop.cut(running).await
+    };
+    match ended {
         Some(Ok(())) => client.peer.shutdown().await,
         Some(Err(_)) => {}
         None => client.cut_off().await,
@@ -181,7 +187,7 @@ impl Client {
             let admitted = self.identity.admitted(&engine.table().load(), &requests);
             requests.truncate(admitted);
             let begun = self.context.stats.begin();
-            let answers = engine.pipeline_section(&requests).await;
+            let answers = Box::pin(engine.pipeline_section(&requests)).await;
             self.context.stats.end(begun);
             if answers.is_empty() {
                 let request = first.to_buf();
@@ -275,7 +281,7 @@ impl Client {
     }
 
     /// Runs a request that may wait on a server, and watches the client meanwhile: `None` when it has gone, and what
-    /// it waited for is given up.
+    /// it waited for others to do is given up. Anything else is run to its end.
     async fn run_watched(&mut self, request: &RequestBuf) -> io::Result<Option<Result<Executed, Error>>> {
         let engine = self.context.engine(self.identity.resp3);
         let mut running = pin!(engine.run(request));
@@ -288,7 +294,9 @@ impl Client {
                 result = &mut running => return Ok(Some(result)),
                 read = self.peer.read(&mut self.inbox.arrived, ROOM_AHEAD) => {
                     match read? {
-                        0 => return Ok(None),
+                        0 if may_wait(engine, request.view()) => return Ok(None),
+                        // One that only stopped sending is owed its answers.
+                        0 => return Ok(Some(running.await)),
                         count => self.context.stats.received.add(count),
                     }
                 }
@@ -412,6 +420,11 @@ fn is_leaving(found: Found<'_>) -> bool {
         found,
         Found::Row(row) if matches!(row.class(), Class::Local(LocalCommand::Quit | LocalCommand::Reset))
     )
+}
+
+/// Whether a request can wait for what others do.
+fn may_wait(engine: &Engine, request: Request<'_>) -> bool {
+    matches!(engine.table().load().find(request), Found::Row(row) if row.blocks(request) != Blocks::No)
 }
 
 /// How long a client that is cut off may take to read what it is told.

@@ -276,7 +276,7 @@ fn welcome(arrival: Arrival, target: Target) {
             return;
         };
         if let Some(acceptor) = tls {
-            match handshake(peer, &acceptor, &context).await {
+            match Box::pin(handshake(peer, &acceptor, &context)).await {
                 Some(secured) => peer = secured,
                 None => return,
             }

@@ -78,5 +78,5 @@ impl Peer {
     }
 }
 
-/// What a buffer may hold while nothing comes.
-const KEEP_AT_MOST: usize = 1 << 10;
+/// What a buffer may hold while nothing comes: with ten thousand clients, memory counts for more than the allocation.
+const KEEP_AT_MOST: usize = 256;
