@@ -1,5 +1,5 @@
-//! The rendis proxy: its configuration, and later the proxy itself. The modules below are listed bottom-up, and a
-//! module names only modules listed before it.
+//! The rendis proxy: a ring as one server for every client. The modules below are listed bottom-up, and a module names
+//! only modules listed before it.
 
 pub mod access;
 pub mod config;
