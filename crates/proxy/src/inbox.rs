@@ -139,8 +139,13 @@ impl Inbox {
         let line = self.arrived.split_to(end + 1);
         let words = words(line.trim_ascii()).ok_or(ScanError::BadLength)?;
         self.looked = 0;
-        if words.is_empty() {
-            return self.look();
+        match words.first() {
+            None => return self.look(),
+            // Not ours: a web page could otherwise have a browser send commands in what it posts.
+            Some(word) if word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"Host:") => {
+                return Err(ScanError::UnknownType(word.first().copied().unwrap_or_default()));
+            }
+            Some(_) => {}
         }
         Ok(Front::Inline(RequestBuf::pack(words.iter().map(Vec::as_slice).collect::<Vec<_>>())))
     }

@@ -92,6 +92,7 @@ struct Template {
     /// Whether it can stand between MULTI and EXEC.
     alone: bool,
     rare: bool,
+    as_it_stands: bool,
 }
 
 /// What makes sequences.
@@ -155,14 +156,15 @@ impl Generator {
                 continue;
             }
             // A ring refuses at once what does not say where its keys are; a server, when it runs it.
-            return template.fill(fill, !(queued && template.counts_keys()));
+            return template.fill(fill, !(template.as_it_stands || queued && template.counts_keys()));
         }
     }
 }
 
 impl Template {
     fn read(line: &'static str) -> Self {
-        let mut template = Self { words: Vec::new(), judge: Judge::Exactly, alone: false, rare: false };
+        let mut template =
+            Self { words: Vec::new(), judge: Judge::Exactly, alone: false, rare: false, as_it_stands: false };
         let mut rest = line;
         loop {
             match rest.as_bytes()[0] {
@@ -170,6 +172,7 @@ impl Template {
                 b'!' => template.judge = Judge::Time,
                 b'*' => template.alone = true,
                 b'?' => template.rare = true,
+                b'=' => template.as_it_stands = true,
                 _ => break,
             }
             rest = &rest[1..];
