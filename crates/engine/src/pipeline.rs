@@ -64,6 +64,13 @@ impl Engine {
             return Vec::new();
         }
         let mut answers = section.send(self).await;
+        if let ([Ok(reply)], [only, ..]) = (answers.as_mut_slice(), items)
+            && AttemptFailure::of(reply) == Some(AttemptFailure::NoScript)
+            && let Ok(Executed::Reply(healed)) = Box::pin(self.run(only)).await
+        {
+            // By itself it is told the script, and made again. Among others that would change their order.
+            *reply = healed;
+        }
         let unsent = |answer: &Result<Reply, Error>| {
             answer.as_ref().is_err_and(|error| error.kind() == Kind::ShardDown && error.sent() == Sent::No)
         };
