@@ -91,6 +91,13 @@ async fn never_more_than_half_of_the_shards_are_taken_out() {
     eventually("all shards being down", || ring.is_empty()).await;
     let error = ring.clone().get::<_, Option<String>>(&key).await.unwrap_err();
     assert_eq!(Error::of(&error).map(Error::kind), Some(Kind::ShardDown));
+    // One of three is out and its keys would go elsewhere; the other two keep theirs, and are named.
+    let homes: std::collections::BTreeSet<_> = (0..300)
+        .map(|number| ring.shard_for(format!("key{number}")).unwrap_err())
+        .map(|error| error.shard().map(str::to_owned))
+        .collect();
+    assert_eq!(homes.len(), 2, "{homes:?}");
+    assert!(!homes.contains(&None));
 }
 
 #[tokio::test]

@@ -26,7 +26,6 @@ impl Frames for Packed<'_> {
             // Only the redis crate can see the cursor.
             return self.0.write_packed_command(out);
         }
-        out.reserve(self.size());
         push_header(out, b'*', self.count());
         for argument in self.0.args_iter() {
             let argument = bytes(&argument).unwrap_or_default();
