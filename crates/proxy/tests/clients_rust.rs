@@ -227,6 +227,6 @@ fn messages_in_both_protocols() {
         }
         pubsub.unsubscribe("news").await.unwrap();
         pushed.unsubscribe("news").await.unwrap();
-        assert_eq!(sender.publish::<_, _, i64>("news", "nobody").await.unwrap(), 0);
+        while sender.publish::<_, _, i64>("news", "nobody").await.unwrap() > 0 {}
     });
 }
