@@ -286,8 +286,13 @@ impl Client {
         let engine = self.context.engine(self.identity.resp3);
         let mut running = pin!(engine.run(request));
         loop {
-            if self.inbox.arrived.len() > READ_AHEAD {
+            let ahead = self.inbox.arrived.len();
+            if ahead > READ_AHEAD && !may_wait(engine, request.view()) {
                 return Ok(Some(running.await));
+            }
+            // That it has gone is seen behind all it sent, so one that may wait for ever is read to its end.
+            if ahead > MOST_AHEAD {
+                return Ok(None);
             }
             tokio::select! {
                 biased;
@@ -439,6 +444,8 @@ const FLUSH_AT: usize = 64 << 10;
 /// What a client keeps of its reply buffer.
 const KEEP_AT_MOST: usize = 1 << 10;
 
-/// How much is read ahead while a request waits on a server, and how much at a time.
+/// How much is read ahead while a request waits on a server; what a client may send, at most, while it waits for what
+/// others do; and how much is read at a time.
 const READ_AHEAD: usize = 1 << 20;
+const MOST_AHEAD: usize = 64 << 20;
 const ROOM_AHEAD: usize = 4 << 10;

@@ -695,6 +695,24 @@ fn a_client_that_leaves_while_it_waits_frees_its_connection_and_takes_nothing() 
 }
 
 #[test]
+fn a_client_that_sent_much_behind_what_it_waits_for_is_seen_to_leave() {
+    let stage = Stage::start();
+    let mut client = stage.client();
+    client.send(&["BLPOP", "list", "0"]).unwrap();
+    client.send_raw(&b"*2\r\n$4\r\nECHO\r\n$4\r\nmore\r\n".repeat(200_000)).unwrap();
+    until("it waits", || stage.shards.iter().any(blocked));
+    drop(client);
+    until("it has left", || !stage.shards.iter().any(blocked));
+    // One that stays is served in order.
+    let mut client = stage.client();
+    client.send(&["BLPOP", "list", "0"]).unwrap();
+    client.send_raw(&b"*2\r\n$4\r\nECHO\r\n$4\r\nmore\r\n".repeat(100_000)).unwrap();
+    ask(&mut stage.client(), &["RPUSH", "list", "item"]);
+    assert_eq!(client.read().unwrap(), Reply::Array(bulks(&["list", "item"])));
+    (0..100_000).for_each(|_| assert_eq!(client.read().unwrap(), Reply::bulk("more")));
+}
+
+#[test]
 fn many_wait_at_once_and_others_are_served() {
     let stage = Stage::start();
     let keys = stage.keys("list");
