@@ -35,3 +35,13 @@ proptest! {
         prop_assert_eq!(out.split_off(4), value.to_resp2().frame());
     }
 }
+
+#[test]
+fn lengths_with_leading_zeros_are_read_as_the_scanner_reads_them() {
+    for digits in 1..=20 {
+        let zeros = "0".repeat(digits);
+        twin::agree::reader(format!("*{zeros}\r\n").as_bytes());
+        twin::agree::reader(format!("${zeros}\r\n\r\n").as_bytes());
+        twin::agree::reader(format!("${zeros}2\r\nab\r\n").as_bytes());
+    }
+}

@@ -256,10 +256,10 @@ fn body(rest: &[u8], length: usize) -> Result<(&[u8], &[u8]), ReplyError> {
 #[inline]
 fn header(kind: u8, rest: &[u8]) -> Result<(Option<usize>, &[u8]), ReplyError> {
     let mut number = 0_usize;
-    // Eighteen digits cannot overflow 64 bits, and no limit of the scanner lets more than nine through.
-    for (at, &byte) in rest.iter().enumerate().take(18) {
+    // Nineteen digits, leading zeros among them, are what the scanner lets through, and cannot overflow 64 bits.
+    for (at, &byte) in rest.iter().enumerate().take(20) {
         match byte {
-            b'0'..=b'9' => {
+            b'0'..=b'9' if at < 19 => {
                 number = number.wrapping_mul(10).wrapping_add(usize::from(byte - b'0'));
             }
             b'\r' if at > 0 => {
@@ -272,7 +272,7 @@ fn header(kind: u8, rest: &[u8]) -> Result<(Option<usize>, &[u8]), ReplyError> {
             _ => return Err(ReplyError::Malformed(kind)),
         }
     }
-    Err(if rest.len() < 18 { ReplyError::Truncated } else { ReplyError::Malformed(kind) })
+    Err(if rest.len() < 20 { ReplyError::Truncated } else { ReplyError::Malformed(kind) })
 }
 
 /// The number of a `:` line, and what follows the line.
