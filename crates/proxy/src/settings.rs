@@ -12,9 +12,7 @@ use rendis_engine::engine::{Engine, Plan};
 use rendis_engine::error::Error;
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::secret::Secret;
-use rendis_engine::settings::{
-    Deadlines, HealthSettings, OnDown, Protocol, Settings, ShardSettings, TlsSettings,
-};
+use rendis_engine::settings::{HealthSettings, OnDown, Protocol, Settings, ShardSettings, TlsSettings};
 
 use crate::config;
 
@@ -92,12 +90,7 @@ fn shard(shard: &config::Shard) -> ShardSettings {
 fn settings(ring: &config::Ring) -> Settings {
     let count = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
     Settings {
-        deadlines: Deadlines {
-            connect: ring.deadlines.connect,
-            reply: ring.deadlines.reply,
-            write: ring.deadlines.write,
-            wait: ring.deadlines.wait,
-        },
+        deadlines: ring.deadlines.clone(),
         queue: ring.queue,
         health: HealthSettings {
             votes: health::Settings {

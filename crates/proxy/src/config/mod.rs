@@ -46,8 +46,9 @@ use toml::de::DeTable;
 pub use self::error::ConfigError;
 pub use self::listen::Listen;
 pub use self::server_tls::ServerTls;
-pub use self::settings::{Deadlines, Health, OnDown, OnReturn, Retries, Ring};
+pub use self::settings::{Health, OnDown, OnReturn, Retries, Ring};
 pub use self::shard::{ClientCertificate, Shard, Tls};
+pub use rendis_engine::settings::Deadlines;
 
 use self::listen::Listeners;
 use self::section::{Document, Section};

@@ -12,10 +12,11 @@ use super::error::ConfigError;
 use super::listen::{self, Listen, Listeners};
 use super::section::{Document, Field, Section, Span};
 use super::server_tls;
-use super::settings::{Deadlines, Health, OnDown, OnReturn, Retries, Ring};
+use super::settings::{Health, OnDown, OnReturn, Retries, Ring};
 use super::shard::{self, Shard};
 use super::users;
 use super::values;
+use rendis_engine::settings::Deadlines;
 
 const FIELDS: [&str; 21] = [
     "name",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rendis_core::placement::{Node, Placement, PlacementError, Spec};
 use rendis_core::session::QueueLimits;
+use rendis_engine::settings::Deadlines;
 
 use crate::access::User;
 
@@ -31,7 +32,7 @@ pub struct Ring {
     pub max_ejected: usize,
     /// The fields about probing.
     pub health: Health,
-    /// `deadlines = { … }`
+    /// `deadlines = { connect, reply, write, wait }`. Default `"1s"` each.
     pub deadlines: Deadlines,
     /// `retries = { … }`
     pub retries: Retries,
@@ -103,26 +104,6 @@ impl Default for Health {
             rise: 2,
             probe: vec!["PING".to_owned()],
         }
-    }
-}
-
-/// How long each step may take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deadlines {
-    /// `connect`: connecting and introducing oneself. Default `"1s"`.
-    pub connect: Duration,
-    /// `reply`: from sending a command to its reply. Default `"1s"`.
-    pub reply: Duration,
-    /// `write`: how long a shard may not read. Default `"1s"`.
-    pub write: Duration,
-    /// `wait`: waiting for an exclusive connection. Default `"1s"`.
-    pub wait: Duration,
-}
-
-impl Default for Deadlines {
-    fn default() -> Self {
-        let second = Duration::from_secs(1);
-        Self { connect: second, reply: second, write: second, wait: second }
     }
 }
 
