@@ -18,6 +18,7 @@ use crate::error::{Cause, Error, Kind};
 use crate::settings::{Deadlines, Protocol, ShardSettings};
 use crate::stream::Stream;
 use crate::tls::Tls;
+use crate::transport::Transport;
 
 /// Makes connections to one server.
 #[derive(Debug)]
@@ -74,24 +75,38 @@ impl Dialer {
     }
 
     async fn connect(&self) -> Result<Connection, Arc<Cause>> {
-        let stream = match &self.settings.address {
-            Address::Tcp { host, port } => {
-                let socket = TcpStream::connect((host.as_str(), *port)).await.map_err(lost)?;
-                prepare(&socket).map_err(lost)?;
-                match &self.tls {
-                    Some(tls) => tls.handshake(socket).await?,
-                    None => Stream::Tcp(socket),
-                }
+        let stream = match &self.settings.transport {
+            Transport::System => self.open().await?,
+            Transport::Other(other) => {
+                let carrier = other.connect(&self.settings.address).await.map_err(lost)?;
+                Stream::Other(match &self.tls {
+                    Some(tls) => Box::new(tls.handshake(carrier).await?),
+                    None => carrier,
+                })
             }
-            #[cfg(unix)]
-            Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await.map_err(lost)?),
-            #[cfg(not(unix))]
-            Address::Unix(_) => return Err(Cause::new(Kind::Config, "this system has no unix sockets")),
         };
         let mut connection = Connection::new(stream, self.deadlines.connect, self.deadlines.write);
         self.greet(&mut connection).await?;
         connection.set_deadlines(self.deadlines.reply, self.deadlines.write);
         Ok(connection)
+    }
+
+    /// A socket of the system.
+    async fn open(&self) -> Result<Stream, Arc<Cause>> {
+        match &self.settings.address {
+            Address::Tcp { host, port } => {
+                let socket = TcpStream::connect((host.as_str(), *port)).await.map_err(lost)?;
+                prepare(&socket).map_err(lost)?;
+                Ok(match &self.tls {
+                    Some(tls) => Stream::Tls(Box::new(tls.handshake(socket).await?)),
+                    None => Stream::Tcp(socket),
+                })
+            }
+            #[cfg(unix)]
+            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await.map_err(lost)?)),
+            #[cfg(not(unix))]
+            Address::Unix(_) => Err(Cause::new(Kind::Config, "this system has no unix sockets")),
+        }
     }
 
     /// The Redis handshake. The first round asks for RESP3; a server that knows no `HELLO` gets a second round in RESP2.

@@ -194,6 +194,7 @@ async fn rest(shared: &Shared, cause: &Arc<Cause>, backoff: &mut Backoff) -> Res
     }
     queue.fail(cause, Link::Resting(Arc::clone(cause)));
     tokio::select! {
+        biased;
         () = tokio::time::sleep(backoff.wait()) => {}
         () = shared.nudge.notified() => backoff.reset(),
     }

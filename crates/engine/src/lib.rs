@@ -7,6 +7,7 @@
 pub mod error;
 pub mod secret;
 pub mod address;
+pub mod transport;
 pub mod settings;
 pub mod stream;
 pub mod tls;

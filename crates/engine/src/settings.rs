@@ -11,6 +11,7 @@ use rendis_core::session::QueueLimits;
 use crate::address::{Address, ServerUrl};
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
+use crate::transport::Transport;
 
 /// How long each step may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct ShardSettings {
     pub client_name: Option<String>,
     /// Which protocol is spoken.
     pub protocol: Protocol,
+    /// What carries its connections. Default: the system's sockets.
+    pub transport: Transport,
     /// What placement hashes for this shard, where it is not the preset's default.
     pub id: Option<String>,
     /// Its share, where the placement knows weights.
@@ -98,6 +101,7 @@ impl ShardSettings {
             database: url.database,
             client_name: None,
             protocol: Protocol::default(),
+            transport: Transport::default(),
             id: None,
             weight: None,
             named: false,

@@ -1,5 +1,6 @@
 //! A connected socket of any kind.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,8 +11,10 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio_rustls::client::TlsStream;
 
-/// A connected socket. An enum and not a trait object, so that reading and writing need no indirect call.
-#[derive(Debug)]
+use crate::transport::Io;
+
+/// A connected socket. An enum and not a trait object, so that reading and writing the system's sockets needs no
+/// indirect call.
 pub enum Stream {
     /// TCP.
     Tcp(TcpStream),
@@ -20,6 +23,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),
+    /// What was handed in.
+    Other(Box<dyn Io>),
 }
 
 macro_rules! each {
@@ -29,6 +34,7 @@ macro_rules! each {
             #[cfg(unix)]
             Stream::Unix($inner) => $call,
             Stream::Tls($inner) => $call,
+            Stream::Other($inner) => $call,
         }
     };
 }
@@ -54,5 +60,17 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         each!(self, inner => Pin::new(inner).poll_shutdown(context))
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Tcp(_) => "Tcp",
+            #[cfg(unix)]
+            Self::Unix(_) => "Unix",
+            Self::Tls(_) => "Tls",
+            Self::Other(_) => "Other",
+        })
     }
 }

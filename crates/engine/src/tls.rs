@@ -5,12 +5,12 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::error::{Cause, Error, Kind};
 use crate::settings::TlsSettings;
-use crate::stream::Stream;
 
 /// A checked TLS configuration for one server.
 #[derive(Clone)]
@@ -70,14 +70,14 @@ impl Tls {
     ///
     /// # Errors
     /// A cause of [`Kind::Tls`].
-    pub async fn handshake(&self, socket: TcpStream) -> Result<Stream, Arc<Cause>> {
-        match self.connector.connect(self.server_name.clone(), socket).await {
-            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-            Err(error) => {
-                let text = format!("TLS handshake failed: {error}");
-                Err(Cause::caused_by(Kind::Tls, text, error))
-            }
-        }
+    pub async fn handshake<S>(&self, socket: S) -> Result<TlsStream<S>, Arc<Cause>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.connector.connect(self.server_name.clone(), socket).await.map_err(|error| {
+            let text = format!("TLS handshake failed: {error}");
+            Cause::caused_by(Kind::Tls, text, error)
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use rendis_engine::error::Error;
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::secret::Secret;
 use rendis_engine::settings::{HealthSettings, OnDown, Protocol, Settings, ShardSettings, TlsSettings};
+use rendis_engine::transport::Transport;
 
 use crate::config;
 
@@ -81,6 +82,7 @@ fn shard(shard: &config::Shard) -> ShardSettings {
         client_name: None,
         // Most clients speak RESP2; connections for those that do not are made when the first of them comes.
         protocol: Protocol::Resp2,
+        transport: Transport::System,
         id: shard.id.clone(),
         weight: shard.weight,
         named: shard.named,

@@ -55,6 +55,7 @@ pub use rendis_engine::address::Address;
 pub use rendis_engine::exclusive::PoolStats;
 pub use rendis_engine::secret::Secret;
 pub use rendis_engine::settings::{OnDown, Protocol, ShardSettings, TlsSettings};
+pub use rendis_engine::transport::{Connect, Connecting, Io, Transport};
 
 pub use crate::builder::RingBuilder;
 pub use crate::error::{Error, Kind, Sent};

@@ -3,11 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::AsyncCommands;
-use rendis::{Error, Kind, Protocol, Ring, Secret, Sent, ShardSettings, TlsSettings};
+use rendis::{
+    Address, Connect, Connecting, Error, Io, Kind, Protocol, Ring, Secret, Sent, ShardSettings, TlsSettings,
+    Transport,
+};
 use rendis_testkit::{Answer, Certificates, FakeServer, RedisServer};
+use tokio::net::TcpStream;
 
 async fn works(settings: ShardSettings) {
     let mut ring = Ring::builder().shard_with(settings).build().await.unwrap();
@@ -30,6 +36,55 @@ fn shard(url: &str) -> ShardSettings {
 async fn a_unix_socket() {
     let server = RedisServer::builder().unix().start();
     works(shard(&server.url())).await;
+}
+
+/// Leads to one port, whatever the address says, and counts how often.
+struct Tunnel {
+    port: u16,
+    made: AtomicUsize,
+}
+
+impl Connect for Tunnel {
+    fn connect<'a>(&'a self, _: &'a Address) -> Connecting<'a> {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async {
+            let socket = TcpStream::connect(("127.0.0.1", self.port)).await?;
+            Ok(Box::new(socket) as Box<dyn Io>)
+        })
+    }
+}
+
+/// A shard at a host that does not exist, and the tunnel that leads to it.
+fn beyond(server: &RedisServer, url: &str) -> (ShardSettings, Arc<Tunnel>) {
+    let tunnel = Arc::new(Tunnel { port: server.port(), made: AtomicUsize::new(0) });
+    let transport = Transport::Other(Arc::clone(&tunnel) as Arc<dyn Connect>);
+    (ShardSettings { transport, ..shard(url) }, tunnel)
+}
+
+#[tokio::test]
+async fn every_connection_of_a_shard_is_made_by_its_transport() {
+    let server = RedisServer::builder().start();
+    let (settings, tunnel) = beyond(&server, "redis://nowhere.invalid:1");
+    let mut ring = Ring::builder().shard_with(settings).build().await.unwrap();
+    let got: Option<String> = ring.get("key").await.unwrap();
+    assert_eq!(got, None);
+    let popped: Option<(String, String)> = ring.blpop("list", 0.01).await.unwrap();
+    assert_eq!(popped, None);
+    let subscription = ring.subscribe(&["news"]).await.unwrap();
+    while tunnel.made.load(Ordering::Relaxed) < 4 {
+        // The probe's, which comes by itself.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(subscription);
+}
+
+#[tokio::test]
+async fn tls_is_spoken_over_any_transport() {
+    let server = RedisServer::builder().tls().start();
+    let (mut settings, tunnel) = beyond(&server, "rediss://localhost:1");
+    settings.tls = Some(trusting(server.certificates().unwrap()));
+    works(settings).await;
+    assert!(tunnel.made.load(Ordering::Relaxed) > 0);
 }
 
 fn trusting(certificates: &Certificates) -> TlsSettings {

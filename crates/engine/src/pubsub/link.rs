@@ -68,6 +68,7 @@ pub(super) async fn run(shared: Arc<Shared>, link: Start, reply: Duration) {
             continue;
         }
         tokio::select! {
+            biased;
             () = sleep(backoff.wait()) => {}
             () = link.nudge.notified() => backoff.reset(),
         }
