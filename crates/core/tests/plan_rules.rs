@@ -428,6 +428,13 @@ fn a_transaction_stays_on_the_shard_of_its_first_key() {
     assert_eq!(queue("mget a1 b1", Some(1)), on(1));
     assert_eq!(queue("ping", Some(1)), Ok(Queued::Anywhere));
     assert_eq!(queue("unwatch", Some(1)), Ok(Queued::Anywhere));
+    for words in ["eval s 0", "evalsha_ro s 0", "fcall f 0"] {
+        for chosen in [None, Some(0), Some(1), Some(2)] {
+            assert_eq!(queue(words, chosen), Ok(Queued::Anywhere), "{words}");
+        }
+    }
+    assert!(queue("eval s 1 k2", Some(1)).unwrap_err().starts_with("CROSSSLOT"));
+    assert_eq!(queue("eval s -1", Some(1)).unwrap_err(), "ERR Number of keys can't be negative");
     assert_eq!(
         queue("set k2 v", Some(1)).unwrap_err(),
         "CROSSSLOT Keys in request don't hash to the same shard: 'k2' is not on the one that the transaction's first \

@@ -216,6 +216,9 @@ fn resolve(spec: &KeySpec, request: Request<'_>) -> Result<Option<Run>, KeyError
                     return Err(KeyError::Missing);
                 }
                 (begin + rest / usize::from(limit)).saturating_sub(reach)
+            } else if begin == arguments {
+                // Keys up to the end, of which there are none: `PFMERGE key`. Where there must be some, the arity says so.
+                return Ok(None);
             } else {
                 arguments.saturating_sub(reach)
             };

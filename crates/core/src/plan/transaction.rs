@@ -42,6 +42,8 @@ where
         return Err(Refusal::in_transaction(row, "Command not allowed inside a transaction"));
     }
     match row.class() {
+        // A script or a function without keys runs as well where the transaction does.
+        Class::KeysOr(_) if row.keys(request).map_err(Refusal::keys)?.len() == 0 => Ok(Queued::Anywhere),
         Class::Keys | Class::KeysOr(_) | Class::Anchored(_) | Class::Split(_) => {
             match (single(request, row, ring)?, chosen) {
                 (Place::On(shard), Some(chosen)) if shard != chosen => {
