@@ -45,6 +45,8 @@ pub struct Plan {
     pub heartbeat: Heartbeat,
     /// Told of every shard that comes into use, before it gets its first command.
     pub on_new_shard: Option<Arc<NewShard>>,
+    /// The scripts that callers made known. Engines that are one ring together share them; one that is alone has its own.
+    pub scripts: Arc<Scripts>,
 }
 
 /// One ring at work. Cheap to clone; when the last clone is gone, all its tasks and connections end.
@@ -65,7 +67,7 @@ struct Inner {
     started: Instant,
     changing: Mutex<Changing>,
     changes: watch::Sender<u64>,
-    scripts: Scripts,
+    scripts: Arc<Scripts>,
 }
 
 /// What only a change of the topology needs to know; its lock makes changes happen one after the other.
@@ -105,7 +107,7 @@ impl Engine {
                 started: now,
                 changing: Mutex::new(Changing { heartbeat: plan.heartbeat, watched: Vec::new() }),
                 changes: watch::Sender::new(0),
-                scripts: Scripts::default(),
+                scripts: plan.scripts,
             }),
             protocol: None,
         };

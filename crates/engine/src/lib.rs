@@ -23,7 +23,7 @@ mod lane;
 pub mod exclusive;
 pub mod shard;
 pub mod probe;
-mod scripts;
+pub mod scripts;
 mod monitor;
 mod members;
 pub mod engine;

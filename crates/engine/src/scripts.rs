@@ -2,23 +2,24 @@
 //!
 //! On one server a script that was loaded once can be run by its SHA-1 for ever after. On a ring a shard may come later,
 //! come back empty, or never have met the script because its first `EVAL` ran elsewhere. So the bodies that pass by are
-//! remembered, and a shard that answers `NOSCRIPT`, or comes into use, is given them.
+//! remembered, and a shard that answers `NOSCRIPT`, or comes into use, is given them. Engines that serve one ring share what
+//! they remember ([`crate::engine::Plan::scripts`]), so that a client of any of them is served.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use rendis_core::command::{Library, Row, script_sha};
 use rendis_core::request::{Request, RequestBuf};
 
-/// Script bodies by their SHA-1. Bounded by [`Scripts::MOST_BYTES`]: past it no further script is remembered, and the
-/// callers of those see `NOSCRIPT` as a single server would say it.
+/// Script bodies by their SHA-1; none at first. Bounded by [`Scripts::MOST_BYTES`]: past it no further script is remembered,
+/// and the callers of those see `NOSCRIPT` as a single server would say it.
 #[derive(Debug, Default)]
-pub(crate) struct Scripts {
+pub struct Scripts {
     /// Whether anything is known: spares the lock where no script is used.
     any: AtomicBool,
-    known: Mutex<Known>,
+    known: RwLock<Known>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +30,7 @@ struct Known {
 
 impl Scripts {
     /// What is remembered at most, in bytes of script.
-    pub(crate) const MOST_BYTES: usize = 16 << 20;
+    pub const MOST_BYTES: usize = 16 << 20;
 
     /// Takes notice of a request that is about to run.
     pub(crate) fn notice(&self, row: &Row, request: Request<'_>) {
@@ -39,7 +40,7 @@ impl Scripts {
                     self.remember(body);
                 }
             }
-            Library::Forgets => *self.lock() = Known::default(),
+            Library::Forgets => *self.write() = Known::default(),
             _ => {}
         }
     }
@@ -49,7 +50,7 @@ impl Scripts {
         let Library::RunsKept(index) = row.library() else { return None };
         let name = request.argument(usize::from(index))?.to_ascii_lowercase();
         let name: [u8; 40] = name.try_into().ok()?;
-        let body = self.lock().bodies.get(&name).cloned()?;
+        let body = self.read().bodies.get(&name).cloned()?;
         Some(load(&body))
     }
 
@@ -58,12 +59,16 @@ impl Scripts {
         if !self.any.load(Ordering::Relaxed) {
             return Vec::new();
         }
-        self.lock().bodies.values().map(|body| load(body)).collect()
+        self.read().bodies.values().map(|body| load(body)).collect()
     }
 
     fn remember(&self, body: &[u8]) {
         let name = script_sha(body);
-        let mut known = self.lock();
+        // Nearly always known: threads that run it at the same time do not wait for each other.
+        if self.read().bodies.contains_key(&name) {
+            return;
+        }
+        let mut known = self.write();
         if known.bytes + body.len() <= Self::MOST_BYTES && !known.bodies.contains_key(&name) {
             known.bytes += body.len();
             known.bodies.insert(name, Bytes::copy_from_slice(body));
@@ -71,8 +76,12 @@ impl Scripts {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,7 @@
 //! From the configuration of a ring to an engine at work.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use rendis_core::command::Table;
 use rendis_core::health;
@@ -11,18 +12,19 @@ use rendis_engine::dial::Dialer;
 use rendis_engine::engine::{Engine, Plan};
 use rendis_engine::error::Error;
 use rendis_engine::probe::Heartbeat;
+use rendis_engine::scripts::Scripts;
 use rendis_engine::secret::Secret;
 use rendis_engine::settings::{HealthSettings, OnDown, Protocol, Settings, ShardSettings, TlsSettings};
 use rendis_engine::transport::Transport;
 
 use crate::config;
 
-/// Starts the engine of a ring on the current runtime.
+/// Starts the engine of a ring on the current runtime; all engines of the ring share the scripts.
 ///
 /// # Errors
 /// As [`Engine::start`].
-pub(crate) async fn start(ring: &config::Ring) -> Result<Engine, Error> {
-    Engine::start(plan(ring)).await
+pub(crate) async fn start(ring: &config::Ring, scripts: Arc<Scripts>) -> Result<Engine, Error> {
+    Engine::start(Plan { scripts, ..plan(ring) }).await
 }
 
 /// Whether an engine could be made of a ring, as far as can be known without connections.
@@ -55,6 +57,7 @@ pub(crate) fn plan(ring: &config::Ring) -> Plan {
         settings: settings(ring),
         heartbeat: Heartbeat::Command(RequestBuf::pack(words)),
         on_new_shard: None,
+        scripts: Arc::default(),
     }
 }
 

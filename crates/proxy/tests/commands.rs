@@ -380,7 +380,6 @@ fn a_shard_that_has_forgotten_a_script_is_told_in_a_pipeline() {
 }
 
 #[test]
-#[ignore = "a thread knows the scripts of its own clients only"]
 fn a_script_is_known_to_clients_of_every_thread_after_a_shard_came_back() {
     let stage = Stage::with("heartbeat_frequency = \"20ms\"");
     let keys = stage.keys("k");
@@ -395,7 +394,6 @@ fn a_script_is_known_to_clients_of_every_thread_after_a_shard_came_back() {
 }
 
 #[test]
-#[ignore = "a thread forgets the scripts of its own clients only"]
 fn a_script_that_was_flushed_is_forgotten_for_clients_of_every_thread() {
     let stage = Stage::start();
     // Enough of them that each thread has some, and has met the script.

@@ -284,6 +284,7 @@ impl RingBuilder {
             settings: Settings { allow, ..self.settings },
             heartbeat: self.heartbeat,
             on_new_shard: self.on_new_shard,
+            scripts: Arc::default(),
         };
         Ok(Ring::new(Engine::start(plan).await?, Arc::new(self.shape)))
     }
