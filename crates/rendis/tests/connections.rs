@@ -48,8 +48,8 @@ impl Connect for Tunnel {
     fn connect<'a>(&'a self, _: &'a Address) -> Connecting<'a> {
         self.made.fetch_add(1, Ordering::Relaxed);
         Box::pin(async {
-            let socket = TcpStream::connect(("127.0.0.1", self.port)).await?;
-            Ok(Box::new(socket) as Box<dyn Io>)
+            let socket: Box<dyn Io> = Box::new(TcpStream::connect(("127.0.0.1", self.port)).await?);
+            Ok(socket)
         })
     }
 }
@@ -57,7 +57,7 @@ impl Connect for Tunnel {
 /// A shard at a host that does not exist, and the tunnel that leads to it.
 fn beyond(server: &RedisServer, url: &str) -> (ShardSettings, Arc<Tunnel>) {
     let tunnel = Arc::new(Tunnel { port: server.port(), made: AtomicUsize::new(0) });
-    let transport = Transport::Other(Arc::clone(&tunnel) as Arc<dyn Connect>);
+    let transport = Transport::Other(tunnel.clone());
     (ShardSettings { transport, ..shard(url) }, tunnel)
 }
 
