@@ -122,7 +122,7 @@ proptest! {
         for rule in [
             Response::ByIndex, Response::Sum, Response::AllOk, Response::LogicalAnd, Response::LogicalOr,
             Response::Min, Response::Max, Response::Concat, Response::Union, Response::PairSum,
-            Response::OneSucceeded, Response::First, Response::Scan, Response::Random,
+            Response::OneSucceeded, Response::First, Response::Scan, Response::Random, Response::Running,
         ] {
             let parts = frames.iter().map(|frame| Part {
                 reply: Ok::<_, usize>(Reply::new(frame.clone().into())),

@@ -18,7 +18,7 @@ use rendis_core::{
     command::{Class, Found, Row, Table},
     hash::crc16_xmodem,
     id::ShardId,
-    merge::{Cursor, set_cursor},
+    merge::{Cursor, Scanned},
     plan::{Plan, RefusalKind, Ring, plan, same_shard},
     reply::Reply,
     request::RequestBuf,
@@ -233,7 +233,19 @@ proptest! {
             }
             let next = if end == size { 0 } else { end };
             let reply = Reply::array([&Reply::bulk(next.to_string().as_bytes()), &Reply::array([])]);
-            let reply = set_cursor(&reply, step.shard, step.next).unwrap();
+            let mut scanned = Scanned::default();
+            scanned.take(&reply, step.shard, step.next).unwrap();
+            if scanned.is_between_shards() {
+                // The step that goes on in the same answer is the one that the cursor would lead to.
+                let onward = step.onward(&live).unwrap();
+                let cursor = Cursor { shard: onward.shard, own: 0 }.to_string();
+                let request = pack(&["SCAN", &cursor, "MATCH", "x*", "COUNT", "3", "TYPE", "string"]);
+                let again = plan(request.view(), table.find(request.view()), &Ring::new(locate(1), &live));
+                let Plan::Scan(again) = again else { panic!("{again:?}") };
+                prop_assert_eq!(onward.request.view().bytes(), again.request.view().bytes());
+                prop_assert_eq!((onward.shard, onward.next, onward.count), (again.shard, again.next, 3));
+            }
+            let reply = scanned.reply();
             let mut reader = reply.reader();
             reader.next().unwrap();
             let rendis_core::reply::Node::Bulk(Some(text)) = reader.next().unwrap() else { panic!() };

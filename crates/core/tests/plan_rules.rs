@@ -203,6 +203,7 @@ fn every_shard_is_asked_and_the_replies_merged() {
         ("script load s", Response::AllOk),
         ("script exists a b", Response::LogicalAnd),
         ("script kill", Response::OneSucceeded),
+        ("function stats", Response::Running),
         ("function load replace s", Response::AllOk),
         ("pubsub channels", Response::Union),
         ("pubsub numsub a", Response::PairSum),

@@ -17,7 +17,7 @@ use rendis_core::{
     command::{Response, Table},
     hash::crc16_xmodem,
     id::ShardId,
-    merge::{Part, merge, set_cursor},
+    merge::{Part, Scanned, merge},
     plan::{Plan, Ring, plan},
     reply::Reply,
     request::RequestBuf,
@@ -69,8 +69,9 @@ impl Shards {
                 .unwrap()
             }
             Plan::Scan(step) => {
-                let reply = self.send(step.shard, &step.request);
-                set_cursor(&reply, step.shard, step.next).unwrap()
+                let mut scanned = Scanned::default();
+                scanned.take(&self.send(step.shard, &step.request), step.shard, step.next).unwrap();
+                scanned.reply()
             }
             Plan::Random(order) => {
                 let replies: Vec<_> = order.into_iter().map(|shard| self.send(shard, &request)).collect();

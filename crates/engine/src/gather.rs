@@ -11,7 +11,7 @@ use rendis_core::command::{
     Blocks, Found, LocalCommand, Repeat, Response, Row, Subscription, Table, Transaction,
 };
 use rendis_core::id::ShardId;
-use rendis_core::merge::{self, MergeError, merge, set_cursor};
+use rendis_core::merge::{self, MergeError, Scanned, merge};
 use rendis_core::plan::{Part, Plan, Refusal, RefusalKind, Ring, ScanStep, plan};
 use rendis_core::reply::Reply;
 use rendis_core::request::Request;
@@ -162,7 +162,7 @@ impl Engine {
             Plan::One(_) => self.one(request, found, repeat, table).await?,
             Plan::Split { parts, response } => self.split(&topology, &parts, response, repeat).await?,
             Plan::Every(response) => self.every(&topology, request, response, repeat).await?,
-            Plan::Scan(step) => self.scan(&step, repeat).await?,
+            Plan::Scan(step) => self.scan(&topology, step, repeat).await?,
             Plan::ScanEnd => Reply::from_static(b"*2\r\n$1\r\n0\r\n*0\r\n"),
             Plan::Random(shards) => self.random(&shards, request, repeat).await?,
             Plan::Local(command) => return Ok(Executed::Local(command)),
@@ -268,12 +268,28 @@ impl Engine {
         merged(response, replies.await)
     }
 
-    async fn scan(&self, step: &ScanStep, repeat: Repeat) -> Result<Reply, Error> {
-        let reply = single(self.call_shard(step.shard, &step.request, repeat).await?)?;
-        if reply.is_error() {
-            return Ok(reply);
+    async fn scan(
+        &self,
+        topology: &Topology<Shard>,
+        mut step: ScanStep,
+        repeat: Repeat,
+    ) -> Result<Reply, Error> {
+        let mut scanned = Scanned::default();
+        for _ in 0..MOST_SCANNED {
+            match self.call_shard(step.shard, &step.request, repeat).await.and_then(single) {
+                Ok(reply) if !reply.is_error() => {
+                    scanned.take(&reply, step.shard, step.next).map_err(|error| protocol(&error))?;
+                }
+                // What was found stands; the client meets the failure where it goes on.
+                _ if scanned.keys() > 0 => break,
+                failed => return failed,
+            }
+            match step.onward(topology.live()) {
+                Some(next) if scanned.is_between_shards() && scanned.keys() < step.count => step = next,
+                _ => break,
+            }
         }
-        set_cursor(&reply, step.shard, step.next).map_err(|error| protocol(&error))
+        Ok(scanned.reply())
     }
 
     async fn random(&self, shards: &[ShardId], request: Request<'_>, repeat: Repeat) -> Result<Reply, Error> {
@@ -434,6 +450,10 @@ impl<'a, I: Item + Send + Sync + 'a> Future for Run<'a, I> {
         }
     }
 }
+
+/// How many shards are asked at most for one answer to a scan, so that a large ring without keys does not keep a client
+/// waiting.
+const MOST_SCANNED: usize = 16;
 
 /// Runs a request that may wait on the server, on a connection of its own. Dropping the future closes the connection,
 /// and so ends the waiting on the server too.

@@ -29,6 +29,9 @@ pub enum Response {
     PairSum,
     /// The first success in the order of the parts; the first error where there is none (`SCRIPT KILL`).
     OneSucceeded,
+    /// Arrays (or maps) that say second what runs at present, or null: the first that says something, and the first of all
+    /// where nothing runs (`FUNCTION STATS`).
+    Running,
     /// The first part's reply, whatever the others say.
     First,
     /// `[cursor, keys]` of one shard, whose cursor is rewritten so that it carries the shard (`SCAN`).

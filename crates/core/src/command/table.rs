@@ -2219,7 +2219,7 @@ static FUNCTION: [Row; 9] = [
         2,
         Flags::NOSCRIPT.and(Flags::ALLOW_BUSY),
         &[],
-        Class::Refused { because: "its answer is about one server, and a ring has many", allowable: true },
+        Class::Every(Response::Running),
         PLAIN,
         &[],
     )

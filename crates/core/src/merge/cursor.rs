@@ -55,41 +55,85 @@ impl Cursor {
 }
 
 impl fmt::Display for Cursor {
-    /// The decimal number. One that does not fit shows as 0, which ends the scan; [`set_cursor`] refuses it before.
+    /// The decimal number. One that does not fit shows as 0, which ends the scan; [`Scanned`] refuses it before.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.number().unwrap_or_default())
     }
 }
 
-/// The reply of one shard to `SCAN`, with a cursor that carries the shard.
+/// What one `SCAN` of a client found: the replies of one shard, or of several, one after the other, as one reply whose
+/// cursor carries the shard.
 ///
-/// `shard` is who replied, `next` the live shard whose keys come after it (of a higher position), `None` after the
-/// last one. An error reply is passed on.
+/// ```
+/// use rendis_core::{id::ShardId, merge::Scanned, reply::Reply};
 ///
-/// # Errors
-/// [`Unexpected`] (of part 0) when the reply is no cursor with a list of keys, or the cursor has more than 52 bits.
-pub fn set_cursor(reply: &Reply, shard: ShardId, next: Option<ShardId>) -> Result<Reply, Unexpected> {
-    const REPLY: Unexpected = Unexpected { part: 0, expected: "a cursor and a list of keys" };
-    const CURSOR: Unexpected = Unexpected { part: 0, expected: "a cursor that leaves room for a shard" };
-    if reply.is_error() {
-        return Ok(reply.clone());
-    }
-    let (own, keys) = read(reply).map_err(|_| REPLY)?.ok_or(REPLY)?;
-    let cursor = match next {
-        _ if own != 0 => Some(Cursor { shard, own }),
-        Some(next) => Some(Cursor { shard: next, own: 0 }),
-        None => None,
-    };
-    let number = cursor.map_or(Some(0), Cursor::number).ok_or(CURSOR)?;
-    let mut out = Vec::with_capacity(keys.len() + 40);
-    push_array(&mut out, 2);
-    push_bulk(&mut out, number.to_string().as_bytes());
-    out.extend_from_slice(keys);
-    Ok(Reply::new(out.into()))
+/// let (first, second) = (ShardId::new(0), ShardId::new(1));
+/// let mut scanned = Scanned::default();
+/// scanned.take(&Reply::from_static(b"*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n"), first, Some(second)).unwrap();
+/// assert!(scanned.is_between_shards() && scanned.keys() == 1);
+/// scanned.take(&Reply::from_static(b"*2\r\n$1\r\n0\r\n*1\r\n$1\r\nb\r\n"), second, None).unwrap();
+/// assert_eq!(scanned.reply().frame(), b"*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Scanned {
+    keys: Vec<u8>,
+    count: usize,
+    /// Where the client goes on; `None` at the end.
+    cursor: Option<Cursor>,
 }
 
-/// The cursor of a shard and the bytes of its list.
-fn read(reply: &Reply) -> Result<Option<(u64, &[u8])>, ReplyError> {
+impl Scanned {
+    /// Adds a reply that is no error. `shard` is who gave it, `next` the live shard whose keys come after it (of a higher
+    /// position), `None` after the last one.
+    ///
+    /// # Errors
+    /// [`Unexpected`] (of part 0) when the reply is no cursor with a list of keys, or the cursor has more than 52 bits.
+    /// Nothing is added then.
+    pub fn take(&mut self, reply: &Reply, shard: ShardId, next: Option<ShardId>) -> Result<(), Unexpected> {
+        const REPLY: Unexpected = Unexpected { part: 0, expected: "a cursor and a list of keys" };
+        const CURSOR: Unexpected = Unexpected { part: 0, expected: "a cursor that leaves room for a shard" };
+        let (own, count, keys) = read(reply).map_err(|_| REPLY)?.ok_or(REPLY)?;
+        let cursor = match next {
+            _ if own != 0 => Some(Cursor { shard, own }),
+            Some(next) => Some(Cursor { shard: next, own: 0 }),
+            None => None,
+        };
+        if cursor.is_some_and(|cursor| cursor.number().is_none()) {
+            return Err(CURSOR);
+        }
+        self.cursor = cursor;
+        self.count += count;
+        self.keys.extend_from_slice(keys);
+        Ok(())
+    }
+
+    /// How many keys were found.
+    #[must_use]
+    pub const fn keys(&self) -> usize {
+        self.count
+    }
+
+    /// Whether the shard that replied last has no more, and another one has still to be asked.
+    #[must_use]
+    pub fn is_between_shards(&self) -> bool {
+        self.cursor.is_some_and(|cursor| cursor.own == 0)
+    }
+
+    /// The reply to the client.
+    #[must_use]
+    pub fn reply(self) -> Reply {
+        let number = self.cursor.and_then(Cursor::number).unwrap_or_default();
+        let mut out = Vec::with_capacity(self.keys.len() + 48);
+        push_array(&mut out, 2);
+        push_bulk(&mut out, number.to_string().as_bytes());
+        push_array(&mut out, self.count);
+        out.extend_from_slice(&self.keys);
+        Reply::new(out.into())
+    }
+}
+
+/// The cursor of a shard, and its keys: how many, and their bytes.
+fn read(reply: &Reply) -> Result<Option<(u64, usize, &[u8])>, ReplyError> {
     let mut reader: Reader<'_> = reply.reader();
     reader.skip_attributes()?;
     let Node::Array(Some(2)) = reader.next()? else {
@@ -98,7 +142,10 @@ fn read(reply: &Reply) -> Result<Option<(u64, &[u8])>, ReplyError> {
     let (Node::Bulk(Some(text)) | Node::Simple(text)) = reader.next()? else {
         return Ok(None);
     };
-    Ok(decimal(text).map(|own| (own, reader.rest())))
+    let (Node::Array(Some(count)) | Node::Set(count)) = reader.next()? else {
+        return Ok(None);
+    };
+    Ok(decimal(text).map(|own| (own, count, reader.rest())))
 }
 
 fn decimal(text: &[u8]) -> Option<u64> {
@@ -112,7 +159,9 @@ mod tests {
     use super::*;
 
     fn set(frame: &'static [u8], next: Option<usize>) -> Result<Reply, Unexpected> {
-        set_cursor(&Reply::from_static(frame), ShardId::new(3), next.map(ShardId::new))
+        let mut scanned = Scanned::default();
+        scanned.take(&Reply::from_static(frame), ShardId::new(3), next.map(ShardId::new))?;
+        Ok(scanned.reply())
     }
 
     #[test]
@@ -143,12 +192,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scan_reply_is_refused_and_errors_pass() {
-        assert!(set(b"-NOPERM no\r\n", None).unwrap().is_error());
+    fn what_is_no_scan_reply_is_refused() {
         for bad in [&b"+OK\r\n"[..], b"*2\r\n:1\r\n*0\r\n", b"*2\r\n$1\r\nx\r\n*0\r\n", b"*1\r\n$1\r\n0\r\n"]
         {
             assert!(set(bad, None).is_err(), "{}", bad.escape_ascii());
         }
+        // What was found before it stands.
+        let mut scanned = Scanned::default();
+        let page = Reply::from_static(b"*2\r\n$1\r\n7\r\n*1\r\n$1\r\nk\r\n");
+        scanned.take(&page, ShardId::new(0), None).unwrap();
+        scanned.take(&Reply::from_static(b"+OK\r\n"), ShardId::new(1), None).unwrap_err();
+        assert_eq!(scanned.reply().frame(), b"*2\r\n$5\r\n28672\r\n*1\r\n$1\r\nk\r\n");
         assert!(set(b"*2\r\n$16\r\n9007199254740992\r\n*0\r\n", None).is_err());
     }
 }

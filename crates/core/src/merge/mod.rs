@@ -14,8 +14,8 @@
 //!
 //! # Who calls it
 //!
-//! Whoever gathers the parts, when the last one is in. [`Response::Scan`] has one part only; its cursor is put right
-//! by [`set_cursor`], not here.
+//! Whoever gathers the parts, when the last one is in. The replies to [`Response::Scan`] come one after the other; what
+//! they come to is made by [`Scanned`], not here.
 
 mod by_index;
 mod cursor;
@@ -23,9 +23,9 @@ mod lists;
 mod numbers;
 
 use crate::command::Response;
-use crate::reply::Reply;
+use crate::reply::{Node, Reply};
 
-pub use cursor::{Cursor, set_cursor};
+pub use cursor::{Cursor, Scanned};
 
 /// The answer of one part.
 #[derive(Clone, Debug)]
@@ -131,8 +131,22 @@ fn successes(rule: Response, parts: &[Success<'_>]) -> Result<Reply, Unexpected>
             let found = parts.iter().map(|(reply, _)| reply).find(|reply| !reply.is_null());
             Ok(found.unwrap_or(first).clone())
         }
+        Response::Running => {
+            Ok(parts.iter().map(|(reply, _)| reply).find(|reply| runs(reply)).unwrap_or(first).clone())
+        }
         Response::AllOk | Response::First | Response::OneSucceeded | Response::Scan => Ok(first.clone()),
     }
+}
+
+/// Whether the second value of a reply is not null.
+fn runs(reply: &Reply) -> bool {
+    let mut reader = reply.reader();
+    let entered = reader.skip_attributes().is_ok() && reader.next().is_ok_and(|header| header.children() > 1);
+    entered
+        && reader.skip().is_ok()
+        && reader
+            .next()
+            .is_ok_and(|second| !matches!(second, Node::Null | Node::Bulk(None) | Node::Array(None)))
 }
 
 fn one_succeeded<'a, E>(parts: impl Iterator<Item = Part<'a, E>>) -> Result<Reply, MergeError<E>> {
@@ -202,6 +216,19 @@ mod tests {
         assert_eq!(frame(Response::First, &[b"+a\r\n", b"-ERR b\r\n"]), "+a");
         assert_eq!(frame(Response::Random, &[b"$-1\r\n", b"_\r\n", b"$1\r\nk\r\n"]), "$1 k");
         assert_eq!(frame(Response::Random, &[b"_\r\n", b"$-1\r\n"]), "_");
+    }
+
+    #[test]
+    fn the_part_that_says_what_runs_is_the_answer() {
+        const IDLE: &[u8] = b"*4\r\n$1\r\nr\r\n$-1\r\n$1\r\ne\r\n*0\r\n";
+        const BUSY: &[u8] = b"*4\r\n$1\r\nr\r\n*1\r\n+f\r\n$1\r\ne\r\n*0\r\n";
+        const IDLE_MAP: &[u8] = b"%2\r\n$1\r\nr\r\n_\r\n$1\r\ne\r\n%0\r\n";
+        const BUSY_MAP: &[u8] = b"%2\r\n$1\r\nr\r\n%1\r\n+n\r\n+f\r\n$1\r\ne\r\n%0\r\n";
+        for (idle, busy) in [(IDLE, BUSY), (IDLE_MAP, BUSY_MAP)] {
+            assert_eq!(merged(Response::Running, &[idle, busy, idle]).unwrap().frame(), busy);
+            assert_eq!(merged(Response::Running, &[idle, idle]).unwrap().frame(), idle);
+        }
+        assert_eq!(frame(Response::Running, &[b"+odd\r\n", b"*0\r\n"]), "+odd");
     }
 
     #[test]

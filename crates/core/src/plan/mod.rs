@@ -88,8 +88,8 @@ pub enum Plan {
     },
     /// Send the frame as it is to every live shard, of which there is at least one, and merge the replies.
     Every(Response),
-    /// Send a step of a scan to its shard, and rewrite the cursor of the reply with
-    /// [`crate::merge::set_cursor`].
+    /// Send a step of a scan to its shard, and go on at the next one while that comes to little: see [`ScanStep`]. The
+    /// reply is made by [`crate::merge::Scanned`].
     Scan(ScanStep),
     /// Answer as the end of a scan: cursor 0, no keys. The shards that it had still to see are gone.
     ScanEnd,

@@ -5,7 +5,7 @@ use crate::{
     request::{Request, RequestBuf},
 };
 
-/// One step of a scan over all shards: a request to one of them.
+/// One step of a scan over all shards: a request to one of them, and to more of them where that finds little.
 ///
 /// The cursor carries the shard ([`Cursor`]), so nothing is remembered between steps. The shards are walked in the order
 /// of their positions: a scan goes on when one of them goes down (its rest is passed over), and every key of every shard
@@ -16,8 +16,25 @@ pub struct ScanStep {
     pub shard: ShardId,
     /// The request with the shard's own cursor; every other argument is the client's.
     pub request: RequestBuf,
-    /// The live shard to scan when this one has no more, for [`crate::merge::set_cursor`].
+    /// The live shard to scan when this one has no more, for [`crate::merge::Scanned`].
     pub next: Option<ShardId>,
+    /// How many keys the client asked for (`COUNT`). A shard that has no more, after fewer than these, is followed by
+    /// [`ScanStep::onward`] in the same answer: so a small ring is walked in as few steps as one server.
+    pub count: usize,
+}
+
+impl ScanStep {
+    /// The same step from the start of the next shard.
+    #[must_use]
+    pub fn onward(&self, live: &[ShardId]) -> Option<Self> {
+        let shard = self.next?;
+        Some(Self {
+            shard,
+            request: with_cursor(self.request.view(), Cursor::START),
+            next: after(shard, live),
+            count: self.count,
+        })
+    }
 }
 
 /// The step that a client's request asks for.
@@ -36,16 +53,41 @@ pub(super) fn step(request: Request<'_>, live: &[ShardId]) -> Plan {
         return Plan::ScanEnd;
     };
     let own = if shard == cursor.shard { cursor.own.to_string() } else { "0".to_owned() };
-    let mut arguments: Vec<&[u8]> = request.arguments().collect();
-    if let Some(argument) = arguments.get_mut(1) {
-        *argument = own.as_bytes();
-    }
     Plan::Scan(ScanStep {
         shard,
-        request: RequestBuf::pack(arguments),
-        next: live.iter().copied().filter(|next| *next > shard).min(),
+        request: with_cursor(request, own.as_bytes()),
+        next: after(shard, live),
+        count: count(request),
     })
 }
+
+fn after(shard: ShardId, live: &[ShardId]) -> Option<ShardId> {
+    live.iter().copied().filter(|next| *next > shard).min()
+}
+
+fn with_cursor(request: Request<'_>, cursor: &[u8]) -> RequestBuf {
+    let mut arguments: Vec<&[u8]> = request.arguments().collect();
+    if let Some(argument) = arguments.get_mut(1) {
+        *argument = cursor;
+    }
+    RequestBuf::pack(arguments)
+}
+
+/// The number after `COUNT`; what a server takes where there is none. One that it refuses is refused by it.
+fn count(request: Request<'_>) -> usize {
+    let mut options = request.arguments().skip(2);
+    while let (Some(option), Some(value)) = (options.next(), options.next()) {
+        if option.eq_ignore_ascii_case(b"count") {
+            return std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(DEFAULT_COUNT);
+        }
+    }
+    DEFAULT_COUNT
+}
+
+const DEFAULT_COUNT: usize = 10;
 
 /// The shards in an order drawn from `entropy`.
 pub(super) fn shuffled(live: &[ShardId], mut entropy: u64) -> Vec<ShardId> {
