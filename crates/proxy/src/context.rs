@@ -16,7 +16,6 @@ use crate::access::Access;
 use crate::clients::Clients;
 use crate::config;
 use crate::server_tls;
-use crate::settings;
 use crate::stats::Stats;
 use crate::stop::Stop;
 
@@ -61,11 +60,8 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// # Errors
-    /// What cannot be used, in words.
-    pub(crate) fn new(ring: &config::Ring) -> Result<Self, String> {
-        settings::allow(ring)?;
-        Ok(Self { access: Arc::new(Access::new(&ring.users)) })
+    pub(crate) fn new(ring: &config::Ring) -> Self {
+        Self { access: Arc::new(Access::new(&ring.users)) }
     }
 }
 
@@ -84,7 +80,7 @@ impl Shared {
             max_clients: AtomicUsize::new(ring.max_clients),
             started: Instant::now(),
             port,
-            rules: ArcSwap::from_pointee(Rules::new(ring)?),
+            rules: ArcSwap::from_pointee(Rules::new(ring)),
             tls: ArcSwapOption::new(ring.tls.as_ref().map(server_tls::config).transpose()?),
             threads: Mutex::new(Vec::new()),
         })

@@ -3,9 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use rendis_core::command::Table;
 use rendis_core::health;
-use rendis_core::plan::Allow;
 use rendis_core::request::RequestBuf;
 use rendis_core::retry::{BudgetSettings, Policy};
 use rendis_engine::dial::Dialer;
@@ -118,18 +116,9 @@ fn settings(ring: &config::Ring) -> Settings {
             config::OnDown::Fail | config::OnDown::Miss => OnDown::Fail,
         },
         max_ejected: Some(ring.max_ejected),
-        allow: allow(ring).unwrap_or_default(),
+        allow: ring.allow.clone(),
         // Blocking commands of every client need one each.
         exclusive: ring.max_clients,
         ..Settings::default()
     }
-}
-
-/// The admin commands that are let through.
-///
-/// # Errors
-/// What cannot be allowed, in words.
-pub(crate) fn allow(ring: &config::Ring) -> Result<Allow, String> {
-    let names = ring.allow.iter().map(String::as_str);
-    Allow::new(names, &Table::default()).map_err(|error| error.to_string())
 }

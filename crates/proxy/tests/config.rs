@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rendis_core::command::Table;
 use rendis_core::placement::Spec;
+use rendis_core::plan::Allow;
 use rendis_engine::secret::Secret;
 use rendis_proxy::access::{Access, User};
 use rendis_proxy::config::{
@@ -45,6 +47,10 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
     config::parse(text, &Sources { file: "f.toml", directory: Path::new("/etc"), lookup })
 }
 
+fn allow(names: &[&str]) -> Allow {
+    Allow::new(names.iter().copied(), &Table::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn refused(text: &str) -> String {
     match parse(text) {
         Ok(config) => panic!("{text}\nwas read as {config:?}"),
@@ -69,7 +75,7 @@ fn shard(name: &str, fields: &str) -> String {
 fn the_example_is_good_and_shows_the_defaults() {
     let config = parse(EXAMPLE).unwrap();
     let ring = &config.rings[0];
-    assert_eq!(ring.allow, ["CONFIG SET"]);
+    assert_eq!(ring.allow, allow(&["CONFIG REWRITE"]));
     assert_eq!(ring.shards[1].weight, Some(2));
     assert_eq!(ring.shards[2].url.address.to_string(), "unix:/run/redis/shard3.sock");
     // With every comment that is a setting made one, nothing changes: the comments show the defaults.
@@ -117,7 +123,7 @@ fn what_is_not_said_has_its_documented_default() {
     assert_eq!(ring.retries, Retries::default());
     assert_eq!((ring.queue.requests, ring.queue.bytes), (16_384, 64 << 20));
     assert_eq!((ring.drain, ring.max_clients), (Duration::from_secs(10), 10_000));
-    assert!(ring.allow.is_empty());
+    assert_eq!(ring.allow, allow(&[]));
     let bare = &ring.shards[0];
     assert_eq!((bare.weight, &bare.id, bare.named, &bare.tls), (None, &None, false, &None));
     let six: String = ('a'..='g').map(|name| shard(&name.to_string(), "")).collect();
@@ -142,7 +148,7 @@ fn every_field_is_read() {
         queue = { requests = 7, bytes = "1MiB" }
         drain = "0s"
         max_clients = 1
-        allow = ["flushall", "Config Get"]"#,
+        allow = ["save", "Config Rewrite"]"#,
     );
     let config = parse(&format!("threads = 3\nlog = \"debug\"\n[admin]\n{text}")).unwrap();
     assert_eq!((config.threads.unwrap().get(), config.log), (3, LogLevel::Debug));
@@ -162,7 +168,7 @@ fn every_field_is_read() {
     assert_eq!((ring.retries.attempts, ring.retries.idempotent_writes), (1, true));
     assert_eq!((ring.queue.requests, ring.queue.bytes), (7, 1 << 20));
     assert_eq!((ring.drain, ring.max_clients), (Duration::ZERO, 1));
-    assert_eq!(ring.allow, ["FLUSHALL", "CONFIG GET"]);
+    assert_eq!(ring.allow, allow(&["SAVE", "config|rewrite"]));
 }
 
 #[test]
@@ -231,7 +237,16 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         ("queue = { bytes = \"64X\" }", "queue: bytes: found \"64X\"; allowed: a number of bytes from 1024"),
         ("queue = { bytes = 5 }", "queue: bytes: found 5; allowed"),
         ("max_clients = 0", "max_clients: found 0; allowed"),
-        ("allow = [\"bad;name\"]", "allow: found \"bad;name\"; allowed: names of commands"),
+        ("allow = [1]", "allow: found a list that is empty or not of strings"),
+        (
+            "allow = [\"SAVE\", \"bad;\\u001bname\"]",
+            "allow: found \"bad;\\u{1b}name\", which is no command that is known; allowed: commands that administer",
+        ),
+        ("allow = [\"GET\"]", "allow: found \"GET\", which nobody refuses; allowed"),
+        (
+            "allow = [\"monitor\"]",
+            "allow: found \"monitor\", it would take over a connection that many share; allowed",
+        ),
     ] {
         let message = refused(&ring(fields));
         assert!(message.starts_with("f.toml:3: ring \"cache\": "), "{fields}: {message}");

@@ -236,6 +236,9 @@ fn info_can_be_read_as_that_of_a_server_and_shows_the_shards() {
     assert_eq!(field(&info, "connected_clients"), "1");
     assert_eq!(field(&info, "maxclients"), "10000");
     assert_eq!(field(&info, "loading"), "0");
+    let memory = |name| field(&info, name).parse::<u64>().unwrap();
+    assert!(memory("used_memory") > 1 << 20 && memory("used_memory_peak") >= memory("used_memory"), "{info}");
+    assert!(field(&info, "used_memory_human").ends_with(['M', 'G']), "{info}");
     assert_eq!(field(&info, "total_commands_processed"), "102");
     assert_eq!(field(&info, "role"), "master");
     assert_eq!(field(&info, "cluster_enabled"), "0");
@@ -246,7 +249,7 @@ fn info_can_be_read_as_that_of_a_server_and_shows_the_shards() {
     assert!(field(&info, "db0").starts_with("keys=100,expires=1,avg_ttl="), "{info}");
     // The same sections in the same form as a server's.
     let sections: Vec<_> = info.lines().filter(|line| line.starts_with('#')).collect();
-    assert_eq!(sections.len(), 8);
+    assert_eq!(sections.len(), 9);
     assert!(info.ends_with("\r\n") && info.contains("\r\n\r\n# Clients\r\n"));
     let two = client.command(&["INFO", "KEYSPACE", "replication"]).unwrap().text().to_owned();
     assert!(two.starts_with("# Replication\r\n") && two.contains("\r\n\r\n# Keyspace\r\ndb0:"), "{two}");

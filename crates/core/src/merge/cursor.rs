@@ -92,7 +92,7 @@ impl Scanned {
     pub fn take(&mut self, reply: &Reply, shard: ShardId, next: Option<ShardId>) -> Result<(), Unexpected> {
         const REPLY: Unexpected = Unexpected { part: 0, expected: "a cursor and a list of keys" };
         const CURSOR: Unexpected = Unexpected { part: 0, expected: "a cursor that leaves room for a shard" };
-        let (own, count, keys) = read(reply).map_err(|_| REPLY)?.ok_or(REPLY)?;
+        let Page { own, count, keys } = read(reply).map_err(|_| REPLY)?.ok_or(REPLY)?;
         let cursor = match next {
             _ if own != 0 => Some(Cursor { shard, own }),
             Some(next) => Some(Cursor { shard: next, own: 0 }),
@@ -132,8 +132,14 @@ impl Scanned {
     }
 }
 
-/// The cursor of a shard, and its keys: how many, and their bytes.
-fn read(reply: &Reply) -> Result<Option<(u64, usize, &[u8])>, ReplyError> {
+/// What one shard replied: its cursor, and its keys, how many and their bytes.
+struct Page<'a> {
+    own: u64,
+    count: usize,
+    keys: &'a [u8],
+}
+
+fn read(reply: &Reply) -> Result<Option<Page<'_>>, ReplyError> {
     let mut reader: Reader<'_> = reply.reader();
     reader.skip_attributes()?;
     let Node::Array(Some(2)) = reader.next()? else {
@@ -145,7 +151,7 @@ fn read(reply: &Reply) -> Result<Option<(u64, usize, &[u8])>, ReplyError> {
     let (Node::Array(Some(count)) | Node::Set(count)) = reader.next()? else {
         return Ok(None);
     };
-    Ok(decimal(text).map(|own| (own, count, reader.rest())))
+    Ok(decimal(text).map(|own| Page { own, count, keys: reader.rest() }))
 }
 
 fn decimal(text: &[u8]) -> Option<u64> {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use rendis_core::command::Table;
 use rendis_core::placement::{Node, OptionValue, Placement, PlacementError, Spec, SpecError};
+use rendis_core::plan::{Allow, AllowError};
 use rendis_core::session::QueueLimits;
 use toml::de::{DeTable, DeValue};
 
@@ -94,7 +96,7 @@ pub(super) fn read(
         drain: section
             .read("drain", Duration::from_secs(10), |field| field.duration(Duration::ZERO..=HOUR))?,
         max_clients: section.read("max_clients", 10_000, |field| field.integer(1..=1_000_000))?,
-        allow: section.read("allow", Vec::new(), |field| commands(&field))?,
+        allow: section.read("allow", Allow::default(), |field| commands(&field))?,
         no_auth,
         users,
         shards,
@@ -245,16 +247,20 @@ fn queue(field: &Field<'_>) -> Result<QueueLimits, ConfigError> {
     })
 }
 
-fn commands(field: &Field<'_>) -> Result<Vec<String>, ConfigError> {
-    let good = |name: &str| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._| ".contains(&byte))
-    };
-    field
-        .texts(false)?
-        .iter()
-        .map(|item| match item.text()? {
-            name if good(name) => Ok(name.to_ascii_uppercase()),
-            _ => Err(item.wrong("names of commands, such as \"CONFIG GET\"")),
-        })
-        .collect()
+/// `allow`; what can be let through is core's to say.
+fn commands(field: &Field<'_>) -> Result<Allow, ConfigError> {
+    let (table, items) = (Table::default(), field.texts(false)?);
+    let names = items.iter().map(Field::text).collect::<Result<Vec<_>, _>>()?;
+    for (item, name) in items.iter().zip(&names) {
+        let because = match Allow::new([*name], &table) {
+            Ok(_) => continue,
+            Err(AllowError::NotRefused(_)) => "which nobody refuses",
+            Err(AllowError::Never { because, .. }) => because,
+            Err(_) => "which is no command that is known",
+        };
+        let found = values::quoted(name);
+        let allowed = "commands that administer servers, such as \"SAVE\" or \"CONFIG REWRITE\"";
+        return Err(item.error(&format!("found {found}, {because}; allowed: {allowed}")));
+    }
+    Allow::new(names, &table).map_err(|error| field.error(&error.to_string()))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rendis_core::placement::{Node, Placement, PlacementError, Spec};
+use rendis_core::plan::Allow;
 use rendis_core::session::QueueLimits;
 use rendis_engine::settings::Deadlines;
 
@@ -42,8 +43,8 @@ pub struct Ring {
     pub drain: Duration,
     /// `max_clients`: the most clients at a time. Default 10000.
     pub max_clients: usize,
-    /// `allow`: admin commands that are let through to every shard, in capitals. Default: none.
-    pub allow: Vec<String>,
+    /// `allow`: admin commands that are let through to every shard. Default: none.
+    pub allow: Allow,
     /// `no_auth`: whether clients on other machines need no password. Default false: a ring without users listens to this
     /// machine alone.
     pub no_auth: bool,

@@ -21,6 +21,7 @@ use super::session::REDIS_VERSION;
 enum Section {
     Server,
     Clients,
+    Memory,
     Persistence,
     Stats,
     Replication,
@@ -29,9 +30,10 @@ enum Section {
     Keyspace,
 }
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("Server", Section::Server),
     ("Clients", Section::Clients),
+    ("Memory", Section::Memory),
     ("Persistence", Section::Persistence),
     ("Stats", Section::Stats),
     ("Replication", Section::Replication),
@@ -60,6 +62,7 @@ pub(super) async fn info(request: Request<'_>, identity: &Identity, context: &Co
         let lines = match section {
             Section::Server => server(&context.shared),
             Section::Clients => clients(&context.shared),
+            Section::Memory => memory(),
             Section::Persistence => "loading:0\r\n".to_owned(),
             Section::Stats => stats(&context.shared),
             Section::Replication => replication(&context.shared),
@@ -100,6 +103,35 @@ fn clients(shared: &Shared) -> String {
         shared.connected.load(Ordering::Relaxed),
         shared.max_clients.load(Ordering::Relaxed),
     )
+}
+
+/// What this process holds, not its servers: all of it, since nothing else can be told apart cheaply.
+fn memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bytes = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        kibibytes.unwrap_or(0) << 10
+    };
+    let (now, peak) = (bytes("VmRSS"), bytes("VmHWM"));
+    let (shown, shown_peak) = (human(now), human(peak));
+    format!(
+        "used_memory:{now}\r\nused_memory_human:{shown}\r\nused_memory_rss:{now}\r\nused_memory_rss_human:{shown}\r\n\
+         used_memory_peak:{peak}\r\nused_memory_peak_human:{shown_peak}\r\nmaxmemory:0\r\nmaxmemory_human:0B\r\n\
+         maxmemory_policy:noeviction\r\n"
+    )
+}
+
+/// Bytes as a server shows them: `1.50M`.
+fn human(bytes: u64) -> String {
+    let units = [("B", 0), ("K", 10), ("M", 20), ("G", 30), ("T", 40)];
+    let fits = |(_, shift): &&(&str, u32)| bytes >> shift > 0;
+    let (unit, shift) = units.iter().rev().find(fits).copied().unwrap_or(("B", 0));
+    if shift == 0 {
+        return format!("{bytes}B");
+    }
+    let hundredths = (u128::from(bytes) * 100) >> shift;
+    format!("{}.{:02}{unit}", hundredths / 100, hundredths % 100)
 }
 
 fn stats(shared: &Shared) -> String {
@@ -186,4 +218,15 @@ async fn keyspace(context: &Context) -> String {
     }
     let average = lives.checked_div(expires).unwrap_or(0);
     if keys == 0 { String::new() } else { format!("db0:keys={keys},expires={expires},avg_ttl={average}\r\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_as_a_server_shows_them() {
+        let shown = [0, 1023, 1024, 1536, (1 << 20) - 1, 1 << 20, 5 << 29, u64::MAX].map(human);
+        assert_eq!(shown, ["0B", "1023B", "1.00K", "1.50K", "1023.99K", "1.00M", "2.50G", "16777215.99T"]);
+    }
 }

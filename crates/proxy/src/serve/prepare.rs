@@ -98,7 +98,7 @@ fn one(
     }
     let (id, shared, change) = match own {
         Some(own) => {
-            let rules = Rules::new(ring).map_err(wrong)?;
+            let rules = Rules::new(ring);
             let tls = ring.tls.as_ref().map(server_tls::config).transpose().map_err(wrong)?;
             (own.id, Arc::clone(&own.shared), Some(Change { rules, tls }))
         }
