@@ -2,6 +2,8 @@
 # Clients of other languages meet a ring of three servers: redis-py, ioredis, node-redis, redis-cli and
 # redis-benchmark, each by its own public interface. Ends by itself, and leaves nothing running.
 #
+# Called by scripts/test.sh; Python and Node.js are installed by scripts/setup.sh.
+#
 #   scripts/clients.sh                what is missing of the clients is installed first, in pinned versions, into a
 #                                     directory below target/ that can be thrown away
 #   scripts/clients.sh NAME…          only these: redis_py, ioredis, node_redis, redis_cli
@@ -40,6 +42,8 @@ prepare() {
         ioredis | node_redis)
             need node "$1" "Node.js 20 or newer"
             need npm "$1" "npm"
+            [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] ||
+                fail "node $(node --version) is too old for the test of $1; please install Node.js 20 or newer"
             local node=$installed/node-$ioredis-$node_redis
             if [ ! -e "$node/ready" ]; then
                 rm -rf "$node"

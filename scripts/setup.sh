@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what building and testing rendis needs and this machine has not: a Redis or Valkey server and a C
-# compiler, by the system's package manager. Asks nothing; done at once when all is there. Rust is yours to install.
+# Installs what building and testing rendis needs and this machine has not: a Redis or Valkey server, a C compiler, and
+# Python and Node.js for the tests with clients of other languages, by the system's package manager. Asks nothing; done at once when all is there. Rust is yours to install.
 set -euo pipefail
 
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -78,6 +78,12 @@ if ! have_compiler; then
     fi
     install_one_of gcc
 fi
+
+{ have redis-cli && have redis-benchmark; } || install_one_of redis-tools redis valkey
+have python3 || install_one_of python3
+python3 -c 'import ensurepip, venv' 2>/dev/null || install_one_of python3-venv python3-pip
+have node || install_one_of nodejs node
+have npm || install_one_of npm
 
 # Where Rust was installed a moment ago, this shell does not know it yet.
 if ! have cargo && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then

@@ -61,6 +61,7 @@ step "format" cargo fmt --all --check
 step "clippy" cargo clippy --workspace --all-targets --all-features -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --quiet
 step "tests" cargo test --workspace --all-features --no-fail-fast --lib --bins --tests --examples
+step "clients of other languages" scripts/clients.sh
 step "documentation's examples" cargo test --workspace --all-features --no-fail-fast --doc
 
 # Needs nightly; the compiler of the workspace stays as it is.

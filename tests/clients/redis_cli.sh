@@ -42,6 +42,9 @@ for number in $(seq 1 1000); do printf 'SET mass:%d %d\n' "$number" "$number"; d
 [ "$(cli --scan | sort | uniq -d | wc -l)" = 0 ] || fail "--scan finds keys twice"
 cli --bigkeys >/dev/null || fail "--bigkeys"
 cli info server | grep -q '^redis_version:' || fail "info"
+# Keys, memory, clients, blocked clients, requests, connections.
+shown=$({ cli -i 0.01 --stat || true; } | sed -n 3p\;3q)
+[[ $shown =~ ^[0-9]+\ +[0-9.]+M\ +[0-9]+\ +0\ +[0-9]+\ \(\+[0-9]+\)\ +[0-9]+ ]] || fail "--stat: '$shown'"
 is 1000 --eval /dev/stdin mass:1000 <<<"return redis.call('GET', KEYS[1])"
 
 # Messages: one is published until it has been heard.

@@ -463,6 +463,7 @@ async fn exclusively(
     request: Request<'_>,
     wait: Option<Duration>,
 ) -> Result<Replies<Reply>, Failure> {
+    let _waiting = shard.wait();
     let mut lease = shard.lease(protocol).await?;
     lease.send(&request).await?;
     lease.flush().await?;

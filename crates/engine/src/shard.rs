@@ -35,7 +35,11 @@ pub struct Shard {
     shape: Shape,
     probes: Times,
     changes: AtomicU64,
+    waiting: AtomicUsize,
 }
+
+/// A request that waits on a server for what others do, counted in [`Shard::waiting`] until this is dropped.
+pub(crate) struct Waiting<'a>(&'a AtomicUsize);
 
 /// The connections that speak one protocol.
 struct Side {
@@ -79,6 +83,7 @@ impl Shard {
             },
             probes: Times::default(),
             changes: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
         };
         shard.lanes(own);
         Ok(shard)
@@ -152,6 +157,17 @@ impl Shard {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.running().map(Lane::in_flight).sum()
+    }
+
+    /// Requests that wait on the server for what others do (`BLPOP`), each on a connection of its own.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(&self.waiting)
     }
 
     /// Requests that the shared wires took in since the start.
@@ -291,6 +307,12 @@ impl Drop for OwnedCall {
         {
             lane.queue().cancel(ticket);
         }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -103,6 +103,14 @@ impl Shared {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many clients wait on a server for what others do.
+    pub(crate) fn blocked(&self) -> usize {
+        let waiting = |seat: &Seat| -> usize {
+            seat.engine.topology().members().iter().map(|member| member.shard.waiting()).sum()
+        };
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).iter().map(waiting).sum()
+    }
+
     /// The threads let go of the ring.
     pub(crate) fn disband(&self) {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -677,6 +677,29 @@ fn who_listens_may_send_what_the_protocol_allows() {
 // Blocking commands
 
 #[test]
+fn who_waits_is_counted_until_he_has_what_he_waits_for_or_leaves() {
+    let stage = Stage::start();
+    let keys = stage.keys("k");
+    let mut client = stage.client();
+    let mut count = || {
+        let info = ask(&mut client, &["INFO", "clients"]).text().to_owned();
+        let line = info.lines().find_map(|line| line.strip_prefix("blocked_clients:"));
+        line.unwrap_or_else(|| panic!("{info}")).parse::<usize>().unwrap()
+    };
+    assert_eq!(count(), 0);
+    let mut waiting: Vec<_> = keys.iter().map(|_| stage.client()).collect();
+    for (client, key) in waiting.iter_mut().zip(&keys) {
+        client.send(&["BLPOP", key, "0"]).unwrap();
+    }
+    until("all wait", || count() == 3);
+    waiting.pop();
+    until("one has left", || count() == 2);
+    ask(&mut stage.client(), &["RPUSH", &keys[0], "item"]);
+    assert_eq!(waiting[0].read().unwrap(), Reply::Array(bulks(&[&keys[0], "item"])));
+    assert_eq!(count(), 1);
+}
+
+#[test]
 fn one_who_waits_is_woken_by_another_and_times_out_alone() {
     let stage = Stage::start();
     let mut pusher = stage.client();

@@ -69,6 +69,12 @@ fn clients(text: &mut Text, rings: &[Ring]) {
     each("rendis_clients", "gauge", "Clients that are connected.", &|ring| {
         u64::try_from(ring.shared.connected.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
     });
+    each(
+        "rendis_clients_blocked",
+        "gauge",
+        "Clients that wait on a server for what others do (BLPOP).",
+        &|ring| u64::try_from(ring.shared.blocked()).unwrap_or(u64::MAX),
+    );
     each("rendis_clients_accepted_total", "counter", "Clients that have connected.", &|ring| {
         ring.shared.accepted.load(Ordering::Relaxed)
     });

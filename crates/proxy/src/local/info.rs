@@ -98,10 +98,11 @@ fn server(shared: &Shared) -> String {
 fn clients(shared: &Shared) -> String {
     let listening = shared.clients.all().iter().filter(|card| card.facts().listens != [0; 3]).count();
     format!(
-        "connected_clients:{}\r\ncluster_connections:0\r\nmaxclients:{}\r\npubsub_clients:{listening}\r\n\
-         tracking_clients:0\r\n",
+        "connected_clients:{}\r\ncluster_connections:0\r\nmaxclients:{}\r\nblocked_clients:{}\r\n\
+         tracking_clients:0\r\npubsub_clients:{listening}\r\n",
         shared.connected.load(Ordering::Relaxed),
         shared.max_clients.load(Ordering::Relaxed),
+        shared.blocked(),
     )
 }
 
