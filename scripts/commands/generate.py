@@ -130,6 +130,7 @@ class Row:
         groups = [group[1:] for field in fields[3:] if field[0] == "@" for group in field.split(",")]
         self.groups = [group for group in CATEGORIES if group in groups]
         self.care, self.wait, self.library = "Care::None", "Wait::Never", "Library::None"
+        self.absent = None
         self.kind, self.subcommands = None, []
         unknown = set(self.flags) - set(FLAGS)
         if unknown:
@@ -181,6 +182,8 @@ def apply(row, verb, value):
         row.wait = "Wait::" + value
     elif verb == "library":
         row.library = f"Library::{value}"
+    elif verb == "absent":
+        row.absent = f"Absent::{value}"
     elif verb == "idempotent":
         row.flags.append("idempotent")
     else:
@@ -253,7 +256,8 @@ def rust():
         below = f"&{constant(row)}" if row.subcommands else "&[]"
         groups = [f"Categories::{group.upper()}" for group in row.groups]
         groups = f".about({groups[0]}{''.join(f'.and({group})' for group in groups[1:])})" if groups else ""
-        return f'row("{row.name}", {row.arity}, {flags}, {keys}, {row.kind}, {extra}, {below}){groups},'
+        absent = f".absent({row.absent})" if row.absent else ""
+        return f'row("{row.name}", {row.arity}, {flags}, {keys}, {row.kind}, {extra}, {below}){groups}{absent},'
 
     def constant(row):
         return row.name.upper().replace("-", "_")
@@ -263,7 +267,7 @@ def rust():
         "",
         "use std::borrow::Cow;",
         "",
-        "use super::{Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, LocalCommand, Response, Row,",
+        "use super::{Absent, Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, LocalCommand, Response, Row,",
         "Subscription, Transaction, Wait, row::{PLAIN, row}};",
         "",
         "/// Every command, in the order of its name.",

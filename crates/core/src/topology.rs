@@ -3,7 +3,7 @@
 //! A topology is never changed. A new list of shards, or one that fell or rose, makes a new topology, and one swap of
 //! the pointer to it changes everything that a caller can observe. `S` is whatever the owner keeps for a shard.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::id::ShardId;
 use crate::placement::{Node, Placement, PlacementError, Spec};
@@ -44,6 +44,8 @@ pub struct Topology<S> {
     members: Vec<Member<S>>,
     live: Vec<ShardId>,
     placement: Placement,
+    /// The placement over all members; `None` while no member is ejected, and made when it is first asked for.
+    whole: Option<OnceLock<Option<Placement>>>,
 }
 
 impl<S> Topology<S> {
@@ -59,7 +61,8 @@ impl<S> Topology<S> {
             (member.standing == Standing::Serving).then_some(ShardId::new(index))
         };
         let live = members.iter().enumerate().filter_map(serving).collect();
-        Ok(Self { spec, members, live, placement })
+        let whole = placed.contains(&false).then(OnceLock::new);
+        Ok(Self { spec, members, live, placement, whole })
     }
 
     /// Where `key` lies now; `None` when no shard is placed. The shard may be [`Standing::Absent`].
@@ -67,6 +70,31 @@ impl<S> Topology<S> {
     #[inline]
     pub fn locate(&self, key: &[u8]) -> Option<ShardId> {
         self.placement.locate(key)
+    }
+
+    /// Whether no member is [`Standing::Ejected`], so that every key lies where it belongs.
+    #[must_use]
+    #[inline]
+    pub const fn is_whole(&self) -> bool {
+        self.whole.is_none()
+    }
+
+    /// Where `key` belongs, when it lies elsewhere because members are ejected. That may also be a member that is up:
+    /// there are placements that move more keys than those of the lost shard.
+    #[must_use]
+    pub fn displaced(&self, key: &[u8]) -> Option<ShardId> {
+        let whole = self.whole.as_ref()?.get_or_init(|| {
+            let nodes: Vec<Node> = self.members.iter().map(|member| member.node.clone()).collect();
+            // The same list was accepted with fewer members placed.
+            Placement::build(&self.spec, &nodes, &vec![true; nodes.len()]).ok()
+        });
+        let home = whole.as_ref()?.locate(key)?;
+        (self.locate(key) != Some(home)).then_some(home)
+    }
+
+    /// The members that are ejected.
+    pub fn ejected(&self) -> impl Iterator<Item = &Member<S>> {
+        self.members.iter().filter(|member| member.standing == Standing::Ejected)
     }
 
     /// The member with this number.
@@ -132,5 +160,21 @@ mod tests {
         assert_eq!(ejected.live(), [ShardId::new(0), ShardId::new(2)]);
         assert_eq!(absent.live(), ejected.live());
         assert_eq!(topology(&[Ejected; 2]).locate(b"k"), None);
+    }
+
+    #[test]
+    fn a_displaced_key_is_one_that_lies_elsewhere_than_it_belongs() {
+        use Standing::{Absent, Ejected, Serving};
+        let all = topology(&[Serving; 3]);
+        let ejected = topology(&[Serving, Ejected, Absent]);
+        assert!(all.is_whole() && topology(&[Serving, Absent]).is_whole() && !ejected.is_whole());
+        let mut displaced = 0;
+        for key in (0..300).map(|number| format!("key{number}").into_bytes()) {
+            assert_eq!(all.displaced(&key), None);
+            let home = all.locate(&key).filter(|home| home.index() == 1);
+            assert_eq!(ejected.displaced(&key), home);
+            displaced += usize::from(home.is_some());
+        }
+        assert!((50..150).contains(&displaced), "{displaced}");
     }
 }

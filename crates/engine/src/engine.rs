@@ -4,29 +4,30 @@
 //! process share nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rendis_core::command::{Repeat, Table, learn};
-use rendis_core::health::{Transition, may_eject};
+use rendis_core::command::{Categories, Class, Flags, Found, Repeat, Row, Table, learn};
 use rendis_core::id::ShardId;
 use rendis_core::placement::Spec;
-use rendis_core::request::RequestBuf;
+use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::{Budget, Decision, Failed};
 use rendis_core::session::Replies;
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::error::{Error, Kind};
+use crate::events::Events;
 use crate::exclusive::Lease;
+use crate::ledger::Noted;
 use crate::members::{self, build};
-use crate::monitor;
 use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
-use crate::settings::{OnDown, Protocol, Settings, ShardSettings};
-use crate::shard::Shard;
+use crate::settings::{OnDown, OnReturn, Protocol, Settings, ShardSettings};
+use crate::shard::{Manner, Shard};
+use crate::ward::{self, Follower, Ward};
 
 pub(crate) use crate::members::{no_shard, serving};
 
@@ -45,8 +46,8 @@ pub struct Plan {
     pub heartbeat: Heartbeat,
     /// Told of every shard that comes into use, before it gets its first command.
     pub on_new_shard: Option<Arc<NewShard>>,
-    /// The scripts that callers made known. Engines that are one ring together share them; one that is alone has its own.
-    pub scripts: Arc<Scripts>,
+    /// Who watches over the shards: a new one, or one that the engines of a ring have in common.
+    pub ward: Arc<Ward>,
 }
 
 /// One ring at work. Cheap to clone; when the last clone is gone, all its tasks and connections end.
@@ -55,6 +56,8 @@ pub struct Engine {
     inner: Arc<Inner>,
     /// The protocol that calls through this handle are made in; that of each shard's settings where `None`.
     protocol: Option<Protocol>,
+    /// How long a call through this handle may take; as long as the settings say where `None`.
+    deadline: Option<Duration>,
 }
 
 struct Inner {
@@ -65,21 +68,10 @@ struct Inner {
     closed: AtomicBool,
     budget: Mutex<Budget>,
     started: Instant,
-    changing: Mutex<Changing>,
     changes: watch::Sender<u64>,
-    scripts: Arc<Scripts>,
-}
-
-/// What only a change of the topology needs to know; its lock makes changes happen one after the other.
-struct Changing {
-    heartbeat: Heartbeat,
-    watched: Vec<Watched>,
-}
-
-struct Watched {
-    shard: Arc<Shard>,
-    up: bool,
-    monitor: AbortHandle,
+    ward: Arc<Ward>,
+    /// Its number there.
+    number: OnceLock<u64>,
 }
 
 impl Engine {
@@ -91,25 +83,24 @@ impl Engine {
     /// # Errors
     /// [`Kind::Config`] when a setting cannot be used.
     pub async fn start(plan: Plan) -> Result<Self, Error> {
-        let now = Instant::now();
-        let spec = plan.placement;
         let settings = plan.settings.checked()?;
-        let members = members::start(&plan.shards, &settings, &[])?;
-        let topology = build(spec, members)?;
+        let members = members::start(&plan.shards, &settings, &[], &mut plan.ward.lock())?;
+        let topology = build(plan.placement, members)?;
         let engine = Self {
             inner: Arc::new(Inner {
                 topology: ArcSwap::from_pointee(topology),
                 table: ArcSwap::from_pointee(Table::default()),
-                budget: Mutex::new(Budget::new(settings.budget, std::time::Duration::ZERO, 0)),
+                budget: Mutex::new(Budget::new(settings.budget, Duration::ZERO, 0)),
                 settings: ArcSwap::from_pointee(settings),
                 on_new_shard: plan.on_new_shard,
                 closed: AtomicBool::new(false),
-                started: now,
-                changing: Mutex::new(Changing { heartbeat: plan.heartbeat, watched: Vec::new() }),
+                started: Instant::now(),
                 changes: watch::Sender::new(0),
-                scripts: plan.scripts,
+                ward: plan.ward,
+                number: OnceLock::new(),
             }),
             protocol: None,
+            deadline: None,
         };
         let shards: Vec<Arc<Shard>> =
             engine.topology().members().iter().map(|member| Arc::clone(&member.shard)).collect();
@@ -117,20 +108,38 @@ impl Engine {
         for shard in &shards {
             shard.tried().await;
         }
-        {
-            let mut changing = engine.inner.lock();
-            for shard in shards {
-                let watched = engine.inner.watched(shard, true, &changing.heartbeat);
-                changing.watched.push(watched);
-            }
-        }
+        let inner = &engine.inner;
+        let mut ward = inner.ward.lock();
+        let topology = engine.topology();
+        inner.ward.adopt(&mut ward, topology.members(), &engine.settings(), &plan.heartbeat);
+        let follower = Arc::downgrade(inner);
+        let _ = inner.number.set(ward.join(follower));
+        inner.follow(&ward);
+        drop(ward);
         Ok(engine)
     }
 
     /// The same engine, through which calls are made in this protocol, so that replies have its shape.
     #[must_use]
     pub fn speaking(&self, protocol: Protocol) -> Self {
-        Self { inner: Arc::clone(&self.inner), protocol: Some(protocol) }
+        Self { protocol: Some(protocol), ..self.clone() }
+    }
+
+    /// The same engine, through which a call may take so long: until its reply, its repetitions and the waiting for a
+    /// shard to be taken out counted. What was not written by then is withdrawn.
+    #[must_use]
+    pub fn allowing(&self, deadline: Duration) -> Self {
+        Self { deadline: Some(deadline), ..self.clone() }
+    }
+
+    /// How a call to this shard is made.
+    #[inline]
+    pub(crate) fn manner(&self, shard: &Shard) -> Manner {
+        let own = shard.manner();
+        Manner {
+            protocol: self.protocol.unwrap_or(own.protocol),
+            deadline: self.deadline.unwrap_or(own.deadline),
+        }
     }
 
     /// The protocol in which a call to this shard is made.
@@ -149,6 +158,12 @@ impl Engine {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes.subscribe()
+    }
+
+    /// What happens to the ring from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.inner.ward.events()
     }
 
     /// How it behaves.
@@ -178,6 +193,72 @@ impl Engine {
         serving(&self.inner.topology.load(), id)
     }
 
+    /// The shard with the only key of a request; `None` where more than the key has to be looked at.
+    #[inline]
+    pub(crate) fn shard_of(&self, row: &Row, key: &[u8]) -> Option<Result<Arc<Shard>, Error>> {
+        if let Err(closed) = self.open() {
+            return Some(Err(closed));
+        }
+        let topology = self.inner.topology.load();
+        if !topology.is_whole() && !row.is_read() {
+            return None;
+        }
+        match topology.locate(key).map(|id| serving(&topology, id)) {
+            Some(Err(_)) if self.inner.settings.load().on_down == OnDown::Miss => None,
+            Some(shard) => Some(shard),
+            None => Some(Err(unplaced(&topology))),
+        }
+    }
+
+    /// The topology to place requests with. Those that may write keys which belong to a shard that is away are entered
+    /// in the ledger first, so that it forgets them before it is back; so a request must be placed with what this
+    /// returned, and with nothing older or newer.
+    ///
+    /// Waits while a shard is just returning. Cancel safe.
+    pub(crate) async fn topology_for<'r>(
+        &self,
+        requests: impl Iterator<Item = (Request<'r>, Found<'r>)> + Clone,
+    ) -> Arc<Topology<Shard>> {
+        loop {
+            let topology = self.topology();
+            if topology.is_whole() || self.enter(&topology, requests.clone()) == Noted::Entered {
+                return topology;
+            }
+            self.inner.ward.ledger.settled().await;
+        }
+    }
+
+    fn enter<'r>(
+        &self,
+        topology: &Topology<Shard>,
+        requests: impl Iterator<Item = (Request<'r>, Found<'r>)>,
+    ) -> Noted {
+        if self.inner.settings.load().on_return != OnReturn::Forget {
+            return Noted::Entered;
+        }
+        let ledger = &self.inner.ward.ledger;
+        let away: Vec<&str> = topology.ejected().map(|member| member.shard.name()).collect();
+        for (request, found) in requests {
+            let Found::Row(row) = found else { continue };
+            if row.is_read() {
+                continue;
+            }
+            if deletes_everything(row) && ledger.note_everything(&away) == Noted::Closed {
+                return Noted::Closed;
+            }
+            let Ok(keys) = row.written_keys(request) else { continue };
+            for key in keys.filter_map(|key| request.argument(key.index)) {
+                let Some(home) = topology.displaced(key).and_then(|id| topology.member(id)) else { continue };
+                let mut shards = away.clone();
+                shards.push(home.shard.name());
+                if ledger.note(&shards, std::iter::once(key)) == Noted::Closed {
+                    return Noted::Closed;
+                }
+            }
+        }
+        Noted::Entered
+    }
+
     /// A connection of one's own to this shard, in the protocol of this handle.
     ///
     /// # Errors
@@ -199,11 +280,10 @@ impl Engine {
     /// # Errors
     /// [`Kind::Config`] when the list cannot be used; nothing is changed then.
     pub fn set_shards(&self, shards: &[ShardSettings]) -> Result<(), Error> {
-        self.open()?;
-        let mut changing = self.inner.lock();
+        let mut ward = self.inner.ward.lock();
         let spec = self.inner.topology.load().spec().clone();
-        let (settings, heartbeat) = (self.settings(), changing.heartbeat.clone());
-        self.change(&mut changing, shards, spec, settings, heartbeat)
+        let (settings, heartbeat) = (self.settings(), ward.heartbeat().clone());
+        self.change(&mut ward, shards, spec, settings, &heartbeat)
     }
 
     /// Changes everything that a plan says, but for who is told of new shards, while the engine runs: as
@@ -220,65 +300,38 @@ impl Engine {
         settings: Settings,
         heartbeat: Heartbeat,
     ) -> Result<(), Error> {
-        self.open()?;
-        let mut changing = self.inner.lock();
-        self.change(&mut changing, shards, placement, Arc::new(settings.checked()?), heartbeat)
+        let settings = Arc::new(settings.checked()?);
+        self.change(&mut self.inner.ward.lock(), shards, placement, settings, &heartbeat)
     }
 
     fn change(
         &self,
-        changing: &mut Changing,
+        ward: &mut ward::State,
         shards: &[ShardSettings],
         spec: Spec,
         settings: Arc<Settings>,
-        heartbeat: Heartbeat,
+        heartbeat: &Heartbeat,
     ) -> Result<(), Error> {
-        // Looked at again under the lock: it may have been closed while this waited for it.
         self.open()?;
         let inner = &self.inner;
         let (current, before) = (inner.topology.load(), inner.settings.load());
         let kept = if settings.same_connections(&before) { current.members() } else { &[] };
-        let next = build(spec, members::start(shards, &settings, kept)?)?;
-        let same_watch = settings.health == before.health && heartbeat.same(&changing.heartbeat);
+        let next = build(spec, members::start(shards, &settings, kept, ward)?)?;
+        inner.ward.adopt(ward, next.members(), &settings, heartbeat);
         inner.settings.store(settings);
-        changing.heartbeat = heartbeat;
-        let mut left = std::mem::take(&mut changing.watched);
-        let mut new = Vec::new();
-        for member in next.members() {
-            let shard = &member.shard;
-            let own = left.iter().position(|watched| Arc::ptr_eq(&watched.shard, shard));
-            let watched = match own.map(|own| left.swap_remove(own)) {
-                Some(watched) if same_watch => watched,
-                Some(watched) => {
-                    watched.monitor.abort();
-                    inner.watched(Arc::clone(shard), watched.up, &changing.heartbeat)
-                }
-                None => {
-                    // The same server under new connections is as well as it was.
-                    let same = |watched: &&Watched| {
-                        watched.shard.name() == shard.name()
-                            && watched.shard.settings().same_connection(shard.settings())
-                    };
-                    let up = left.iter().find(same).is_none_or(|watched| watched.up);
-                    new.push(Arc::clone(shard));
-                    inner.watched(Arc::clone(shard), up, &changing.heartbeat)
-                }
-            };
-            changing.watched.push(watched);
-        }
-        left.iter().for_each(|watched| watched.monitor.abort());
+        let is_new =
+            |shard: &&Arc<Shard>| current.members().iter().all(|member| !Arc::ptr_eq(&member.shard, shard));
+        let new: Vec<Arc<Shard>> =
+            next.members().iter().map(|member| &member.shard).filter(is_new).cloned().collect();
         self.adopt(&new);
-        inner.publish(changing, next);
+        inner.publish(ward, &next);
         Ok(())
     }
 
     /// Refuses all further calls, and ends monitors and connections. Calls under way are served first.
     pub fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
-        let mut changing = self.inner.lock();
-        for watched in changing.watched.drain(..) {
-            watched.monitor.abort();
-        }
+        self.inner.leave();
         self.inner.topology.load().members().iter().for_each(|member| member.shard.close());
     }
 
@@ -317,7 +370,7 @@ impl Engine {
     }
 
     pub(crate) fn scripts(&self) -> &Scripts {
-        &self.inner.scripts
+        &self.inner.ward.scripts
     }
 
     fn open(&self) -> Result<(), Error> {
@@ -335,121 +388,59 @@ impl Engine {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Changing> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Begins to watch a shard that is known to be up or down.
-    fn watched(self: &Arc<Self>, shard: Arc<Shard>, up: bool, heartbeat: &Heartbeat) -> Watched {
-        let engine = Arc::downgrade(self);
-        let report = async move |shard: &Arc<Shard>, transition| {
-            let Some(engine) = Weak::upgrade(&engine) else { return };
-            if transition == Transition::Rose {
-                engine.teach(shard).await;
-            }
-            engine.report(shard, transition);
-        };
-        let settings = self.settings.load().health;
-        let task = monitor::watch(Arc::clone(&shard), up, heartbeat.clone(), settings, report);
-        Watched { shard, up, monitor: tokio::spawn(task).abort_handle() }
-    }
-
-    /// Makes the known scripts known to a shard before it serves again. Best effort: a shard that misses one is taught
-    /// when it says so.
-    async fn teach(&self, shard: &Arc<Shard>) {
-        let scripts = self.scripts.all();
-        if scripts.is_empty() {
-            return;
-        }
-        shard.nudge();
-        let Ok(mut connection) = shard.dialer().dial().await else { return };
-        for script in &scripts {
-            if connection.ask(script).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// A shard fell or rose.
-    fn report(&self, shard: &Arc<Shard>, transition: Transition) {
-        let mut changing = self.lock();
-        let up = transition == Transition::Rose;
-        let Some(watched) = changing.watched.iter_mut().find(|watched| Arc::ptr_eq(&watched.shard, shard))
-        else {
-            return;
-        };
-        watched.up = up;
-        shard.health_changed();
-        match transition {
-            Transition::Rose => {
-                tracing::info!(shard = shard.name(), address = shard.place().address, "shard is up");
-                // What failed before it fell is no vote any more.
-                shard.pulse().answered();
-                shard.nudge();
-            }
-            Transition::StartedLoading => {
-                tracing::warn!(
-                    shard = shard.name(),
-                    address = shard.place().address,
-                    "shard is loading its data"
-                );
-            }
-            _ => tracing::warn!(shard = shard.name(), address = shard.place().address, "shard is down"),
-        }
-        let current = self.topology.load();
-        match build(current.spec().clone(), current.members().to_vec()) {
-            Ok(next) => self.publish(&changing, next),
-            Err(error) => tracing::error!(%error, "the topology could not be rebuilt"),
-        }
-    }
-
-    /// Sets every member's standing by what is known of its health, and swaps the topology in.
-    fn publish(&self, changing: &Changing, next: Topology<Shard>) {
-        let is_up = |shard: &Arc<Shard>| {
-            changing
-                .watched
-                .iter()
-                .find(|watched| Arc::ptr_eq(&watched.shard, shard))
-                .is_none_or(|watched| watched.up)
-        };
-        let settings = self.settings.load();
+    /// Sets every member's standing by what the ward knows, and swaps the topology in.
+    fn publish(&self, ward: &ward::State, next: &Topology<Shard>) {
         let mut members = next.members().to_vec();
-        let total = members.len();
-        // Who is out already stays out: the limit holds for those that fall later.
-        let reroute = settings.on_down == OnDown::Reroute;
-        let before = self.topology.load();
-        let was_out = |shard: &Arc<Shard>| {
-            let out = |member: &Member<Shard>| {
-                Arc::ptr_eq(&member.shard, shard) && member.standing == Standing::Ejected
-            };
-            before.members().iter().any(out)
-        };
-        let mut ejected = 0;
-        for first in [true, false] {
-            for member in &mut members {
-                if is_up(&member.shard) {
-                    member.standing = Standing::Serving;
-                } else if was_out(&member.shard) == first {
-                    let eject = reroute && may_eject(ejected, total, settings.max_ejected);
-                    ejected += usize::from(eject);
-                    member.standing = if eject { Standing::Ejected } else { Standing::Absent };
-                }
-            }
+        for member in &mut members {
+            member.standing = ward.standing(member.shard.name());
         }
+        let before = self.topology.load();
         match build(next.spec().clone(), members) {
             Ok(next) => {
+                let serves = |member: &&Member<Shard>| member.standing == Standing::Serving;
+                for member in next.members().iter().filter(serves) {
+                    let same =
+                        |other: &Member<Shard>| Arc::ptr_eq(&other.shard, &member.shard) && serves(&other);
+                    if !before.members().iter().any(same) {
+                        // What failed before it fell is no vote any more.
+                        member.shard.pulse().answered();
+                        member.shard.nudge();
+                    }
+                }
                 self.topology.store(Arc::new(next));
                 self.changes.send_modify(|count| *count += 1);
             }
             Err(error) => tracing::error!(%error, "the topology could not be rebuilt"),
         }
     }
+
+    fn leave(&self) {
+        if let Some(number) = self.number.get() {
+            self.ward.leave(*number);
+        }
+    }
+}
+
+impl Follower for Inner {
+    fn follow(&self, ward: &ward::State) {
+        let current = self.topology.load();
+        self.publish(ward, &current);
+    }
+
+    fn expect(&self, shard: &str) {
+        let topology = self.topology.load();
+        let named = topology.members().iter().find(|member| member.shard.name() == shard);
+        named.iter().for_each(|member| member.shard.nudge());
+    }
+
+    fn topology(&self) -> Arc<Topology<Shard>> {
+        self.topology.load_full()
+    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let changing = self.changing.get_mut().unwrap_or_else(PoisonError::into_inner);
-        changing.watched.iter().for_each(|watched| watched.monitor.abort());
+        self.leave();
     }
 }
 
@@ -459,6 +450,13 @@ impl std::fmt::Debug for Engine {
         let names = topology.members().iter().map(|member| member.shard.name());
         out.debug_tuple("Engine").field(&names.collect::<Vec<_>>()).finish()
     }
+}
+
+/// Whether a command deletes the keys of every shard.
+fn deletes_everything(row: &Row) -> bool {
+    matches!(row.class(), Class::Every(_))
+        && row.flags().has(Flags::WRITE)
+        && row.categories().overlaps(Categories::KEYSPACE)
 }
 
 /// No shard is placed for a key.

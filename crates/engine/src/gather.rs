@@ -17,15 +17,15 @@ use rendis_core::reply::Reply;
 use rendis_core::request::Request;
 use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
 use rendis_core::session::{Replies, Sent};
-use rendis_core::topology::Topology;
-use tokio::time::Instant;
+use rendis_core::topology::{Member, Standing, Topology};
+use tokio::time::{Instant, timeout};
 
 use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::{Frames, Item};
-use crate::settings::Protocol;
-use crate::shard::{OwnedCall, Shard};
+use crate::settings::{OnDown, Protocol};
+use crate::shard::{Manner, OwnedCall, Shard};
 
 /// What became of a request.
 #[derive(Debug)]
@@ -46,32 +46,6 @@ pub enum Executed {
 }
 
 impl Engine {
-    /// Sends frames to the shard that holds `key` and waits for their replies, again where `repeat` and the outcome
-    /// allow. The frames must all belong to that shard.
-    ///
-    /// Cancel safe: a dropped call that was not written is never sent.
-    ///
-    /// # Errors
-    /// [`Kind::ShardDown`], [`Kind::Timeout`], [`Kind::Busy`] and the like, with the shard and whether it was sent.
-    /// Error replies of the server are replies.
-    pub async fn call<F: Frames + ?Sized>(
-        &self,
-        key: &[u8],
-        frames: &F,
-        repeat: Repeat,
-    ) -> Result<Replies<Reply>, Error> {
-        let shard = self.shard_for(key)?;
-        let outcome = shard.call(self.protocol(&shard), frames).await;
-        if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
-            return outcome.map_err(|failure| shard.error(failure));
-        }
-        let route = || self.shard_for(key);
-        Box::pin(self.settle(outcome, shard, route, repeat, |shard| async move {
-            shard.call(self.protocol(&shard), frames).await
-        }))
-        .await
-    }
-
     /// Runs one request: at once on the shard of its only key, where the table says that it has one, else planned.
     ///
     /// # Errors
@@ -96,30 +70,41 @@ impl Engine {
         let item = &item;
         let name = item.argument(0).unwrap_or_default();
         let request = item.pack();
-        let row = Table::one_key(name);
-        let repeat = row.map_or(Repeat::Never, |row| row.repeat(request.view()));
-        let key = row.and_then(Row::first_key).and_then(|index| item.argument(index)).unwrap_or_default();
-        let route = || self.shard_for(key);
-        let send = |shard: Arc<Shard>| async move { shard.call(self.protocol(&shard), item).await };
-        let settled = self.settle(outcome, shard, route, repeat, send).await;
-        settled.and_then(single).map(Executed::Reply).map_err(|error| error.of_command(name))
+        let table = self.table().load_full();
+        let found = Table::one_key(name).map_or(Found::Unknown, Found::Row);
+        let repeat = match found {
+            Found::Row(row) => row.repeat(request.view()),
+            _ => Repeat::Never,
+        };
+        let route = Route::Planned { request: request.view(), found, table: &table };
+        let send = |shard: Arc<Shard>| async move { shard.call(self.manner(&shard), item).await };
+        let settled = self.settle(outcome, shard, &route, repeat, send).await;
+        settled
+            .and_then(single)
+            .or_else(|error| self.missed(request.view(), found, error))
+            .map(Executed::Reply)
+            .map_err(|error| error.of_command(name))
     }
 
-    /// As [`Engine::call`], to a shard by its number: what belongs to a shard and not to a key.
+    /// Sends frames to a shard by its number and waits for their replies, again where `repeat` and the outcome allow: for
+    /// what belongs to a shard and not to a key.
+    ///
+    /// Cancel safe: a dropped call that was not written is never sent.
     ///
     /// # Errors
-    /// As [`Engine::call`].
+    /// [`Kind::ShardDown`], [`Kind::Timeout`], [`Kind::Busy`] and the like, with the shard and whether it was sent.
+    /// Error replies of the server are replies.
     pub async fn call_shard<F: Frames + ?Sized>(
         &self,
         id: ShardId,
         frames: &F,
         repeat: Repeat,
     ) -> Result<Replies<Reply>, Error> {
-        let route = || self.shard(id);
-        let shard = route()?;
-        let outcome = shard.call(self.protocol(&shard), frames).await;
-        Box::pin(self.settle(outcome, shard, route, repeat, |shard| async move {
-            shard.call(self.protocol(&shard), frames).await
+        let route = Route::Shard(id);
+        let shard = self.shard(id)?;
+        let outcome = shard.call(self.manner(&shard), frames).await;
+        Box::pin(self.settle(outcome, shard, &route, repeat, |shard| async move {
+            shard.call(self.manner(&shard), frames).await
         }))
         .await
     }
@@ -127,7 +112,7 @@ impl Engine {
     /// Plans a request and runs the plan.
     ///
     /// # Errors
-    /// As [`Engine::call`]; [`Kind::CrossShard`] and [`Kind::Refused`] for what a ring does not run.
+    /// As [`Engine::call_shard`]; [`Kind::CrossShard`] and [`Kind::Refused`] for what a ring does not run.
     pub async fn execute(&self, request: Request<'_>) -> Result<Executed, Error> {
         let table = self.table().load_full();
         if matches!(table.find(request), Found::Unknown) && self.learn(request.name()).await {
@@ -138,7 +123,7 @@ impl Engine {
 
     async fn execute_known(&self, request: Request<'_>, table: &Table) -> Result<Executed, Error> {
         let found = table.find(request);
-        let topology = self.topology();
+        let topology = self.topology_for([(request, found)].into_iter()).await;
         let settings = self.settings();
         let planned = {
             let locate = |key: &[u8]| topology.locate(key);
@@ -160,7 +145,7 @@ impl Engine {
         };
         let reply = match planned {
             Plan::One(_) => self.one(request, found, repeat, table).await?,
-            Plan::Split { parts, response } => self.split(&topology, &parts, response, repeat).await?,
+            Plan::Split { parts, response } => self.split(&topology, &parts, response, repeat, table).await?,
             Plan::Every(response) => self.every(&topology, request, response, repeat).await?,
             Plan::Scan(step) => self.scan(&topology, step, repeat).await?,
             Plan::ScanEnd => Reply::from_static(b"*2\r\n$1\r\n0\r\n*0\r\n"),
@@ -187,30 +172,25 @@ impl Engine {
             Found::Row(row) => row.blocks(request),
             _ => Blocks::No,
         };
-        let route = || {
-            let topology = self.topology();
-            let locate = |key: &[u8]| topology.locate(key);
-            let settings = self.settings();
-            let ring = Ring::new(locate, topology.live()).tag(topology.tag()).allow(&settings.allow);
-            match plan(request, table.find(request), &ring) {
-                Plan::One(id) => serving(&topology, id),
-                _ => Err(no_shard()),
-            }
+        let route = Route::Planned { request, found, table };
+        let shard = match self.route(&route).await {
+            Ok(shard) => shard,
+            Err(error) => return self.missed(request, found, error),
         };
-        let shard = route()?;
         let send = |shard: Arc<Shard>| async move {
-            let protocol = self.protocol(&shard);
+            let manner = self.manner(&shard);
             match blocks {
-                Blocks::No => shard.call(protocol, &request).await,
-                Blocks::For(wait) => exclusively(&shard, protocol, request, Some(wait)).await,
-                Blocks::Forever => exclusively(&shard, protocol, request, None).await,
+                Blocks::No => shard.call(manner, &request).await,
+                Blocks::For(wait) => exclusively(&shard, manner, request, Some(wait)).await,
+                Blocks::Forever => exclusively(&shard, manner, request, None).await,
             }
         };
         let outcome = send(Arc::clone(&shard)).await;
-        let reply = self.settle(outcome, Arc::clone(&shard), route, repeat, send).await.and_then(single)?;
+        let settled = self.settle(outcome, shard, &route, repeat, send).await;
+        let reply = settled.and_then(single).or_else(|error| self.missed(request, found, error))?;
         match (AttemptFailure::of(&reply), found) {
             (Some(AttemptFailure::NoScript), Found::Row(row)) => {
-                self.heal(request, row, reply, route, send).await
+                self.heal(request, row, reply, &route, send).await
             }
             _ => Ok(reply),
         }
@@ -223,15 +203,15 @@ impl Engine {
         request: Request<'_>,
         row: &Row,
         reply: Reply,
-        route: impl Fn() -> Result<Arc<Shard>, Error>,
+        route: &Route<'_>,
         send: impl Fn(Arc<Shard>) -> Fut,
     ) -> Result<Reply, Error>
     where
         Fut: Future<Output = Result<Replies<Reply>, Failure>>,
     {
         let Some(remedy) = self.scripts().remedy(row, request) else { return Ok(reply) };
-        let shard = route()?;
-        if !matches!(shard.call(self.protocol(&shard), &remedy).await, Ok(Replies::One(loaded)) if !loaded.is_error())
+        let shard = self.route(route).await?;
+        if !matches!(shard.call(self.manner(&shard), &remedy).await, Ok(Replies::One(loaded)) if !loaded.is_error())
         {
             return Ok(reply);
         }
@@ -244,14 +224,40 @@ impl Engine {
         parts: &[Part],
         response: Response,
         repeat: Repeat,
+        table: &Table,
     ) -> Result<Reply, Error> {
-        // A part is made again only on its own shard: should the ring change meanwhile, its keys may have to be dealt
-        // anew, and the whole command fails.
         let replies = join_all(parts.iter().map(|part| async {
-            let reply = self.call_member(topology, part.shard, &part.request, repeat).await;
+            let reply = self.part(topology, part, repeat, table).await;
             merge::Part { reply, positions: &part.positions }
         }));
         merged(response, replies.await)
+    }
+
+    /// A part is a command of the same kind. One that was never sent, because its shard is about to be taken out, is dealt
+    /// anew.
+    async fn part(
+        &self,
+        topology: &Topology<Shard>,
+        part: &Part,
+        repeat: Repeat,
+        table: &Table,
+    ) -> Result<Reply, Error> {
+        let began = Instant::now();
+        let error = match self.call_member(topology, part.shard, &part.request, repeat).await {
+            Ok(reply) => return Ok(reply),
+            Err(error) => error,
+        };
+        let request = part.request.view();
+        if let Some(member) = topology.member(part.shard)
+            && error.kind() == Kind::ShardDown
+            && error.sent() == Sent::No
+            && let remaining = self.manner(&member.shard).deadline.saturating_sub(began.elapsed())
+            && self.taken_out(&member.shard, remaining).await
+            && let Executed::Reply(reply) = Box::pin(self.execute_known(request, table)).await?
+        {
+            return Ok(reply);
+        }
+        self.missed(request, table.find(request), error)
     }
 
     async fn every(
@@ -311,17 +317,70 @@ impl Engine {
         frames: &F,
         repeat: Repeat,
     ) -> Result<Reply, Error> {
-        let route = || serving(topology, id);
-        let shard = route()?;
-        let outcome = shard.call(self.protocol(&shard), frames).await;
+        let route = Route::Member(topology, id);
+        let shard = serving(topology, id)?;
+        let outcome = shard.call(self.manner(&shard), frames).await;
         if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
             return outcome.map_err(|failure| shard.error(failure)).and_then(single);
         }
-        self.settle(outcome, shard, route, repeat, |shard| async move {
-            shard.call(self.protocol(&shard), frames).await
+        self.settle(outcome, shard, &route, repeat, |shard| async move {
+            shard.call(self.manner(&shard), frames).await
         })
         .await
         .and_then(single)
+    }
+
+    /// Waits until this shard is taken out of use, and its keys are others'. False when that is not what happens, or not
+    /// in time.
+    async fn taken_out(&self, shard: &Arc<Shard>, within: Duration) -> bool {
+        if self.settings().on_down != OnDown::Reroute || within.is_zero() {
+            return false;
+        }
+        let mut changes = self.changes();
+        let serves = || {
+            let topology = self.topology();
+            let same = |member: &Member<Shard>| Arc::ptr_eq(&member.shard, shard);
+            topology.members().iter().any(|member| same(member) && member.standing == Standing::Serving)
+        };
+        let leaving = async {
+            while serves() {
+                if changes.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        timeout(within, leaving).await.unwrap_or(false)
+    }
+
+    /// What a read of a shard that is down answers, where the ring is set so: as if its keys did not exist.
+    fn missed(&self, request: Request<'_>, found: Found<'_>, error: Error) -> Result<Reply, Error> {
+        if error.kind() != Kind::ShardDown || self.settings().on_down != OnDown::Miss {
+            return Err(error);
+        }
+        let own = self.topology().members().first().map(|member| self.protocol(&member.shard));
+        let resp3 = own == Some(Protocol::Newest);
+        match found {
+            Found::Row(row) => row.absent_reply(request, resp3).ok_or(error),
+            _ => Err(error),
+        }
+    }
+
+    async fn route(&self, route: &Route<'_>) -> Result<Arc<Shard>, Error> {
+        match *route {
+            Route::Shard(id) => self.shard(id),
+            Route::Member(topology, id) => serving(topology, id),
+            Route::Planned { request, found, table } => {
+                let topology = self.topology_for([(request, found)].into_iter()).await;
+                let settings = self.settings();
+                let locate = |key: &[u8]| topology.locate(key);
+                let ring = Ring::new(locate, topology.live()).tag(topology.tag()).allow(&settings.allow);
+                match plan(request, table.find(request), &ring) {
+                    Plan::One(id) => serving(&topology, id),
+                    _ => Err(no_shard()),
+                }
+            }
+        }
     }
 
     /// Makes a call again as long as its outcome and `core::retry` allow.
@@ -329,7 +388,7 @@ impl Engine {
         &self,
         mut outcome: Result<Replies<Reply>, Failure>,
         mut shard: Arc<Shard>,
-        route: impl Fn() -> Result<Arc<Shard>, Error>,
+        route: &Route<'_>,
         repeat: Repeat,
         send: impl Fn(Arc<Shard>) -> Fut,
     ) -> Result<Replies<Reply>, Error>
@@ -344,21 +403,38 @@ impl Engine {
             };
             // An attempt that ended at its deadline has used the caller's time up.
             let late = matches!(&outcome, Err(failure) if failure.cause.kind == Kind::Timeout);
-            let remaining =
-                if late { Duration::ZERO } else { shard.reply_deadline().saturating_sub(began.elapsed()) };
-            let attempt = Attempt { repeat, failure, attempts, remaining: Some(remaining) };
-            let Decision::Again { after } = self.decide(&attempt) else {
-                return outcome.map_err(|failure| shard.error(failure));
+            let remaining = if late {
+                Duration::ZERO
+            } else {
+                self.manner(&shard).deadline.saturating_sub(began.elapsed())
             };
-            tokio::time::sleep(after).await;
+            let attempt = Attempt { repeat, failure, attempts, remaining: Some(remaining) };
+            match self.decide(&attempt) {
+                Decision::Again { after } => tokio::time::sleep(after).await,
+                // It was never sent, and its keys are about to go to others: worth the wait.
+                _ if failure == AttemptFailure::NotWritten
+                    && matches!(route, Route::Planned { .. })
+                    && self.taken_out(&shard, remaining).await => {}
+                _ => return outcome.map_err(|failure| shard.error(failure)),
+            }
             attempts += 1;
-            match route() {
+            match self.route(route).await {
                 Ok(next) => shard = next,
                 Err(error) => return Err(error),
             }
             outcome = send(Arc::clone(&shard)).await;
         }
     }
+}
+
+/// How a shard is found for every attempt, because the ring may have changed since the last.
+enum Route<'r> {
+    /// By the plan of a request that has one shard.
+    Planned { request: Request<'r>, found: Found<'r>, table: &'r Table },
+    /// By its number in the topology in force.
+    Shard(ShardId),
+    /// By its number in the topology that was planned with, whatever the ring is meanwhile.
+    Member(&'r Topology<Shard>, ShardId),
 }
 
 /// A request under way; see [`Engine::run`].
@@ -389,7 +465,7 @@ impl<'a, I: Item + Send + Sync + 'a> Run<'a, I> {
             return None;
         }
         let key = item.argument(row.first_key()?)?;
-        Some(self.engine.shard_for(key))
+        self.engine.shard_of(row, key)
     }
 
     fn planned(&mut self) -> Stage<'a> {
@@ -422,8 +498,8 @@ impl<'a, I: Item + Send + Sync + 'a> Future for Run<'a, I> {
                 Stage::Start => {
                     this.stage = match this.shard() {
                         Some(Ok(shard)) => {
-                            let protocol = this.engine.protocol(&shard);
-                            Stage::Waiting(OwnedCall::new(shard, protocol))
+                            let manner = this.engine.manner(&shard);
+                            Stage::Waiting(OwnedCall::new(shard, manner))
                         }
                         Some(Err(error)) => {
                             let name =
@@ -459,15 +535,15 @@ const MOST_SCANNED: usize = 16;
 /// and so ends the waiting on the server too.
 async fn exclusively(
     shard: &Shard,
-    protocol: Protocol,
+    manner: Manner,
     request: Request<'_>,
     wait: Option<Duration>,
 ) -> Result<Replies<Reply>, Failure> {
     let _waiting = shard.wait();
-    let mut lease = shard.lease(protocol).await?;
+    let mut lease = shard.lease(manner.protocol).await?;
     lease.send(&request).await?;
     lease.flush().await?;
-    let reply = lease.receive_within(wait.map(|wait| wait.saturating_add(shard.reply_deadline()))).await?;
+    let reply = lease.receive_within(wait.map(|wait| wait.saturating_add(manner.deadline))).await?;
     lease.give_back();
     Ok(Replies::One(reply))
 }

@@ -10,6 +10,7 @@ use rendis_core::topology::{Member, Standing, Topology};
 use crate::error::{Cause, Error, Kind};
 use crate::settings::{Settings, ShardSettings};
 use crate::shard::Shard;
+use crate::ward;
 
 /// The topology of these members.
 pub(crate) fn build(spec: Spec, members: Vec<Member<Shard>>) -> Result<Topology<Shard>, Error> {
@@ -21,6 +22,7 @@ pub(crate) fn start(
     shards: &[ShardSettings],
     settings: &Settings,
     current: &[Member<Shard>],
+    ward: &mut ward::State,
 ) -> Result<Vec<Member<Shard>>, Error> {
     for (index, shard) in shards.iter().enumerate() {
         if shard.name.is_empty() {
@@ -37,9 +39,12 @@ pub(crate) fn start(
         };
         let shard = match current.iter().find(same) {
             Some(member) => Arc::clone(&member.shard),
-            None => Arc::new(Shard::start(wanted.clone(), settings)?),
+            None => {
+                let pulse = ward.pulse(&wanted.name);
+                Arc::new(Shard::start(wanted.clone(), settings, pulse)?)
+            }
         };
-        members.push(Member { node: wanted.node(), shard, standing: Standing::Serving });
+        members.push(Member { node: wanted.node(), shard, standing: ward.standing(&wanted.name) });
     }
     Ok(members)
 }

@@ -14,7 +14,8 @@ use crate::settings::HealthSettings;
 use crate::shard::Shard;
 
 /// Watches for ever; ends when its future is dropped. `up` is what is known of the shard. `report` is called for each
-/// change, and not otherwise.
+/// change, and not otherwise; it says whether the change stands: a shard that answers but cannot be taken back is still
+/// down.
 pub(crate) async fn watch<R>(
     shard: Arc<Shard>,
     up: bool,
@@ -22,11 +23,11 @@ pub(crate) async fn watch<R>(
     settings: HealthSettings,
     mut report: R,
 ) where
-    R: AsyncFnMut(&Arc<Shard>, Transition),
+    R: AsyncFnMut(&Arc<Shard>, Transition) -> bool,
 {
     let mut health = Health::new(settings.votes);
-    while !up && health.status() == Status::Up {
-        let _ = health.probed(Probe::Failed);
+    if !up {
+        fall(&mut health);
     }
     let mut connection = None;
     let mut next = Instant::now();
@@ -43,7 +44,7 @@ pub(crate) async fn watch<R>(
                 () = shard.pulse().next_failure() => {
                     let transition = heard(&mut health, shard.pulse().failures());
                     if transition != Transition::Unchanged {
-                        report(&shard, transition).await;
+                        let _ = report(&shard, transition).await;
                     }
                 }
                 answer = &mut probing => break answer,
@@ -51,10 +52,17 @@ pub(crate) async fn watch<R>(
         };
         shard.probes().add(asked.elapsed());
         let transition = health.probed(answer);
-        next = asked + health.next_probe(fastrand::f64());
-        if transition != Transition::Unchanged {
-            report(&shard, transition).await;
+        if transition != Transition::Unchanged && !report(&shard, transition).await {
+            fall(&mut health);
         }
+        next = asked + health.next_probe(fastrand::f64());
+    }
+}
+
+/// Takes a shard for down that is.
+fn fall(health: &mut Health) {
+    while health.status() != Status::Down {
+        let _ = health.probed(Probe::Failed);
     }
 }
 

@@ -15,7 +15,7 @@ use rendis_core::id::ShardId;
 use rendis_core::merge;
 use rendis_core::plan::{Allow, Plan, Queued, Ring, plan, same_shard};
 use rendis_core::reply::Reply;
-use rendis_core::request::RequestBuf;
+use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
 use rendis_core::session::{Replies, Sent};
 use rendis_core::topology::Topology;
@@ -57,8 +57,9 @@ impl Engine {
     ///
     /// Cancel safe like [`Engine::pipeline`].
     pub async fn pipeline_section<I: Item + Send + Sync>(&self, items: &[I]) -> Vec<Result<Reply, Error>> {
+        let topology = self.topology_for_items(items).await;
         let table = self.table().load();
-        let mut section = Section::new(self.topology(), items);
+        let mut section = Section::new(topology, items);
         let taken = section.fill(&table, self.scripts(), &self.settings().allow);
         if taken == 0 {
             return Vec::new();
@@ -98,8 +99,9 @@ impl Engine {
         frames.push(wrap(b"EXEC"));
         let mut attempts = 1;
         loop {
-            let shard = self.shard_of_all(&requests, &table)?;
-            let failure = match shard.call(self.protocol(&shard), frames.as_slice()).await {
+            let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
+            let shard = shard_of_all(&*self.topology_for(views.clone()).await, views)?;
+            let failure = match shard.call(self.manner(&shard), frames.as_slice()).await {
                 Ok(replies) => return executed(replies),
                 Err(failure) => failure,
             };
@@ -120,31 +122,15 @@ impl Engine {
         }
     }
 
-    /// The shard on which all of these requests can run as one transaction.
-    ///
-    /// # Errors
-    /// [`Kind::CrossShard`] or [`Kind::Refused`] when there is none, [`Kind::ShardDown`] when it is down.
-    pub fn shard_of_all(&self, requests: &[RequestBuf], table: &Table) -> Result<Arc<Shard>, Error> {
-        let topology = self.topology();
-        let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
-        let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
-        match same_shard(views, &ring) {
-            Ok(Queued::On(id)) => self.shard(id),
-            Ok(Queued::Anywhere) => self.shard(*topology.live().first().ok_or_else(no_shard)?),
-            Ok(Queued::NoShard) => Err(no_shard()),
-            Err((_, refusal)) => Err(refused(&refusal)),
-        }
-    }
-
     /// Whether these requests can run on this shard, as parts of a transaction or beside one.
     ///
     /// # Errors
     /// [`Kind::CrossShard`] or [`Kind::Refused`] when they cannot.
-    pub fn check_shard(&self, requests: &[RequestBuf], shard: &Arc<Shard>) -> Result<(), Error> {
+    pub async fn check_shard(&self, requests: &[RequestBuf], shard: &Arc<Shard>) -> Result<(), Error> {
         let table = self.table().load_full();
-        let topology = self.topology();
-        let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
         let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
+        let topology = self.topology_for(views.clone()).await;
+        let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
         match same_shard(views, &ring) {
             Ok(Queued::On(id)) => match topology.member(id) {
                 Some(member) if Arc::ptr_eq(&member.shard, shard) => Ok(()),
@@ -161,6 +147,17 @@ impl Engine {
             Ok(Queued::NoShard) => Err(no_shard()),
             Err((_, refusal)) => Err(refused(&refusal)),
         }
+    }
+
+    /// [`Engine::topology_for`] the requests of a pipeline.
+    async fn topology_for_items<I: Item>(&self, items: &[I]) -> Arc<Topology<Shard>> {
+        let topology = self.topology();
+        if topology.is_whole() {
+            return topology;
+        }
+        let table = self.table().load_full();
+        let requests: Vec<RequestBuf> = items.iter().take(MOST_REQUESTS).map(Item::pack).collect();
+        self.topology_for(requests.iter().map(|request| (request.view(), table.find(request.view())))).await
     }
 
     /// Makes those again that were never sent, one by one and planned anew, because the ring may have changed.
@@ -200,6 +197,20 @@ impl Engine {
                 Err(error) => Err(error),
             };
         }
+    }
+}
+
+/// The shard on which all of these requests can run as one transaction.
+fn shard_of_all<'r>(
+    topology: &Topology<Shard>,
+    requests: impl Iterator<Item = (Request<'r>, Found<'r>)>,
+) -> Result<Arc<Shard>, Error> {
+    let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
+    match same_shard(requests, &ring) {
+        Ok(Queued::On(id)) => serving(topology, id),
+        Ok(Queued::Anywhere) => serving(topology, *topology.live().first().ok_or_else(no_shard)?),
+        Ok(Queued::NoShard) => Err(no_shard()),
+        Err((_, refusal)) => Err(refused(&refusal)),
     }
 }
 
@@ -380,7 +391,7 @@ impl<I: Item> Batch<'_, I> {
             Ok(shard) => shard,
             Err(error) => return Answers::Failed(error),
         };
-        match shard.call(engine.protocol(&shard), self.pieces.as_slice()).await {
+        match shard.call(engine.manner(&shard), self.pieces.as_slice()).await {
             Ok(Replies::One(reply)) => Answers::Replies(vec![reply].into_iter()),
             Ok(Replies::Many(replies)) => Answers::Replies(replies.into_iter()),
             Err(failure) => Answers::Failed(shard.error(failure)),

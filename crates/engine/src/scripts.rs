@@ -16,7 +16,7 @@ use rendis_core::request::{Request, RequestBuf};
 /// Script bodies by their SHA-1; none at first. Bounded by [`Scripts::MOST_BYTES`]: past it no further script is remembered,
 /// and the callers of those see `NOSCRIPT` as a single server would say it.
 #[derive(Debug, Default)]
-pub struct Scripts {
+pub(crate) struct Scripts {
     /// Whether anything is known: spares the lock where no script is used.
     any: AtomicBool,
     known: RwLock<Known>,
@@ -30,7 +30,7 @@ struct Known {
 
 impl Scripts {
     /// What is remembered at most, in bytes of script.
-    pub const MOST_BYTES: usize = 16 << 20;
+    pub(crate) const MOST_BYTES: usize = 16 << 20;
 
     /// Takes notice of a request that is about to run.
     pub(crate) fn notice(&self, row: &Row, request: Request<'_>) {

@@ -156,6 +156,24 @@ pub enum OnDown {
     Reroute,
     /// Calls for its keys fail at once with [`Kind::ShardDown`].
     Fail,
+    /// Reads answer as if its keys did not exist, everything else fails at once with [`Kind::ShardDown`]. A read for
+    /// which "does not exist" has no answer (`XINFO`, `EVAL_RO`, those of modules) fails too.
+    Miss,
+}
+
+/// What a shard does before it serves again, when its keys went to others meanwhile.
+///
+/// What it holds of the keys that were written elsewhere is old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnReturn {
+    /// It forgets the keys that were written or deleted elsewhere through this process while it was away, and so do the
+    /// shards that stood in. The default: no reader sees an old value, as far as this process wrote the new one. The keys
+    /// are remembered in up to 64 MiB; past that the shard returns as with [`OnReturn::Keep`], and the log says so.
+    Forget,
+    /// Nothing: readers see old values. What go-redis does.
+    Keep,
+    /// It forgets everything (`FLUSHALL ASYNC`, all its databases).
+    Flush,
 }
 
 /// How an engine behaves.
@@ -177,6 +195,8 @@ pub struct Settings {
     pub budget: BudgetSettings,
     /// What the keys of a dead shard do.
     pub on_down: OnDown,
+    /// What a shard does before it serves again. Default [`OnReturn::Forget`].
+    pub on_return: OnReturn,
     /// The most shards that are taken out at once. Default: half of them, at least one.
     pub max_ejected: Option<usize>,
     /// Commands that are otherwise refused on a ring and let through all the same. Default: none.
@@ -242,6 +262,7 @@ impl Default for Settings {
             retry: Policy::default(),
             budget: BudgetSettings::default(),
             on_down: OnDown::Reroute,
+            on_return: OnReturn::Forget,
             max_ejected: None,
             allow: Allow::default(),
         }

@@ -38,6 +38,15 @@ pub struct Shard {
     waiting: AtomicUsize,
 }
 
+/// How a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// Over the connections of this protocol.
+    pub protocol: Protocol,
+    /// From handing it in until its reply.
+    pub deadline: Duration,
+}
+
 /// A request that waits on a server for what others do, counted in [`Shard::waiting`] until this is dropped.
 pub(crate) struct Waiting<'a>(&'a AtomicUsize);
 
@@ -57,11 +66,12 @@ struct Shape {
 }
 
 impl Shard {
-    /// Starts the shared wires of the protocol that the settings name; must be called on a tokio runtime.
+    /// Starts the shared wires of the protocol that the settings name; must be called on a tokio runtime. What they
+    /// say of its health goes to `pulse`.
     ///
     /// # Errors
     /// [`Kind::Config`] when its settings cannot be used.
-    pub fn start(shard: ShardSettings, settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn start(shard: ShardSettings, settings: &Settings, pulse: Arc<Pulse>) -> Result<Self, Error> {
         let place = Arc::new(Place { name: shard.name.clone(), address: shard.address.to_string() });
         let own = shard.protocol;
         let dialer = Dialer::new(shard, settings.deadlines.clone())?;
@@ -72,7 +82,7 @@ impl Shard {
         };
         let shard = Self {
             place,
-            pulse: Arc::new(Pulse::default()),
+            pulse,
             own,
             newest: side(dialer.speaking(Protocol::Newest))?,
             resp2: side(dialer.speaking(Protocol::Resp2))?,
@@ -119,6 +129,12 @@ impl Shard {
         self.own
     }
 
+    /// How its settings say that calls are made.
+    #[must_use]
+    pub const fn manner(&self) -> Manner {
+        Manner { protocol: self.own, deadline: self.shape.deadlines.reply }
+    }
+
     pub(crate) const fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
     }
@@ -129,12 +145,12 @@ impl Shard {
     /// A failure without its place; [`Shard::error`] adds it.
     pub async fn call<F: Frames + ?Sized>(
         &self,
-        protocol: Protocol,
+        manner: Manner,
         frames: &F,
     ) -> Result<Replies<Reply>, Failure> {
-        let (lanes, turn) = (self.lanes(protocol), self.turn(protocol));
+        let (lanes, turn) = (self.lanes(manner.protocol), self.turn(manner.protocol));
         match lanes.get(turn) {
-            Some(lane) => lane.call(frames, self.shape.deadlines.reply).await,
+            Some(lane) => lane.call(frames, manner.deadline).await,
             None => Err(no_wires()),
         }
     }
@@ -268,15 +284,15 @@ impl Shard {
 /// request's path. Drop it and the call is given up.
 pub(crate) struct OwnedCall {
     shard: Arc<Shard>,
-    protocol: Protocol,
+    manner: Manner,
     lane: usize,
     ticket: Option<Ticket>,
 }
 
 impl OwnedCall {
-    pub(crate) fn new(shard: Arc<Shard>, protocol: Protocol) -> Self {
-        let lane = shard.turn(protocol);
-        Self { shard, protocol, lane, ticket: None }
+    pub(crate) fn new(shard: Arc<Shard>, manner: Manner) -> Self {
+        let lane = shard.turn(manner.protocol);
+        Self { shard, manner, lane, ticket: None }
     }
 
     /// Pushes at the first call, collects at the following ones.
@@ -286,11 +302,8 @@ impl OwnedCall {
         frames: &F,
         context: &mut Context<'_>,
     ) -> Poll<Result<Replies<Reply>, Failure>> {
-        match self.shard.lanes(self.protocol).get(self.lane) {
-            Some(lane) => {
-                let allowed = self.shard.shape.deadlines.reply;
-                lane.queue().poll_call(&mut self.ticket, frames, allowed, context)
-            }
+        match self.shard.lanes(self.manner.protocol).get(self.lane) {
+            Some(lane) => lane.queue().poll_call(&mut self.ticket, frames, self.manner.deadline, context),
             None => Poll::Ready(Err(no_wires())),
         }
     }
@@ -303,7 +316,7 @@ impl OwnedCall {
 impl Drop for OwnedCall {
     fn drop(&mut self) {
         if let (Some(ticket), Some(lane)) =
-            (self.ticket.take(), self.shard.lanes(self.protocol).get(self.lane))
+            (self.ticket.take(), self.shard.lanes(self.manner.protocol).get(self.lane))
         {
             lane.queue().cancel(ticket);
         }

@@ -8,8 +8,8 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rendis_engine::engine::Engine;
 use rendis_engine::pubsub::Hub;
-use rendis_engine::scripts::Scripts;
 use rendis_engine::settings::Protocol;
+use rendis_engine::ward::Ward;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::access::Access;
@@ -27,8 +27,8 @@ pub(crate) struct Shared {
     /// Forty hexadecimal digits that no other start has.
     pub(crate) run_id: String,
     pub(crate) clients: Arc<Clients>,
-    /// The scripts that clients made known, for the engines of all threads.
-    pub(crate) scripts: Arc<Scripts>,
+    /// What the engines of all threads have in common.
+    pub(crate) ward: Arc<Ward>,
     /// Clients that are connected now, and ever.
     pub(crate) connected: AtomicUsize,
     pub(crate) accepted: AtomicU64,
@@ -73,7 +73,7 @@ impl Shared {
             name: ring.name.clone(),
             run_id: run_id(),
             clients: Arc::default(),
-            scripts: Arc::default(),
+            ward: Arc::default(),
             connected: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),

@@ -10,19 +10,21 @@ use rendis_engine::dial::Dialer;
 use rendis_engine::engine::{Engine, Plan};
 use rendis_engine::error::Error;
 use rendis_engine::probe::Heartbeat;
-use rendis_engine::scripts::Scripts;
 use rendis_engine::secret::Secret;
-use rendis_engine::settings::{HealthSettings, OnDown, Protocol, Settings, ShardSettings, TlsSettings};
+use rendis_engine::settings::{
+    HealthSettings, OnDown, OnReturn, Protocol, Settings, ShardSettings, TlsSettings,
+};
 use rendis_engine::transport::Transport;
+use rendis_engine::ward::Ward;
 
 use crate::config;
 
-/// Starts the engine of a ring on the current runtime; all engines of the ring share the scripts.
+/// Starts the engine of a ring on the current runtime; all engines of the ring have the ward in common.
 ///
 /// # Errors
 /// As [`Engine::start`].
-pub(crate) async fn start(ring: &config::Ring, scripts: Arc<Scripts>) -> Result<Engine, Error> {
-    Engine::start(Plan { scripts, ..plan(ring) }).await
+pub(crate) async fn start(ring: &config::Ring, ward: Arc<Ward>) -> Result<Engine, Error> {
+    Engine::start(Plan { ward, ..plan(ring) }).await
 }
 
 /// Whether an engine could be made of a ring, as far as can be known without connections.
@@ -55,7 +57,7 @@ pub(crate) fn plan(ring: &config::Ring) -> Plan {
         settings: settings(ring),
         heartbeat: Heartbeat::Command(RequestBuf::pack(words)),
         on_new_shard: None,
-        scripts: Arc::default(),
+        ward: Arc::default(),
     }
 }
 
@@ -113,7 +115,13 @@ fn settings(ring: &config::Ring) -> Settings {
         budget: BudgetSettings::default(),
         on_down: match ring.on_down {
             config::OnDown::Reroute => OnDown::Reroute,
-            config::OnDown::Fail | config::OnDown::Miss => OnDown::Fail,
+            config::OnDown::Fail => OnDown::Fail,
+            config::OnDown::Miss => OnDown::Miss,
+        },
+        on_return: match ring.on_return {
+            config::OnReturn::Forget => OnReturn::Forget,
+            config::OnReturn::Keep => OnReturn::Keep,
+            config::OnReturn::Flush => OnReturn::Flush,
         },
         max_ejected: Some(ring.max_ejected),
         allow: ring.allow.clone(),

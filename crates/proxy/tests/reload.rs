@@ -31,9 +31,9 @@ fn connection_ids(server: &RedisServer) -> Vec<String> {
     ids
 }
 
-/// The connections of a server once both threads have a wire and a probe.
+/// The connections of a server once both threads have a wire, and the ring its probe.
 fn settled(server: &RedisServer) -> Vec<String> {
-    until("both threads have their connections", || connection_ids(server).len() == 4);
+    until("both threads have their connections", || connection_ids(server).len() == 3);
     connection_ids(server)
 }
 

@@ -14,7 +14,7 @@ use rendis_core::session::QueueLimits;
 use rendis_core::topology::Standing;
 use rendis_engine::engine::{Engine, NewShard, Plan};
 use rendis_engine::probe::Heartbeat;
-use rendis_engine::settings::{OnDown, Settings, ShardSettings};
+use rendis_engine::settings::{OnDown, OnReturn, Settings, ShardSettings};
 
 use crate::error::{Error, Kind};
 use crate::ring::{Ring, ShardShape};
@@ -235,6 +235,14 @@ impl RingBuilder {
         self
     }
 
+    /// What a shard that was away does before it serves again, when its keys went to others meanwhile. Default
+    /// [`OnReturn::Forget`].
+    #[must_use]
+    pub fn on_return(mut self, what: OnReturn) -> Self {
+        self.settings.on_return = what;
+        self
+    }
+
     /// The most shards that are taken out of the ring at once; past it, calls for the keys of further dead shards fail.
     /// Default: half of the shards, at least one, because when more seem dead it is likelier that *we* are cut off.
     #[must_use]
@@ -284,7 +292,7 @@ impl RingBuilder {
             settings: Settings { allow, ..self.settings },
             heartbeat: self.heartbeat,
             on_new_shard: self.on_new_shard,
-            scripts: Arc::default(),
+            ward: Arc::default(),
         };
         Ok(Ring::new(Engine::start(plan).await?, Arc::new(self.shape)))
     }

@@ -241,15 +241,20 @@
 //!
 //! Each shard is probed every 500 ms. Three failed probes in a row, or five connection failures of calls in a row, and
 //! it is down. With [`OnDown::Reroute`], the default, it leaves the ring and its keys go to the other shards; with
-//! [`OnDown::Fail`] calls for its keys fail at once with [`Kind::ShardDown`]. No more than half of the shards are taken
-//! out ([`RingBuilder::max_ejected`]); the keys of further dead shards fail.
+//! [`OnDown::Fail`] calls for its keys fail at once with [`Kind::ShardDown`], and with [`OnDown::Miss`] reads answer as if
+//! its keys did not exist. No more than half of the shards are taken out ([`RingBuilder::max_ejected`]); the keys of
+//! further dead shards fail. A call that was not written yet waits, within its deadline, until its shard is taken out,
+//! and then goes where its key goes.
 //!
 //! A shard whose password is wrong is such a shard: [`RingBuilder::build`] succeeds, three probes fail, and its keys go
-//! elsewhere. What happens to shards is logged (`tracing`), and [`Ring::shards`] shows who is up.
+//! elsewhere. What happens to shards is logged (`tracing`) and told by [`Ring::events`]; [`Ring::shards`] shows who is up.
 //!
-//! Two good probes in a row bring it back, and its keys go back to it. What was written elsewhere meanwhile stays
-//! there, unseen; what the shard still held when it left is seen again, also where it is out of date. Where that is
-//! not acceptable use [`OnDown::Fail`], give values an expiry, or let the server come back empty.
+//! Two good probes in a row bring it back, and its keys go back to it. With [`OnReturn::Forget`], the default, it first
+//! deletes the keys that were written or deleted elsewhere through this process while it was away, so that no reader
+//! sees a value that was overwritten; what is found instead is nothing, as after an eviction. Writes of other processes
+//! are not known here, nor are those through a [`Shard`](crate::Shard) or a script that hides its keys. With
+//! [`OnReturn::Keep`] it serves what it holds, also where that is out of date, and with [`OnReturn::Flush`] it forgets
+//! everything.
 //!
 //! # Pipelines
 //!
@@ -435,6 +440,11 @@ ring.set::<_, _, ()>("key", "value")?;
 //! [`Kind::Conflict`]: crate::Kind::Conflict
 //! [`Kind::ShardDown`]: crate::Kind::ShardDown
 //! [`OnDown::Fail`]: crate::OnDown::Fail
+//! [`OnDown::Miss`]: crate::OnDown::Miss
+//! [`OnReturn::Flush`]: crate::OnReturn::Flush
+//! [`OnReturn::Forget`]: crate::OnReturn::Forget
+//! [`OnReturn::Keep`]: crate::OnReturn::Keep
+//! [`Ring::events`]: crate::Ring::events
 //! [`OnDown::Reroute`]: crate::OnDown::Reroute
 //! [`Pool`]: crate::Pool
 //! [`Ring`]: crate::Ring

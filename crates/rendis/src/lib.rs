@@ -52,9 +52,10 @@ pub mod placement {
 }
 
 pub use rendis_engine::address::Address;
+pub use rendis_engine::events::{Event, Events, Forgot};
 pub use rendis_engine::exclusive::PoolStats;
 pub use rendis_engine::secret::Secret;
-pub use rendis_engine::settings::{OnDown, Protocol, ShardSettings, TlsSettings};
+pub use rendis_engine::settings::{OnDown, OnReturn, Protocol, ShardSettings, TlsSettings};
 pub use rendis_engine::transport::{Connect, Connecting, Io, Transport};
 
 pub use crate::builder::RingBuilder;

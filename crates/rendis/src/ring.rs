@@ -1,12 +1,14 @@
 //! [`Ring`]: many servers as one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use rendis_core::command::{LocalCommand, Repeat};
 use rendis_core::reply::Reply;
 use rendis_core::session::Replies;
 use rendis_engine::engine::Engine;
+use rendis_engine::events::Events;
 use rendis_engine::exclusive::PoolStats;
 use rendis_engine::frames::Item;
 use rendis_engine::gather::Executed;
@@ -154,6 +156,42 @@ impl Ring {
     #[must_use]
     pub fn stats(&self) -> RingStats {
         RingStats { shards: self.shards().iter().map(Shard::stats).collect() }
+    }
+
+    /// The same ring, through whose handle a call may take so long instead of the
+    /// [reply deadline](crate::RingBuilder::reply_timeout): until its reply, with its repetitions and the waiting for a dead
+    /// shard to be taken out. A call that is not written by then is withdrawn ([`Sent::No`](crate::Sent::No)). It does not
+    /// hold for what waits on a connection of its own ([`Ring::watch`], subscriptions), and zero fails every call.
+    ///
+    /// ```no_run
+    /// # async fn example(ring: rendis::Ring) -> redis::RedisResult<()> {
+    /// use std::time::Duration;
+    ///
+    /// use redis::AsyncCommands as _;
+    ///
+    /// let mut hurried = ring.with_deadline(Duration::from_millis(20));
+    /// let cached: Option<String> = hurried.get("page:7").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { engine: self.engine.allowing(deadline), ..self.clone() }
+    }
+
+    /// What happens to the ring from now on: shards that fall, load, return, and changes of the list.
+    ///
+    /// ```no_run
+    /// # async fn example(ring: rendis::Ring) {
+    /// let mut events = ring.events();
+    /// while let Some(event) = events.next().await {
+    ///     eprintln!("{event}"); // shard2 (127.0.0.1:7002): shard is down
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.engine.events()
     }
 
     /// Refuses all further calls on all clones. Calls under way are served, then connections and tasks end.

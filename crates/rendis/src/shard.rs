@@ -115,10 +115,7 @@ impl Shard {
     }
 
     async fn replies<F: Frames + ?Sized>(&self, frames: &F) -> Result<Replies<Reply>, Error> {
-        self.inner
-            .call(self.inner.protocol(), frames)
-            .await
-            .map_err(|failure| self.inner.error(failure).into())
+        self.inner.call(self.inner.manner(), frames).await.map_err(|failure| self.inner.error(failure).into())
     }
 }
 

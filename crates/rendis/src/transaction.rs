@@ -152,7 +152,7 @@ impl Transaction {
 
     async fn command(&mut self, cmd: &Cmd) -> RedisResult<Value> {
         let requests = [Packed(cmd).pack()];
-        self.engine.check_shard(&requests, &self.shard).map_err(Error::from)?;
+        self.engine.check_shard(&requests, &self.shard).await.map_err(Error::from)?;
         let replies = self.ask_all(&requests).await?;
         replies.first().map_or(Ok(Value::Nil), typed::value)
     }
@@ -167,7 +167,7 @@ impl Transaction {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        self.engine.check_shard(&requests, &self.shard).map_err(Error::from)?;
+        self.engine.check_shard(&requests, &self.shard).await.map_err(Error::from)?;
         if !pipeline.is_transaction() {
             return typed::pipeline_values(&self.ask_all(&requests).await?, offset, count);
         }

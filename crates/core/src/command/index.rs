@@ -6,19 +6,12 @@ use super::{Row, table::ROWS};
 /// The row of this name in any case, from the built-in table.
 #[inline]
 pub(super) fn find(name: &[u8]) -> Option<&'static Row> {
-    place(name).map(|(_, row)| row)
-}
-
-/// As [`find`], with the row's place in the table.
-#[inline]
-pub(super) fn place(name: &[u8]) -> Option<(usize, &'static Row)> {
     let mut slot = hash(name);
     loop {
         let entry = *INDEX.get(slot % SLOTS)?;
-        let at = usize::from(entry).checked_sub(1)?;
-        let row = ROWS.get(at)?;
+        let row = ROWS.get(usize::from(entry).checked_sub(1)?)?;
         if row.name().as_bytes().eq_ignore_ascii_case(name) {
-            return Some((at, row));
+            return Some(row);
         }
         slot += 1;
     }

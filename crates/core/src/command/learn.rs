@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, Response, Row, Wait,
+    Absent, Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, Response, Row,
+    Wait,
     keys::MAX_SPECS,
     row::{Subcommands, first_key},
 };
@@ -155,6 +156,7 @@ fn row(entry: &[Value<'_>], level: u8) -> Option<Row> {
         wait: Wait::Never,
         care: Care::None,
         library: Library::None,
+        absent: Absent::Unknown,
         subcommands: Subcommands::Learned(subcommands),
     })
 }

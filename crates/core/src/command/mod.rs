@@ -8,6 +8,7 @@
 //! A command that is not in the table is [`Found::Unknown`], never "a read" or "safe". Its row can be *learned* from a
 //! server that knows it ([`learn`]), and is then kept in a [`Table`].
 
+mod absent;
 mod care;
 mod category;
 mod class;
@@ -22,6 +23,7 @@ mod table;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use absent::Absent;
 pub use care::Care;
 pub use category::Categories;
 pub use class::{Anchor, Class, Library, LocalCommand, Subscription, Transaction, Wait};
@@ -65,9 +67,6 @@ impl Table {
     /// How many rows can be learned. No server comes near it; past it, commands stay unknown.
     pub const MOST_LEARNED: usize = 4096;
 
-    /// How many commands are built in, without their subcommands.
-    pub const BUILT_IN: usize = table::ROWS.len();
-
     /// The longest name of a command that can be learned.
     pub const LONGEST_NAME: usize = 64;
 
@@ -108,21 +107,6 @@ impl Table {
             && !matches!(row.care, Care::Patterns | Care::Database(..))
             && row.subcommands().is_empty();
         plain.then_some(row)
-    }
-
-    /// The place of a built-in command among [`Table::rows`], by its name in any case (a container's for its subcommands):
-    /// a number below [`Table::BUILT_IN`], to count by. Costs no allocation.
-    ///
-    /// ```
-    /// use rendis_core::command::Table;
-    ///
-    /// let place = Table::place(b"Get").unwrap();
-    /// assert_eq!(Table::default().rows().nth(place).unwrap().name(), "get");
-    /// ```
-    #[must_use]
-    #[inline]
-    pub fn place(name: &[u8]) -> Option<usize> {
-        index::place(name).map(|(at, _)| at)
     }
 
     /// Adds a learned row. Built-in rows stay as they are: a server cannot change what is known about `GET`.

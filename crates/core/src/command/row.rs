@@ -1,9 +1,10 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{
-    Care, Categories, Class, Flags, Key, KeyError, KeySpec, Keys, Library, Wait,
+    Absent, Care, Categories, Class, Flags, Key, KeyError, KeySpec, Keys, Library, Wait,
     keys::{Begin, Find},
 };
+use crate::reply::Reply;
 use crate::request::Request;
 
 /// Everything that is known about one command or subcommand.
@@ -18,6 +19,7 @@ pub struct Row {
     pub(super) wait: Wait,
     pub(super) care: Care,
     pub(super) library: Library,
+    pub(super) absent: Absent,
     /// The only key's argument, where there is exactly one at a fixed place; else 0.
     pub(super) first_key: u16,
     pub(super) subcommands: Subcommands,
@@ -184,6 +186,13 @@ impl Row {
         self.flags.has(Flags::READONLY)
     }
 
+    /// What a server answers to a request whose keys it does not have; `None` where the command changes something, or
+    /// nothing is known.
+    #[must_use]
+    pub fn absent_reply(&self, request: Request<'_>, resp3: bool) -> Option<Reply> {
+        self.absent.reply(request, resp3)
+    }
+
     /// Whether a request may be run again when it is not known whether it ran.
     #[must_use]
     pub fn repeat(&self, request: Request<'_>) -> Repeat {
@@ -252,6 +261,7 @@ pub(super) const fn row(
         wait,
         care,
         library,
+        absent: Absent::Unknown,
         first_key: first_key(specs),
         subcommands: Subcommands::Known(subcommands),
     }
@@ -261,6 +271,12 @@ impl Row {
     /// The same row in these categories too.
     pub(super) const fn about(mut self, categories: Categories) -> Self {
         self.categories = categories.with_implied(self.flags);
+        self
+    }
+
+    /// The same row, with what it answers when its keys do not exist.
+    pub(super) const fn absent(mut self, absent: Absent) -> Self {
+        self.absent = absent;
         self
     }
 }

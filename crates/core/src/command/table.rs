@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, LocalCommand, Response,
-    Row, Subscription, Transaction, Wait,
+    Absent, Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, LocalCommand,
+    Response, Row, Subscription, Transaction, Wait,
     row::{PLAIN, row},
 };
 
@@ -83,7 +83,9 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("bitcount", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::BITMAP),
+    row("bitcount", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::BITMAP)
+        .absent(Absent::Zero),
     row("bitfield", -2, Flags::WRITE.and(Flags::DENYOOM), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::BITMAP),
     row("bitfield_ro", -2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
@@ -240,7 +242,9 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     )
     .about(Categories::TRANSACTION),
-    row("dump", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::KEYSPACE),
+    row("dump", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE)
+        .absent(Absent::Null),
     row(
         "echo",
         2,
@@ -320,7 +324,8 @@ pub(super) static ROWS: [Row; 304] = [
     )
     .about(Categories::TRANSACTION),
     row("exists", -2, Flags::READONLY.and(Flags::FAST), &KEYS_10, Class::Split(Response::Sum), PLAIN, &[])
-        .about(Categories::KEYSPACE),
+        .about(Categories::KEYSPACE)
+        .absent(Absent::Zero),
     row("expire", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
         .about(Categories::KEYSPACE),
     row(
@@ -334,7 +339,8 @@ pub(super) static ROWS: [Row; 304] = [
     )
     .about(Categories::KEYSPACE),
     row("expiretime", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::KEYSPACE),
+        .about(Categories::KEYSPACE)
+        .absent(Absent::MinusTwo),
     row(
         "failover",
         -1,
@@ -388,9 +394,15 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     )
     .about(Categories::GEO),
-    row("geodist", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
-    row("geohash", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
-    row("geopos", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
+    row("geodist", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::GEO)
+        .absent(Absent::Null),
+    row("geohash", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::GEO)
+        .absent(Absent::Nulls(2)),
+    row("geopos", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::GEO)
+        .absent(Absent::NullArrays(2)),
     row(
         "georadius",
         -6,
@@ -401,7 +413,9 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     )
     .about(Categories::GEO),
-    row("georadius_ro", -6, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
+    row("georadius_ro", -6, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::GEO)
+        .absent(Absent::EmptyArray),
     row(
         "georadiusbymember",
         -5,
@@ -412,19 +426,27 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     )
     .about(Categories::GEO),
-    row("georadiusbymember_ro", -5, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
-    row("geosearch", -7, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::GEO),
+    row("georadiusbymember_ro", -5, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::GEO)
+        .absent(Absent::EmptyArray),
+    row("geosearch", -7, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::GEO)
+        .absent(Absent::EmptyArray),
     row("geosearchstore", -8, Flags::WRITE.and(Flags::DENYOOM), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::GEO),
     row("get", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::STRING),
+        .about(Categories::STRING)
+        .absent(Absent::Null),
     row("getbit", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::BITMAP),
+        .about(Categories::BITMAP)
+        .absent(Absent::Zero),
     row("getdel", 2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::STRING),
     row("getex", -2, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::STRING),
-    row("getrange", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::STRING),
+    row("getrange", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING)
+        .absent(Absent::EmptyText),
     row("getset", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::STRING),
     row("hdel", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
@@ -445,7 +467,8 @@ pub(super) static ROWS: [Row; 304] = [
     )
     .about(Categories::CONNECTION),
     row("hexists", 3, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
-        .about(Categories::HASH),
+        .about(Categories::HASH)
+        .absent(Absent::Zero),
     row(
         "hexpire",
         -6,
@@ -469,8 +492,11 @@ pub(super) static ROWS: [Row; 304] = [
     row("hexpiretime", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::HASH),
     row("hget", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::HASH),
-    row("hgetall", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::HASH),
+        .about(Categories::HASH)
+        .absent(Absent::Null),
+    row("hgetall", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH)
+        .absent(Absent::EmptyMap),
     row("hgetdel", -5, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::HASH),
     row("hgetex", -5, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_2, Class::Keys, PLAIN, &[])
@@ -488,11 +514,15 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     )
     .about(Categories::HASH),
-    row("hkeys", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::HASH),
+    row("hkeys", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH)
+        .absent(Absent::EmptyArray),
     row("hlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
-        .about(Categories::HASH),
+        .about(Categories::HASH)
+        .absent(Absent::Zero),
     row("hmget", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::HASH),
+        .about(Categories::HASH)
+        .absent(Absent::Nulls(2)),
     row(
         "hmset",
         -4,
@@ -538,8 +568,12 @@ pub(super) static ROWS: [Row; 304] = [
         .about(Categories::HASH),
     row("hpttl", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::HASH),
-    row("hrandfield", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::HASH),
-    row("hscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::HASH),
+    row("hrandfield", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH)
+        .absent(Absent::NullOrEmpty(2)),
+    row("hscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH)
+        .absent(Absent::ScanEnd),
     row(
         "hset",
         -4,
@@ -563,10 +597,13 @@ pub(super) static ROWS: [Row; 304] = [
     row("hsetnx", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
         .about(Categories::HASH),
     row("hstrlen", 3, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
-        .about(Categories::HASH),
+        .about(Categories::HASH)
+        .absent(Absent::Zero),
     row("httl", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::HASH),
-    row("hvals", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::HASH),
+    row("hvals", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::HASH)
+        .absent(Absent::EmptyArray),
     row("incr", 2, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::STRING),
     row("incrby", 3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
@@ -599,11 +636,14 @@ pub(super) static ROWS: [Row; 304] = [
     .about(Categories::ADMIN.and(Categories::DANGEROUS)),
     row("latency", -2, Flags::NONE, &[], Class::Container, PLAIN, &LATENCY),
     row("lcs", -3, Flags::READONLY, &KEYS_15, Class::Keys, PLAIN, &[]).about(Categories::STRING),
-    row("lindex", 3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::LIST),
+    row("lindex", 3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST)
+        .absent(Absent::Null),
     row("linsert", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_0, Class::Keys, PLAIN, &[])
         .about(Categories::LIST),
     row("llen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
-        .about(Categories::LIST),
+        .about(Categories::LIST)
+        .absent(Absent::Zero),
     row("lmove", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_4, Class::Keys, PLAIN, &[])
         .about(Categories::LIST),
     row("lmovem", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_33, Class::Keys, PLAIN, &[])
@@ -617,14 +657,17 @@ pub(super) static ROWS: [Row; 304] = [
         .about(Categories::LIST),
     row("lpushx", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
         .about(Categories::LIST),
-    row("lrange", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::LIST),
+    row("lrange", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::LIST)
+        .absent(Absent::EmptyArray),
     row("lrem", 4, Flags::WRITE, &KEYS_0, Class::Keys, PLAIN, &[]).about(Categories::LIST),
     row("lset", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
         .about(Categories::LIST),
     row("ltrim", 4, Flags::WRITE, &KEYS_0, Class::Keys, PLAIN, &[]).about(Categories::LIST),
     row("memory", -2, Flags::NONE, &[], Class::Container, PLAIN, &MEMORY),
     row("mget", -2, Flags::READONLY.and(Flags::FAST), &KEYS_18, Class::Split(Response::ByIndex), PLAIN, &[])
-        .about(Categories::STRING),
+        .about(Categories::STRING)
+        .absent(Absent::Nulls(1)),
     row("migrate", -6, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_19, Class::Keys, PLAIN, &[])
         .about(Categories::KEYSPACE.and(Categories::DANGEROUS)),
     row("module", -2, Flags::NONE, &[], Class::Container, PLAIN, &MODULE),
@@ -703,7 +746,8 @@ pub(super) static ROWS: [Row; 304] = [
     )
     .about(Categories::KEYSPACE),
     row("pexpiretime", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::KEYSPACE),
+        .about(Categories::KEYSPACE)
+        .absent(Absent::MinusTwo),
     row(
         "pfadd",
         -2,
@@ -714,7 +758,9 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     )
     .about(Categories::HYPERLOGLOG),
-    row("pfcount", -2, Flags::READONLY, &KEYS_21, Class::Keys, PLAIN, &[]).about(Categories::HYPERLOGLOG),
+    row("pfcount", -2, Flags::READONLY, &KEYS_21, Class::Keys, PLAIN, &[])
+        .about(Categories::HYPERLOGLOG)
+        .absent(Absent::Zero),
     row(
         "pfdebug",
         3,
@@ -776,7 +822,8 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     ),
     row("pttl", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::KEYSPACE),
+        .about(Categories::KEYSPACE)
+        .absent(Absent::MinusTwo),
     row(
         "publish",
         3,
@@ -918,9 +965,12 @@ pub(super) static ROWS: [Row; 304] = [
     ),
     row("scan", -2, Flags::READONLY, &[], Class::Scan, PLAIN, &[]).about(Categories::KEYSPACE),
     row("scard", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
-        .about(Categories::SET),
+        .about(Categories::SET)
+        .absent(Absent::Zero),
     row("script", -2, Flags::NONE, &[], Class::Container, PLAIN, &SCRIPT),
-    row("sdiff", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[]).about(Categories::SET),
+    row("sdiff", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[])
+        .about(Categories::SET)
+        .absent(Absent::EmptySet),
     row("sdiffcard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
         .about(Categories::SET),
     row("sdiffstore", -3, Flags::WRITE.and(Flags::DENYOOM), &KEYS_24, Class::Keys, PLAIN, &[])
@@ -983,9 +1033,12 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("sinter", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[]).about(Categories::SET),
+    row("sinter", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[])
+        .about(Categories::SET)
+        .absent(Absent::EmptySet),
     row("sintercard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
-        .about(Categories::SET),
+        .about(Categories::SET)
+        .absent(Absent::Zero),
     row(
         "sinterstore",
         -3,
@@ -997,7 +1050,8 @@ pub(super) static ROWS: [Row; 304] = [
     )
     .about(Categories::SET),
     row("sismember", 3, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
-        .about(Categories::SET),
+        .about(Categories::SET)
+        .absent(Absent::Zero),
     row(
         "slaveof",
         3,
@@ -1008,9 +1062,12 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     ),
     row("slowlog", -2, Flags::NONE, &[], Class::Container, PLAIN, &SLOWLOG),
-    row("smembers", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SET),
+    row("smembers", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SET)
+        .absent(Absent::EmptySet),
     row("smismember", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::SET),
+        .about(Categories::SET)
+        .absent(Absent::Zeros(2)),
     row("smove", 4, Flags::WRITE.and(Flags::FAST), &KEYS_4, Class::Keys, PLAIN, &[]).about(Categories::SET),
     row(
         "sort",
@@ -1031,7 +1088,8 @@ pub(super) static ROWS: [Row; 304] = [
         (Wait::Never, Care::Patterns, Library::None),
         &[],
     )
-    .about(Categories::SET.and(Categories::SORTEDSET).and(Categories::LIST).and(Categories::DANGEROUS)),
+    .about(Categories::SET.and(Categories::SORTEDSET).and(Categories::LIST).and(Categories::DANGEROUS))
+    .absent(Absent::EmptyArray),
     row("spop", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[]).about(Categories::SET),
     row(
         "spublish",
@@ -1042,10 +1100,14 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("srandmember", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SET),
+    row("srandmember", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SET)
+        .absent(Absent::NullOrEmpty(2)),
     row("srem", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
         .about(Categories::SET),
-    row("sscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SET),
+    row("sscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SET)
+        .absent(Absent::ScanEnd),
     row(
         "ssubscribe",
         -2,
@@ -1056,7 +1118,8 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     ),
     row("strlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
-        .about(Categories::STRING),
+        .about(Categories::STRING)
+        .absent(Absent::Zero),
     row(
         "subscribe",
         -2,
@@ -1066,8 +1129,12 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("substr", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::STRING),
-    row("sunion", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[]).about(Categories::SET),
+    row("substr", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::STRING)
+        .absent(Absent::EmptyText),
+    row("sunion", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[])
+        .about(Categories::SET)
+        .absent(Absent::EmptySet),
     row("sunioncard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
         .about(Categories::SET),
     row(
@@ -1126,7 +1193,8 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     )
-    .about(Categories::KEYSPACE),
+    .about(Categories::KEYSPACE)
+    .absent(Absent::Zero),
     row(
         "trimslots",
         -5,
@@ -1137,9 +1205,11 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     ),
     row("ttl", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::KEYSPACE),
+        .about(Categories::KEYSPACE)
+        .absent(Absent::MinusTwo),
     row("type", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
-        .about(Categories::KEYSPACE),
+        .about(Categories::KEYSPACE)
+        .absent(Absent::None),
     row(
         "unlink",
         -2,
@@ -1263,11 +1333,14 @@ pub(super) static ROWS: [Row; 304] = [
     .about(Categories::STREAM),
     row("xinfo", -2, Flags::NONE, &[], Class::Container, PLAIN, &XINFO),
     row("xlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
-        .about(Categories::STREAM),
+        .about(Categories::STREAM)
+        .absent(Absent::Zero),
     row("xnack", -7, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::STREAM),
     row("xpending", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
-    row("xrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM)
+        .absent(Absent::EmptyArray),
     row(
         "xread",
         -4,
@@ -1277,7 +1350,8 @@ pub(super) static ROWS: [Row; 304] = [
         (Wait::MillisAfter("block", 1), Care::None, Library::None),
         &[],
     )
-    .about(Categories::STREAM),
+    .about(Categories::STREAM)
+    .absent(Absent::NullArray),
     row(
         "xreadgroup",
         -7,
@@ -1288,7 +1362,9 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     )
     .about(Categories::STREAM),
-    row("xrevrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xrevrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::STREAM)
+        .absent(Absent::EmptyArray),
     row("xsetid", -3, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
         .about(Categories::STREAM),
     row("xtrim", -4, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
@@ -1304,11 +1380,14 @@ pub(super) static ROWS: [Row; 304] = [
     )
     .about(Categories::SORTEDSET),
     row("zcard", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::Zero),
     row("zcount", 4, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::Zero),
     row("zdiff", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::EmptyArray),
     row(
         "zdiffstore",
         -4,
@@ -1322,9 +1401,11 @@ pub(super) static ROWS: [Row; 304] = [
     row("zincrby", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET),
     row("zinter", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::EmptyArray),
     row("zintercard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::Zero),
     row(
         "zinterstore",
         -4,
@@ -1336,23 +1417,34 @@ pub(super) static ROWS: [Row; 304] = [
     )
     .about(Categories::SORTEDSET),
     row("zlexcount", 4, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::Zero),
     row("zmpop", -4, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_16, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET),
     row("zmscore", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::Nulls(2)),
     row("zpopmax", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET),
     row("zpopmin", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET),
-    row("zrandmember", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
-    row("zrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
-    row("zrangebylex", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
-    row("zrangebyscore", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
+    row("zrandmember", -2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET)
+        .absent(Absent::NullOrEmpty(2)),
+    row("zrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET)
+        .absent(Absent::EmptyArray),
+    row("zrangebylex", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET)
+        .absent(Absent::EmptyArray),
+    row("zrangebyscore", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET)
+        .absent(Absent::EmptyArray),
     row("zrangestore", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET),
     row("zrank", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::Null),
     row("zrem", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET),
     row("zremrangebylex", 4, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
@@ -1360,17 +1452,27 @@ pub(super) static ROWS: [Row; 304] = [
     row("zremrangebyrank", 4, Flags::WRITE, &KEYS_0, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
     row("zremrangebyscore", 4, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET),
-    row("zrevrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
-    row("zrevrangebylex", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
+    row("zrevrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET)
+        .absent(Absent::EmptyArray),
+    row("zrevrangebylex", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET)
+        .absent(Absent::EmptyArray),
     row("zrevrangebyscore", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::EmptyArray),
     row("zrevrank", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
-    row("zscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[]).about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::Null),
+    row("zscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
+        .about(Categories::SORTEDSET)
+        .absent(Absent::ScanEnd),
     row("zscore", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::Null),
     row("zunion", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
-        .about(Categories::SORTEDSET),
+        .about(Categories::SORTEDSET)
+        .absent(Absent::EmptyArray),
     row(
         "zunionstore",
         -4,
@@ -2397,7 +2499,7 @@ static MEMORY: [Row; 6] = [
         PLAIN,
         &[],
     ),
-    row("memory|usage", -3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]),
+    row("memory|usage", -3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]).absent(Absent::Null),
 ];
 
 static MODULE: [Row; 5] = [
@@ -2433,12 +2535,20 @@ static MODULE: [Row; 5] = [
 ];
 
 static OBJECT: [Row; 5] = [
-    row("object|encoding", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]).about(Categories::KEYSPACE),
-    row("object|freq", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]).about(Categories::KEYSPACE),
+    row("object|encoding", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE)
+        .absent(Absent::Null),
+    row("object|freq", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE)
+        .absent(Absent::Null),
     row("object|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[])
         .about(Categories::KEYSPACE),
-    row("object|idletime", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]).about(Categories::KEYSPACE),
-    row("object|refcount", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]).about(Categories::KEYSPACE),
+    row("object|idletime", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE)
+        .absent(Absent::Null),
+    row("object|refcount", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE)
+        .absent(Absent::Null),
 ];
 
 static PUBSUB: [Row; 6] = [

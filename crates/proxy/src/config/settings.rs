@@ -26,8 +26,7 @@ pub struct Ring {
     pub placement: Spec,
     /// `on_down`: what the keys of a dead shard do. Default `"reroute"`.
     pub on_down: OnDown,
-    /// `on_return`: what happens before a shard serves again. Default `"forget"`. Not in force yet: every ring does as
-    /// `"keep"` says.
+    /// `on_return`: what happens before a shard serves again. Default `"forget"`.
     pub on_return: OnReturn,
     /// `max_ejected`: the most shards that are taken out at once; 0 takes none out. Default: half of them, at least one.
     pub max_ejected: usize,
@@ -65,7 +64,7 @@ pub enum OnDown {
     Reroute,
     /// `"fail"`: commands for its keys fail at once.
     Fail,
-    /// `"miss"`: reads answer as if the key did not exist, writes fail. Not in force yet: it does as `"fail"`.
+    /// `"miss"`: reads answer as if the key did not exist, writes fail.
     Miss,
 }
 

@@ -104,8 +104,8 @@ async fn work(mut orders: mpsc::Receiver<Order>) {
 async fn start_engines(rings: &[Running], wanted: &[Wanted]) -> Result<Vec<(u64, Engine)>, StartError> {
     let mut starting = JoinSet::new();
     for ring in wanted.iter().filter(|wanted| rings.iter().all(|ring| ring.id != wanted.id)) {
-        let (id, config, scripts) = (ring.id, Arc::clone(&ring.config), Arc::clone(&ring.shared.scripts));
-        starting.spawn(async move { (id, settings::start(&config, scripts).await, config) });
+        let (id, config, ward) = (ring.id, Arc::clone(&ring.config), Arc::clone(&ring.shared.ward));
+        starting.spawn(async move { (id, settings::start(&config, ward).await, config) });
     }
     let mut engines = Vec::new();
     while let Some(Ok((id, engine, config))) = starting.join_next().await {

@@ -1,0 +1,113 @@
+//! What happened to a ring, told to whoever listens.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::error::Place;
+
+/// A change of a ring, told once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A shard does not answer: it is out of use until it does.
+    Down(Arc<Place>),
+    /// A shard answers and is reading its data: out of use until it has.
+    Loading(Arc<Place>),
+    /// A shard was much slower than its peers for a while: out of use for a while.
+    Slow(Arc<Place>),
+    /// A shard answers again. It is not in use yet: it may have to forget keys first.
+    Up(Arc<Place>),
+    /// A shard is in use again.
+    Returned {
+        /// Which.
+        shard: Arc<Place>,
+        /// What it had to forget.
+        forgot: Forgot,
+    },
+    /// The list of shards or the placement was changed by its owner.
+    TopologyChanged,
+    /// This listener fell behind, and so many events before this one are lost to it.
+    Missed(u64),
+}
+
+/// What a returning shard had to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgot {
+    /// So many keys, which were written elsewhere meanwhile; often 0.
+    Keys(usize),
+    /// All that it held.
+    Everything,
+    /// Nothing, though keys were written elsewhere: as it was configured, or because there were too many to remember, or
+    /// because the server refused to delete them. It may hold old values.
+    Nothing,
+}
+
+impl Event {
+    /// The shard that it happened to.
+    #[must_use]
+    pub const fn shard(&self) -> Option<&Arc<Place>> {
+        match self {
+            Self::Down(shard) | Self::Loading(shard) | Self::Slow(shard) | Self::Up(shard) => Some(shard),
+            Self::Returned { shard, .. } => Some(shard),
+            Self::TopologyChanged | Self::Missed(_) => None,
+        }
+    }
+
+    /// What happened, without where.
+    pub(crate) fn text(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Down(_) => "shard is down",
+            Self::Loading(_) => "shard is loading its data",
+            Self::Slow(_) => "shard is much slower than the others",
+            Self::Up(_) => "shard answers again",
+            Self::Returned { forgot: Forgot::Keys(0), .. } => "shard is up",
+            Self::Returned { forgot: Forgot::Keys(count), .. } => {
+                return Cow::Owned(format!(
+                    "shard is up; it forgot {count} keys that were written elsewhere"
+                ));
+            }
+            Self::Returned { forgot: Forgot::Everything, .. } => "shard is up; it forgot all that it held",
+            Self::Returned { forgot: Forgot::Nothing, .. } => {
+                "shard is up; it may hold values that were overwritten elsewhere"
+            }
+            Self::TopologyChanged => "the shards or their placement changed",
+            Self::Missed(count) => return Cow::Owned(format!("{count} events were missed")),
+        })
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.shard() {
+            Some(place) => write!(out, "{place}: {}", self.text()),
+            None => out.write_str(&self.text()),
+        }
+    }
+}
+
+/// The events of a ring from the moment it was asked for them.
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<Event>);
+
+impl Events {
+    pub(crate) const fn new(receiver: broadcast::Receiver<Event>) -> Self {
+        Self(receiver)
+    }
+
+    /// The next event; `None` when the ring is gone. A listener that is more than 256 events behind loses the oldest and
+    /// is told how many ([`Event::Missed`]). Cancel safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(RecvError::Lagged(count)) => Some(Event::Missed(count)),
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+/// How many events a listener may be behind.
+pub(crate) const KEPT: usize = 256;

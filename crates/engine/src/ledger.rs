@@ -1,0 +1,277 @@
+//! The keys that a shard has to forget before it serves again.
+//!
+//! While a shard is away, its keys are written elsewhere, and what it holds of them grows old. The ledger has a page a
+//! shard, and a write is entered before it is sent:
+//!
+//! ```text
+//!   write of a displaced key ──note──► page ──take──► deleted from the shard, round by round, while writes go on
+//!                              │
+//!                              └ closed: the last round runs, and the write waits until the shard serves
+//! ```
+//! The last round alone stops those writes: what is entered before it is deleted, what comes after it goes to the shard
+//! itself. So no reader sees a value that was overwritten or deleted elsewhere, as far as the engines that share the
+//! ledger wrote it.
+//!
+//! # What it does not decide
+//!
+//! Which keys are displaced ([`Topology::displaced`](rendis_core::topology::Topology::displaced)), and when a shard
+//! returns (the ward).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+/// See the module. Bounded by [`Ledger::MOST_BYTES`].
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pages: Mutex<Pages>,
+    /// Changes at the end of every last round.
+    settled: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    of: HashMap<String, Page>,
+    bytes: usize,
+    /// Last rounds under way.
+    closed: usize,
+}
+
+/// What one shard has to forget.
+#[derive(Debug, Default)]
+struct Page {
+    keys: HashSet<Bytes>,
+    everything: bool,
+    overflowed: bool,
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Noted {
+    /// It stands in the ledger.
+    Entered,
+    /// A shard is just returning: the write has to wait, and be placed anew.
+    Closed,
+}
+
+/// How much one shard has to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// So many keys; 0 for nothing.
+    Keys(usize),
+    /// All keys: everything was deleted elsewhere.
+    Everything,
+    /// More than the ledger holds.
+    Unknown,
+}
+
+impl Ledger {
+    /// What all pages together hold at most: the bytes of the keys, and [`KEY_COST`] for each.
+    pub(crate) const MOST_BYTES: usize = 64 << 20;
+
+    pub(crate) fn new() -> Self {
+        Self { pages: Mutex::default(), settled: watch::Sender::new(0) }
+    }
+
+    /// Enters keys that are about to be written elsewhere, on the pages of these shards.
+    pub(crate) fn note<'k>(&self, shards: &[&str], keys: impl Iterator<Item = &'k [u8]>) -> Noted {
+        let mut pages = self.lock();
+        if pages.closed > 0 {
+            return Noted::Closed;
+        }
+        for key in keys {
+            pages.enter(shards, &Bytes::copy_from_slice(key));
+        }
+        Noted::Entered
+    }
+
+    /// Enters that everything is about to be deleted elsewhere.
+    pub(crate) fn note_everything(&self, shards: &[&str]) -> Noted {
+        let mut pages = self.lock();
+        if pages.closed > 0 {
+            return Noted::Closed;
+        }
+        for shard in shards {
+            let dropped = pages.clear(shard);
+            pages.bytes -= dropped;
+            pages.of.insert((*shard).to_owned(), Page { everything: true, ..Page::default() });
+        }
+        Noted::Entered
+    }
+
+    /// Enters keys again that could not be deleted, whether the ledger is closed or not.
+    pub(crate) fn put_back(&self, shard: &str, keys: &[Bytes]) {
+        let mut pages = self.lock();
+        for key in keys {
+            pages.enter(&[shard], key);
+        }
+    }
+
+    /// How much a shard has to forget.
+    pub(crate) fn extent(&self, shard: &str) -> Extent {
+        match self.lock().of.get(shard) {
+            None => Extent::Keys(0),
+            Some(page) if page.everything => Extent::Everything,
+            Some(page) if page.overflowed => Extent::Unknown,
+            Some(page) => Extent::Keys(page.keys.len()),
+        }
+    }
+
+    /// Takes some keys off a page.
+    pub(crate) fn take(&self, shard: &str, most: usize) -> Vec<Bytes> {
+        let mut pages = self.lock();
+        let Some(page) = pages.of.get_mut(shard) else { return Vec::new() };
+        let keys: Vec<Bytes> = page.keys.iter().take(most).cloned().collect();
+        for key in &keys {
+            page.keys.remove(key);
+        }
+        if page.keys.is_empty() && !page.everything && !page.overflowed {
+            pages.of.remove(shard);
+        }
+        pages.bytes -= keys.iter().map(cost).sum::<usize>();
+        keys
+    }
+
+    /// Tears a page out: the shard holds nothing old any more, or nobody minds.
+    pub(crate) fn discard(&self, shard: &str) {
+        let mut pages = self.lock();
+        let dropped = pages.clear(shard);
+        pages.bytes -= dropped;
+        pages.of.remove(shard);
+    }
+
+    /// Begins a last round; entries are refused until what this returns is dropped.
+    pub(crate) fn close(&self) -> LastRound<'_> {
+        self.lock().closed += 1;
+        LastRound { ledger: self }
+    }
+
+    /// Waits until no last round is under way. Cancel safe.
+    pub(crate) async fn settled(&self) {
+        let mut settled = self.settled.subscribe();
+        while self.lock().closed > 0 {
+            let _ = settled.changed().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A last round under way.
+#[derive(Debug)]
+pub(crate) struct LastRound<'l> {
+    ledger: &'l Ledger,
+}
+
+impl Drop for LastRound<'_> {
+    fn drop(&mut self) {
+        self.ledger.lock().closed -= 1;
+        self.ledger.settled.send_modify(|count| *count += 1);
+    }
+}
+
+impl Pages {
+    fn enter(&mut self, shards: &[&str], key: &Bytes) {
+        for shard in shards {
+            if !self.of.contains_key(*shard) {
+                self.of.insert((*shard).to_owned(), Page::default());
+            }
+            let Some(page) = self.of.get_mut(*shard) else { continue };
+            if page.everything || page.overflowed || page.keys.contains(key) {
+                continue;
+            }
+            if self.bytes + cost(key) <= Ledger::MOST_BYTES {
+                self.bytes += cost(key);
+                page.keys.insert(key.clone());
+                continue;
+            }
+            // Half a page is of no use.
+            page.overflowed = true;
+            self.bytes -= std::mem::take(&mut page.keys).iter().map(cost).sum::<usize>();
+            tracing::warn!(
+                shard,
+                "more keys were written elsewhere than can be remembered: the shard will come back with old values"
+            );
+        }
+    }
+
+    /// Empties a page, and says how many bytes that were.
+    fn clear(&mut self, shard: &str) -> usize {
+        let Some(page) = self.of.get_mut(shard) else { return 0 };
+        std::mem::take(&mut page.keys).iter().map(cost).sum()
+    }
+}
+
+/// What a key counts for.
+fn cost(key: &Bytes) -> usize {
+    key.len() + KEY_COST
+}
+
+/// What a key costs beside its bytes.
+const KEY_COST: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys<'k>(of: &'k [&'k str]) -> impl Iterator<Item = &'k [u8]> {
+        of.iter().map(|key| key.as_bytes())
+    }
+
+    #[test]
+    fn what_was_entered_is_taken_once() {
+        let ledger = Ledger::new();
+        assert_eq!(ledger.note(&["a", "b"], keys(&["x", "y", "x"])), Noted::Entered);
+        assert_eq!(ledger.extent("a"), Extent::Keys(2));
+        assert_eq!(ledger.take("a", 1).len(), 1);
+        assert_eq!(ledger.take("a", 9).len(), 1);
+        assert_eq!(ledger.extent("a"), Extent::Keys(0));
+        assert_eq!(ledger.extent("b"), Extent::Keys(2));
+        ledger.discard("b");
+        assert_eq!(ledger.lock().bytes, 0);
+        assert!(ledger.lock().of.is_empty());
+    }
+
+    #[test]
+    fn everything_covers_every_key() {
+        let ledger = Ledger::new();
+        let _ = ledger.note(&["a"], keys(&["x"]));
+        let _ = ledger.note_everything(&["a"]);
+        let _ = ledger.note(&["a"], keys(&["y"]));
+        assert_eq!(ledger.extent("a"), Extent::Everything);
+        assert_eq!(ledger.lock().bytes, 0);
+    }
+
+    #[test]
+    fn past_its_limit_a_page_is_given_up_and_the_others_are_kept() {
+        let ledger = Ledger::new();
+        let _ = ledger.note(&["b"], keys(&["kept"]));
+        let long = "k".repeat(1 << 20);
+        for number in 0..70 {
+            let _ = ledger.note(&["a"], keys(&[&format!("{long}{number}")]));
+        }
+        assert_eq!(ledger.extent("a"), Extent::Unknown);
+        assert_eq!(ledger.extent("b"), Extent::Keys(1));
+        assert_eq!(ledger.lock().bytes, 4 + KEY_COST);
+    }
+
+    #[tokio::test]
+    async fn a_last_round_refuses_entries_until_it_ends_however_it_ends() {
+        let ledger = Ledger::new();
+        let round = ledger.close();
+        assert_eq!(ledger.note(&["a"], keys(&["x"])), Noted::Closed);
+        assert_eq!(ledger.note_everything(&["a"]), Noted::Closed);
+        let waiting = async {
+            ledger.settled().await;
+            ledger.note(&["a"], keys(&["x"]))
+        };
+        let (noted, ()) = tokio::join!(waiting, async { drop(round) });
+        assert_eq!(noted, Noted::Entered);
+        ledger.settled().await;
+    }
+}

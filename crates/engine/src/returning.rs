@@ -1,0 +1,203 @@
+//! What a shard does before it serves again: it learns the scripts and functions of the ring, and forgets what grew old.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rendis_core::health::{Probe, classify};
+use rendis_core::reply::Reply;
+use rendis_core::request::RequestBuf;
+
+use crate::connection::{Connection, Failure};
+use crate::error::{Cause, Kind};
+use crate::events::Forgot;
+use crate::ledger::{Extent, Ledger};
+use crate::shard::Shard;
+
+/// Makes the scripts known to it, and the functions that another shard has. Best effort where the server refuses: a
+/// shard that misses a script is told when it says so.
+///
+/// # Errors
+/// What ended the connection.
+pub(crate) async fn teach(
+    connection: &mut Connection,
+    lessons: &[RequestBuf],
+    teacher: Option<&Shard>,
+) -> Result<(), Arc<Cause>> {
+    for lesson in lessons {
+        ask(connection, lesson).await?;
+    }
+    let Some(functions) = functions(teacher).await else { return Ok(()) };
+    ask(connection, &RequestBuf::pack([&b"FUNCTION"[..], b"RESTORE", &functions, b"REPLACE"])).await?;
+    Ok(())
+}
+
+/// The functions of a shard, as it hands them out; `None` when it knows none, or no functions.
+async fn functions(teacher: Option<&Shard>) -> Option<Vec<u8>> {
+    let mut connection = teacher?.dialer().dial().await.ok()?;
+    let dump = connection.ask(&RequestBuf::pack([&b"FUNCTION"[..], b"DUMP"])).await.ok()?;
+    let payload = dump.as_bulk().filter(|payload| payload.len() > NO_FUNCTIONS)?;
+    Some(payload.to_vec())
+}
+
+/// Has it forget all that it holds.
+///
+/// # Errors
+/// What ended the connection, or what the server said.
+pub(crate) async fn flush(connection: &mut Connection) -> Result<(), Arc<Cause>> {
+    let reply = ask(connection, &RequestBuf::pack([&b"FLUSHALL"[..], b"ASYNC"])).await?;
+    match reply.as_error() {
+        Some(error) => Err(Cause::new(Kind::ShardDown, format!("FLUSHALL: {error}"))),
+        None => Ok(()),
+    }
+}
+
+/// Deletes keys from a shard that stood in for another.
+///
+/// # Errors
+/// What ended the connection.
+pub(crate) async fn sweep(shard: &Shard, keys: &[Bytes]) -> Result<(), Arc<Cause>> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let mut connection = shard.dialer().dial().await?;
+    for keys in keys.chunks(ROUND) {
+        delete(&mut connection, keys).await?;
+    }
+    Ok(())
+}
+
+/// A shard that forgets what its page of the ledger says.
+#[derive(Debug)]
+pub(crate) struct Forgetting<'l> {
+    ledger: &'l Ledger,
+    shard: &'l str,
+    keys: Vec<Bytes>,
+    everything: bool,
+    given_up: bool,
+}
+
+impl<'l> Forgetting<'l> {
+    pub(crate) const fn new(ledger: &'l Ledger, shard: &'l str) -> Self {
+        Self { ledger, shard, keys: Vec::new(), everything: false, given_up: false }
+    }
+
+    /// Rounds beside which writes go on, until the page is short, or as many as should have made it so.
+    ///
+    /// # Errors
+    /// What ended the connection, or that the server is not ready. What it did not forget is still in the ledger.
+    pub(crate) async fn rounds(&mut self, connection: &mut Connection) -> Result<(), Arc<Cause>> {
+        for _ in 0..MOST_ROUNDS {
+            match self.ledger.extent(self.shard) {
+                Extent::Keys(count) if count <= ROUND => break,
+                _ => self.round(connection).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The rest, while the ledger is closed.
+    ///
+    /// # Errors
+    /// As [`Forgetting::rounds`].
+    pub(crate) async fn end(&mut self, connection: &mut Connection) -> Result<(), Arc<Cause>> {
+        while self.ledger.extent(self.shard) != Extent::Keys(0) {
+            self.round(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// What it came to.
+    pub(crate) fn forgot(&self) -> Forgot {
+        match (self.given_up, self.everything) {
+            (true, _) => Forgot::Nothing,
+            (false, true) => Forgot::Everything,
+            (false, false) => Forgot::Keys(self.keys.len()),
+        }
+    }
+
+    /// The keys that were deleted.
+    pub(crate) fn into_keys(self) -> Vec<Bytes> {
+        self.keys
+    }
+
+    async fn round(&mut self, connection: &mut Connection) -> Result<(), Arc<Cause>> {
+        match self.ledger.extent(self.shard) {
+            Extent::Unknown => {
+                self.given_up = true;
+                self.ledger.discard(self.shard);
+            }
+            Extent::Everything => {
+                // Only the database of this shard: what lies in the others was not deleted elsewhere.
+                let reply = ask(connection, &RequestBuf::pack([&b"FLUSHDB"[..], b"ASYNC"])).await?;
+                self.judge(&reply);
+                self.everything = true;
+                self.ledger.discard(self.shard);
+            }
+            Extent::Keys(_) => {
+                let keys = self.ledger.take(self.shard, ROUND);
+                // Held by a guard: what was taken must not be lost when this future is dropped.
+                let mut taken = Taken { ledger: self.ledger, shard: self.shard, keys };
+                let reply = delete(connection, &taken.keys).await?;
+                let keys = std::mem::take(&mut taken.keys);
+                self.keys.extend(keys);
+                self.judge(&reply);
+            }
+        }
+        Ok(())
+    }
+
+    /// A server that will not delete is taken back all the same: it would never return otherwise.
+    fn judge(&mut self, reply: &Reply) {
+        if let Some(error) = reply.as_error() {
+            tracing::error!(shard = self.shard, %error, "the shard refuses to forget keys that were written elsewhere");
+            self.given_up = true;
+            self.ledger.discard(self.shard);
+        }
+    }
+}
+
+/// Keys on their way from the ledger to a server.
+struct Taken<'l> {
+    ledger: &'l Ledger,
+    shard: &'l str,
+    keys: Vec<Bytes>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.ledger.put_back(self.shard, &self.keys);
+    }
+}
+
+/// Deletes keys; where the server does not know how to do it in the background, in the foreground.
+async fn delete(connection: &mut Connection, keys: &[Bytes]) -> Result<Reply, Arc<Cause>> {
+    let request = |name: &'static [u8]| {
+        let words: Vec<&[u8]> = std::iter::once(name).chain(keys.iter().map(|key| &**key)).collect();
+        RequestBuf::pack(words)
+    };
+    let reply = ask(connection, &request(b"UNLINK")).await?;
+    match reply.as_error() {
+        Some(error) if error.to_string().contains("unknown command") => {
+            ask(connection, &request(b"DEL")).await
+        }
+        _ => Ok(reply),
+    }
+}
+
+/// A reply, unless it says that the server is not ready.
+async fn ask(connection: &mut Connection, request: &RequestBuf) -> Result<Reply, Arc<Cause>> {
+    let reply = connection.ask(request).await.map_err(|failure: Failure| failure.cause)?;
+    match classify(&reply) {
+        Probe::Loading | Probe::Busy => Err(Cause::new(Kind::ShardDown, "the server is not ready")),
+        Probe::Good | Probe::Failed => Ok(reply),
+    }
+}
+
+/// How many keys are deleted by one command.
+const ROUND: usize = 512;
+
+/// How many rounds are made, at most, before writes are stopped for the last one: three million keys.
+const MOST_ROUNDS: usize = 6_000;
+
+/// What a server without functions hands out is not longer.
+const NO_FUNCTIONS: usize = 16;

@@ -1,0 +1,290 @@
+//! What becomes of keys whose shard was away, and what the caller is told.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use redis::AsyncCommands;
+use rendis::{Event, Events, Forgot, Kind, OnDown, OnReturn, Ring, RingBuilder, Sent};
+use rendis_testkit::{Cluster, RedisServer};
+
+fn builder(cluster: &Cluster) -> RingBuilder {
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
+    Ring::builder()
+        .shards(shards)
+        .heartbeat_frequency(Duration::from_millis(50))
+        .heartbeat_timeout(Duration::from_millis(200))
+}
+
+/// Keys whose home is this shard while all are up.
+fn keys_on(ring: &Ring, shard: &str, count: usize) -> Vec<String> {
+    let keys = (0..).map(|number| format!("key{number}"));
+    keys.filter(|key| ring.shard_for(key).unwrap().name() == shard).take(count).collect()
+}
+
+async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(10), "{what} did not happen in 10 s");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Freezes a server, so that it comes back with what it holds, and waits until it is out of the ring.
+async fn freeze(ring: &Ring, server: &RedisServer, left: usize) {
+    server.stop();
+    eventually("the frozen shard leaving", || ring.len() == left).await;
+}
+
+async fn thaw(ring: &Ring, server: &RedisServer, all: usize) {
+    server.cont();
+    eventually("the shard coming back", || ring.len() == all).await;
+}
+
+async fn next(events: &mut Events) -> Event {
+    let next = tokio::time::timeout(Duration::from_secs(10), events.next());
+    next.await.expect("an event within 10 s").expect("the ring is there")
+}
+
+#[tokio::test]
+async fn a_shard_forgets_what_was_written_elsewhere_before_it_serves_again() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).build().await.unwrap();
+    let keys = keys_on(&ring, "shard2", 12);
+    for key in &keys {
+        ring.set::<_, _, ()>(key, "old").await.unwrap();
+    }
+    ring.set::<_, _, ()>("{key1}tag", "unused").await.unwrap();
+    freeze(&ring, &cluster[1], 2).await;
+
+    // Every way in which a value can be written.
+    ring.set::<_, _, ()>(&keys[0], "new").await.unwrap();
+    ring.del::<_, ()>(&keys[1]).await.unwrap();
+    ring.mset::<_, _, ()>(&[(&keys[2], "new"), (&keys[3], "new")]).await.unwrap();
+    redis::pipe().set(&keys[4], "new").get("x").query_async::<()>(&mut ring).await.unwrap();
+    redis::pipe().atomic().set(&keys[5], "new").query_async::<()>(&mut ring).await.unwrap();
+    let script = redis::Script::new("return redis.call('SET', KEYS[1], 'new')");
+    script.key(&keys[6]).invoke_async::<()>(&mut ring).await.unwrap();
+    ring.watch(&[&keys[7]], async |tx| {
+        redis::pipe().atomic().set(&keys[7], "new").query_async::<()>(tx).await
+    })
+    .await
+    .unwrap();
+    ring.lpush::<_, _, ()>("list", "x").await.unwrap();
+    let _: Option<(String, String)> =
+        redis::cmd("BLPOP").arg(&keys[8]).arg("0.01").query_async(&mut ring).await.unwrap();
+
+    thaw(&ring, &cluster[1], 3).await;
+    for (at, key) in keys.iter().enumerate() {
+        let value: Option<String> = ring.get(key).await.unwrap();
+        if at <= 8 {
+            assert_ne!(value.as_deref(), Some("old"), "{key}, number {at}");
+        } else {
+            assert_eq!(value.as_deref(), Some("old"), "{key} was not written meanwhile");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_reader_sees_an_old_value_while_a_shard_returns_under_load() {
+    let cluster = Cluster::start(3);
+    let ring = builder(&cluster).build().await.unwrap();
+    let keys = keys_on(&ring, "shard2", 8);
+    let (until, mut workers) = (Instant::now() + Duration::from_secs(4), Vec::new());
+    for key in keys {
+        // One writer a key, which knows what was acknowledged last, and what may have been written.
+        let mut ring = ring.clone().with_deadline(Duration::from_millis(300));
+        workers.push(tokio::spawn(async move {
+            let (mut version, mut acknowledged, mut seen, mut returned) = (0_u64, 0, 0, 0);
+            while Instant::now() < until {
+                version += 1;
+                if ring.set::<_, _, ()>(&key, version).await.is_ok() {
+                    acknowledged = version;
+                }
+                if let Ok(Some(value)) = ring.get::<_, Option<u64>>(&key).await {
+                    assert!(value >= acknowledged, "{key} is {value} after {acknowledged} was acknowledged");
+                    seen += 1;
+                    returned = value;
+                }
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+            assert!(seen > 100, "{key} was seen {seen} times");
+            returned
+        }));
+    }
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        freeze(&ring, &cluster[1], 2).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        thaw(&ring, &cluster[1], 3).await;
+    }
+    assert!(Instant::now() < until, "the load ended before the faults did");
+    for worker in workers {
+        worker.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_shards_that_stood_in_forget_too() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).build().await.unwrap();
+    let key = keys_on(&ring, "shard2", 1).remove(0);
+    freeze(&ring, &cluster[1], 2).await;
+    ring.set::<_, _, ()>(&key, "of the first time").await.unwrap();
+    thaw(&ring, &cluster[1], 3).await;
+    ring.set::<_, _, ()>(&key, "newer").await.unwrap();
+    eventually("the sweep", || cluster.sizes() == [0, 1, 0]).await;
+    freeze(&ring, &cluster[1], 2).await;
+    assert_eq!(ring.get::<_, Option<String>>(&key).await.unwrap(), None);
+    cluster[1].cont();
+}
+
+#[tokio::test]
+async fn everything_deleted_elsewhere_is_everything_forgotten() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).build().await.unwrap();
+    let key = keys_on(&ring, "shard2", 1).remove(0);
+    ring.set::<_, _, ()>(&key, "old").await.unwrap();
+    let mut events = ring.events();
+    freeze(&ring, &cluster[1], 2).await;
+    ring.flushall::<()>().await.unwrap();
+    thaw(&ring, &cluster[1], 3).await;
+    assert_eq!(ring.get::<_, Option<String>>(&key).await.unwrap(), None);
+    while !matches!(next(&mut events).await, Event::Returned { forgot: Forgot::Everything, .. }) {}
+}
+
+#[tokio::test]
+async fn with_keep_a_shard_returns_with_what_it_has() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).on_return(OnReturn::Keep).build().await.unwrap();
+    let key = keys_on(&ring, "shard2", 1).remove(0);
+    ring.set::<_, _, ()>(&key, "old").await.unwrap();
+    freeze(&ring, &cluster[1], 2).await;
+    ring.set::<_, _, ()>(&key, "new").await.unwrap();
+    thaw(&ring, &cluster[1], 3).await;
+    assert_eq!(ring.get::<_, String>(&key).await.unwrap(), "old");
+}
+
+#[tokio::test]
+async fn with_flush_a_shard_returns_empty() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).on_return(OnReturn::Flush).build().await.unwrap();
+    let key = keys_on(&ring, "shard2", 1).remove(0);
+    ring.set::<_, _, ()>(&key, "old").await.unwrap();
+    freeze(&ring, &cluster[1], 2).await;
+    thaw(&ring, &cluster[1], 3).await;
+    assert_eq!(ring.get::<_, Option<String>>(&key).await.unwrap(), None);
+    assert_eq!(cluster.sizes(), [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn with_miss_reads_find_nothing_and_writes_fail() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).on_down(OnDown::Miss).build().await.unwrap();
+    let key = keys_on(&ring, "shard2", 1).remove(0);
+    let other = keys_on(&ring, "shard1", 1).remove(0);
+    ring.set::<_, _, ()>(&other, "there").await.unwrap();
+    cluster[1].kill();
+    // Before it is known to be down, and after.
+    for _ in 0..2 {
+        assert_eq!(ring.get::<_, Option<String>>(&key).await.unwrap(), None);
+        assert_eq!(ring.exists::<_, i64>(&key).await.unwrap(), 0);
+        assert_eq!(ring.hgetall::<_, Vec<(String, String)>>(&key).await.unwrap(), []);
+        let both: Vec<Option<String>> = ring.mget(&[&key, &other]).await.unwrap();
+        assert_eq!(both, [None, Some("there".to_owned())]);
+        let (one, two): (Option<String>, Option<String>) =
+            redis::pipe().get(&key).get(&other).query_async(&mut ring).await.unwrap();
+        assert_eq!((one, two.as_deref()), (None, Some("there")));
+        let error = rendis::Error::of(&ring.set::<_, _, ()>(&key, 1).await.unwrap_err()).unwrap().clone();
+        assert_eq!((error.kind(), error.shard()), (Kind::ShardDown, Some("shard2")));
+        eventually("the shard being down", || ring.len() == 2).await;
+    }
+}
+
+#[tokio::test]
+async fn events_tell_each_change_once() {
+    let cluster = Cluster::start(2);
+    let ring = builder(&cluster).build().await.unwrap();
+    let mut events = ring.events();
+    freeze(&ring, &cluster[0], 1).await;
+    thaw(&ring, &cluster[0], 2).await;
+    let is_first = |event: &Event| event.shard().is_some_and(|shard| shard.name == "shard1");
+    let seen = [next(&mut events).await, next(&mut events).await, next(&mut events).await];
+    assert!(seen.iter().all(is_first), "{seen:?}");
+    assert!(
+        matches!(seen, [Event::Down(_), Event::Up(_), Event::Returned { forgot: Forgot::Keys(0), .. }]),
+        "{seen:?}"
+    );
+    let urls = cluster.urls();
+    ring.set_shards([rendis::ShardSettings::new("shard2", &urls[1]).unwrap()]).unwrap();
+    assert_eq!(next(&mut events).await, Event::TopologyChanged);
+    drop(ring);
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn a_shard_that_comes_back_empty_is_taught_scripts_and_functions() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).build().await.unwrap();
+    let key = keys_on(&ring, "shard2", 1).remove(0);
+    let script = "return 'known'";
+    let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(script).query_async(&mut ring).await.unwrap();
+    let library = "#!lua name=l\nredis.register_function('f', function(keys) return 'function' end)";
+    redis::cmd("FUNCTION").arg("LOAD").arg(library).query_async::<()>(&mut ring).await.unwrap();
+    cluster[1].kill();
+    eventually("the dead shard leaving", || ring.len() == 2).await;
+    cluster[1].restart();
+    eventually("the shard coming back", || ring.len() == 3).await;
+    assert_eq!(cluster[1].command(&["EVALSHA", &sha, "0"]).text(), "known");
+    let answer: String = redis::cmd("FCALL").arg("f").arg(1).arg(&key).query_async(&mut ring).await.unwrap();
+    assert_eq!(answer, "function");
+}
+
+#[tokio::test]
+async fn callers_of_a_killed_server_wait_for_its_keys_to_go_elsewhere() {
+    let cluster = Cluster::start(3);
+    let ring = builder(&cluster).build().await.unwrap();
+    let keys = keys_on(&ring, "shard2", 4);
+    let until = Instant::now() + Duration::from_secs(1);
+    let mut workers = Vec::new();
+    for key in keys {
+        let mut ring = ring.clone();
+        workers.push(tokio::spawn(async move {
+            let (mut calls, mut maybe) = (0, 0);
+            while Instant::now() < until {
+                let both: redis::RedisResult<Vec<Option<i64>>> = ring.mget(&[&key, "other"]).await;
+                let outcomes = [ring.incr::<_, _, ()>(&key, 1).await.err(), both.err()];
+                for error in outcomes.iter().flatten() {
+                    let error = rendis::Error::of(error).unwrap();
+                    // What was under way when the server died is not known; nothing else fails.
+                    assert_eq!(error.sent(), Sent::Maybe, "{error}");
+                    maybe += 1;
+                }
+                calls += 1;
+            }
+            assert!(maybe <= 1, "{maybe} calls of one caller were under way");
+            calls
+        }));
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    cluster[1].kill();
+    for worker in workers {
+        assert!(worker.await.unwrap() > 100);
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_of_ones_own_is_kept_and_known() {
+    let cluster = Cluster::start(1);
+    let ring = builder(&cluster).build().await.unwrap();
+    let mut hurried = ring.with_deadline(Duration::from_millis(50));
+    hurried.set::<_, _, ()>("k", 1).await.unwrap();
+    cluster[0].stop();
+    let began = Instant::now();
+    let error = hurried.incr::<_, _, ()>("k", 1).await.unwrap_err();
+    let took = began.elapsed();
+    cluster[0].cont();
+    let error = rendis::Error::of(&error).unwrap();
+    assert_eq!((error.kind(), error.sent()), (Kind::Timeout, Sent::Maybe));
+    assert!(took >= Duration::from_millis(50) && took < Duration::from_millis(500), "{took:?}");
+}
