@@ -171,6 +171,11 @@ impl RequestScanner {
         Self { limits, spans: Vec::new(), remaining: None, position: 0, wanted: 0 }
     }
 
+    /// Other limits, for whatever was not looked at yet.
+    pub const fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// The end of the request that begins at `buffer[0]`, or `None` when the buffer ends first. An empty array
     /// (`*0`, `*-1`) is a request without arguments, which servers pass over.
     ///

@@ -30,6 +30,9 @@ impl Limits {
     /// For frames that clients send: 512 MiB a bulk, 1 Mi arguments, depth 32, lines of 64 KiB.
     pub const REQUEST: Self = Self { bulk: 512 << 20, elements: 1 << 20, depth: MAX_DEPTH, line: 64 << 10 };
 
+    /// For what clients send before they have logged in: 16 KiB a bulk, 10 arguments. It is enough to log in with.
+    pub const GUEST: Self = Self { bulk: 16 << 10, elements: 10, depth: MAX_DEPTH, line: 64 << 10 };
+
     /// For frames that servers send: as [`Limits::REQUEST`], with 128 Mi elements, because `KEYS` and `LRANGE` may
     /// rightly answer more than a client may send.
     pub const REPLY: Self = Self { bulk: 512 << 20, elements: 128 << 20, depth: MAX_DEPTH, line: 64 << 10 };

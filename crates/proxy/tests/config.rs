@@ -131,6 +131,24 @@ fn what_is_not_said_has_its_documented_default() {
 }
 
 #[test]
+fn what_the_readme_shows_is_good() {
+    let readme = include_str!("../../../README.md");
+    let blocks: Vec<_> =
+        readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let rings: Vec<_> = blocks.into_iter().filter(|block| block.contains("[[ring.shard]]")).collect();
+    assert!(rings.len() >= 4, "{}", rings.len());
+    for block in rings {
+        let sources = Sources { file: "README.md", directory: Path::new("/etc"), lookup: None };
+        if let Err(error) = config::parse(block, &sources) {
+            panic!("{error}\n{block}");
+        }
+    }
+    for preset in Spec::PRESETS {
+        assert!(readme.contains(&format!("`{preset}`")), "{preset} is not in the README");
+    }
+}
+
+#[test]
 fn every_field_is_read() {
     let text = ring(
         r#"listen = ["[::1]:0", "unix:/run/r.sock"]

@@ -6,12 +6,19 @@ use super::{Row, table::ROWS};
 /// The row of this name in any case, from the built-in table.
 #[inline]
 pub(super) fn find(name: &[u8]) -> Option<&'static Row> {
+    place(name).map(|(_, row)| row)
+}
+
+/// As [`find`], with the row's place in the table.
+#[inline]
+pub(super) fn place(name: &[u8]) -> Option<(usize, &'static Row)> {
     let mut slot = hash(name);
     loop {
         let entry = *INDEX.get(slot % SLOTS)?;
-        let row = ROWS.get(usize::from(entry).checked_sub(1)?)?;
+        let at = usize::from(entry).checked_sub(1)?;
+        let row = ROWS.get(at)?;
         if row.name().as_bytes().eq_ignore_ascii_case(name) {
-            return Some(row);
+            return Some((at, row));
         }
         slot += 1;
     }

@@ -67,6 +67,9 @@ impl Table {
     /// How many rows can be learned. No server comes near it; past it, commands stay unknown.
     pub const MOST_LEARNED: usize = 4096;
 
+    /// How many commands are built in, without their subcommands.
+    pub const BUILT_IN: usize = table::ROWS.len();
+
     /// The longest name of a command that can be learned.
     pub const LONGEST_NAME: usize = 64;
 
@@ -107,6 +110,21 @@ impl Table {
             && !matches!(row.care, Care::Patterns | Care::Database(..))
             && row.subcommands().is_empty();
         plain.then_some(row)
+    }
+
+    /// The place of a built-in command among [`Table::rows`], by its name in any case (a container's for its subcommands):
+    /// a number below [`Table::BUILT_IN`], to count by. Costs no allocation.
+    ///
+    /// ```
+    /// use rendis_core::command::Table;
+    ///
+    /// let place = Table::place(b"Get").unwrap();
+    /// assert_eq!(Table::default().rows().nth(place).unwrap().name(), "get");
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn place(name: &[u8]) -> Option<usize> {
+        index::place(name).map(|(at, _)| at)
     }
 
     /// Adds a learned row. Built-in rows stay as they are: a server cannot change what is known about `GET`.
