@@ -17,7 +17,7 @@ use rendis_core::command::{Found, Table};
 use rendis_core::request::RequestBuf;
 
 /// Which crates of the workspace a crate may depend on. Down only.
-const WALLS: [(&str, &[&str]); 7] = [
+const WALLS: [(&str, &[&str]); 6] = [
     ("core", &[]),
     ("engine", &["rendis-core"]),
     ("rendis", &["rendis-core", "rendis-engine"]),
@@ -26,7 +26,6 @@ const WALLS: [(&str, &[&str]); 7] = [
     // Used by tests only, so that nothing above it can come to depend on it.
     ("testkit", &["rendis-core"]),
     // Measures all of them.
-    ("bench", &["rendis", "rendis-core", "rendis-engine", "rendis-proxy", "rendis-testkit"]),
 ];
 
 /// What the core may depend on: crates that compute and do nothing else.
@@ -62,7 +61,7 @@ const SHARED_STATE: [&str; 8] =
 
 #[test]
 fn a_room_names_only_rooms_listed_before_it() {
-    for house in houses() {
+    for house in &houses() {
         let faults: Vec<_> = house.sources.iter().flat_map(|source| house.upward_names(source)).collect();
         assert!(faults.is_empty(), "crate {}:\n{}", house.name, faults.join("\n"));
     }
@@ -94,7 +93,7 @@ fn the_core_has_no_clock_randomness_environment_socket_or_async() {
 
 #[test]
 fn the_redis_crate_is_named_in_one_room() {
-    for house in houses().iter().filter(|house| house.name != "bench") {
+    for house in &houses() {
         let may_depend = house.name == "rendis";
         assert!(
             may_depend || !house.dependencies.contains(&"redis".to_owned()),
@@ -138,7 +137,7 @@ fn only_the_command_table_knows_command_names() {
 
 #[test]
 fn nothing_is_global() {
-    for house in houses().iter().filter(|house| !["testkit", "bench", "cli"].contains(&house.name.as_str())) {
+    for house in houses().iter().filter(|house| !["testkit", "cli"].contains(&house.name.as_str())) {
         for source in &house.sources {
             for item in statics(&source.code) {
                 let shared = SHARED_STATE.iter().any(|word| item.contains(word));
@@ -163,7 +162,7 @@ fn every_queue_has_a_limit() {
 fn unsafe_code_is_forbidden_everywhere() {
     let root = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace's Cargo.toml");
     assert!(root.contains("unsafe_code = \"forbid\""));
-    for house in houses() {
+    for house in &houses() {
         let forbids = house.manifest.contains("[lints]\nworkspace = true")
             || house.manifest.contains("unsafe_code = \"forbid\"");
         assert!(forbids, "crate {} does not forbid unsafe code", house.name);

@@ -1,0 +1,138 @@
+//! rendis: the typed API, and the engine below it with untyped frames.
+
+use std::sync::Arc;
+
+use redis::AsyncCommands;
+use rendis::Ring;
+use rendis_core::placement::Spec;
+use rendis_core::request::RequestBuf;
+use rendis_engine::engine::{Engine, Plan};
+use rendis_engine::gather::Executed;
+use rendis_engine::probe::Heartbeat;
+use rendis_engine::settings::{Settings, ShardSettings};
+
+use crate::drive::library::{Key, Library, SCRIPT, prepared};
+use crate::load::{Draw, Load, key, zipf_table};
+
+/// `Ring`, used through `redis::AsyncCommands`.
+#[derive(Clone)]
+pub(super) struct Typed(Ring);
+
+/// `Engine`, with requests that are packed already.
+#[derive(Clone)]
+pub(super) struct Untyped {
+    engine: Engine,
+    /// Requests in turn, `GET` and `SET`, of keys drawn beforehand.
+    ready: Arc<[[RequestBuf; 2]]>,
+    next: usize,
+}
+
+impl Library for Typed {
+    async fn connect(shards: &[String]) -> Self {
+        let named = shards.iter().enumerate().map(|(at, url)| (format!("shard{at}"), url));
+        Self(Ring::builder().shards(named).build().await.expect("a ring"))
+    }
+
+    async fn get(&mut self, key: Key<'_>) {
+        let _: Option<String> = self.0.get(key.text).await.expect("a reply");
+    }
+
+    async fn set(&mut self, key: Key<'_>, value: &str) {
+        let _: () = self.0.set(key.text, value).await.expect("a reply");
+    }
+
+    async fn mget(&mut self, keys: &[String]) {
+        let values: Vec<Option<String>> = self.0.mget(keys).await.expect("a reply");
+        assert_eq!(values.len(), keys.len());
+    }
+
+    async fn mset(&mut self, keys: &[String], value: &str) {
+        let pairs: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), value)).collect();
+        let _: () = self.0.mset(&pairs).await.expect("a reply");
+    }
+
+    async fn pipeline(&mut self, keys: &[String], value: &str, all_set: bool) {
+        let mut pipe = redis::pipe();
+        for (at, key) in keys.iter().enumerate() {
+            if all_set || at % 2 == 1 {
+                pipe.set(key, value)
+            } else {
+                pipe.get(key)
+            };
+        }
+        let values: Vec<Option<String>> = pipe.query_async(&mut self.0).await.expect("a reply");
+        assert_eq!(values.len(), keys.len());
+    }
+
+    async fn eval(&mut self, key: &str) {
+        let command = redis::cmd("EVAL").arg(SCRIPT).arg(1).arg(key).take();
+        let _: Option<String> = command.query_async(&mut self.0).await.expect("a reply");
+    }
+}
+
+impl Untyped {
+    async fn run(&self, request: &RequestBuf) {
+        match self.engine.run(request).await {
+            Ok(Executed::Reply(reply)) if !reply.is_error() => {}
+            other => panic!("no reply: {other:?}"),
+        }
+    }
+}
+
+impl Library for Untyped {
+    async fn connect(shards: &[String]) -> Self {
+        let named = shards.iter().enumerate();
+        let shards = named.map(|(at, url)| ShardSettings::new(format!("shard{at}"), url).expect("a URL"));
+        let plan = Plan {
+            shards: shards.collect(),
+            placement: Spec::default(),
+            settings: Settings::default(),
+            heartbeat: Heartbeat::default(),
+            on_new_shard: None,
+        };
+        Self { engine: Engine::start(plan).await.expect("an engine"), ready: Arc::new([]), next: 0 }
+    }
+
+    fn prepare(&mut self, load: &Load) {
+        let (value, mut draw) = ("x".repeat(load.value), Draw::new(load, zipf_table(load).as_ref(), 1));
+        let pair = |key: String| {
+            let get = RequestBuf::pack([&b"GET"[..], key.as_bytes()]);
+            [get, RequestBuf::pack([&b"SET"[..], key.as_bytes(), value.as_bytes()])]
+        };
+        self.ready = (0..prepared(load)).map(|_| pair(key(draw.number()))).collect();
+    }
+
+    /// The key is not looked at: what is ready is random enough.
+    async fn get(&mut self, key: Key<'_>) {
+        self.next = if self.next == 0 { key.number as usize } else { self.next + 1 };
+        self.run(&self.ready[self.next % self.ready.len()][0]).await;
+    }
+
+    async fn set(&mut self, _: Key<'_>, _: &str) {
+        self.run(&self.ready[self.next % self.ready.len()][1]).await;
+    }
+
+    async fn mget(&mut self, keys: &[String]) {
+        let words = std::iter::once(&b"MGET"[..]).chain(keys.iter().map(String::as_bytes));
+        self.run(&RequestBuf::pack(words.collect::<Vec<_>>())).await;
+    }
+
+    async fn mset(&mut self, keys: &[String], value: &str) {
+        let pairs = keys.iter().flat_map(|key| [key.as_bytes(), value.as_bytes()]);
+        self.run(&RequestBuf::pack(std::iter::once(&b"MSET"[..]).chain(pairs).collect::<Vec<_>>())).await;
+    }
+
+    async fn pipeline(&mut self, keys: &[String], value: &str, all_set: bool) {
+        let pack = |(at, key): (usize, &String)| match all_set || at % 2 == 1 {
+            true => RequestBuf::pack([&b"SET"[..], key.as_bytes(), value.as_bytes()]),
+            false => RequestBuf::pack([&b"GET"[..], key.as_bytes()]),
+        };
+        let requests: Vec<RequestBuf> = keys.iter().enumerate().map(pack).collect();
+        let results = self.engine.pipeline(&requests).await;
+        assert!(results.len() == keys.len() && results.iter().all(Result::is_ok));
+    }
+
+    async fn eval(&mut self, key: &str) {
+        self.run(&RequestBuf::pack([&b"EVAL"[..], SCRIPT.as_bytes(), b"1", key.as_bytes()])).await;
+    }
+}

@@ -1,0 +1,8 @@
+//! Systems under test as processes: drivers of libraries, and servers.
+
+pub mod echo;
+mod library;
+mod server;
+
+pub use library::{Driver, peers};
+pub use server::{Benchmarked, Kind, Server, Toolbox, redis_benchmark};
