@@ -12,6 +12,9 @@
 //!          withdrawn        fail: "may have been executed"         fail while queued: "never written"
 //! ```
 //!
+//! What one [`Session::push`] appended is answered as a whole; what [`Session::push_stream`] appended is answered reply
+//! by reply, as they arrive.
+//!
 //! Everything is kept in three flat arrays that keep their memory, so that a request costs no allocation here. A
 //! caller's future, the writer and the reader reach the session through one lock, held for a few instructions.
 //!
@@ -79,6 +82,15 @@ pub type Outcome<R, E> = Result<Replies<R>, Failed<E>>;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket(u32);
 
+/// Whether a stream goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// More replies will come.
+    Open,
+    /// That was the last: the ticket is spent.
+    Ended,
+}
+
 /// What a reply met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
@@ -133,7 +145,18 @@ struct Entry {
 #[derive(Debug)]
 enum Slot<W, R, E> {
     Free,
-    Waiting { sequence: u64, waker: W, batch: Option<Vec<R>> },
+    Waiting {
+        sequence: u64,
+        waker: W,
+        batch: Option<Vec<R>>,
+    },
+    /// `waker` is there only while its caller waits. `sequence` is of no more use once it has `ended`.
+    Streaming {
+        sequence: u64,
+        waker: Option<W>,
+        arrived: VecDeque<R>,
+        ended: Option<Result<(), Failed<E>>>,
+    },
     Done(Outcome<R, E>),
 }
 
@@ -172,6 +195,35 @@ impl<W, R, E: Clone> Session<W, R, E> {
         waker: W,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Ticket, Full> {
+        let batch = (replies != 1).then(|| Vec::with_capacity(usize::try_from(replies).unwrap_or_default()));
+        self.append(replies, size, deadline, write, |sequence| Slot::Waiting { sequence, waker, batch })
+    }
+
+    /// As [`Session::push`], for replies that are taken as they arrive, with [`Session::receive`]. Until `deadline` all
+    /// of them have to be there. `room`, which has to be empty, gives its memory to those that wait to be taken.
+    ///
+    /// # Errors
+    /// As [`Session::push`].
+    pub fn push_stream(
+        &mut self,
+        replies: u32,
+        size: usize,
+        deadline: Duration,
+        room: VecDeque<R>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Ticket, Full> {
+        let slot = |sequence| Slot::Streaming { sequence, waker: None, arrived: room, ended: None };
+        self.append(replies, size, deadline, write, slot)
+    }
+
+    fn append(
+        &mut self,
+        replies: u32,
+        size: usize,
+        deadline: Duration,
+        write: impl FnOnce(&mut Vec<u8>),
+        slot: impl FnOnce(u64) -> Slot<W, R, E>,
+    ) -> Result<Ticket, Full> {
         let count = usize::try_from(replies).unwrap_or(usize::MAX);
         if self.withdrawn && self.outgoing.len().saturating_add(size) > self.limits.bytes {
             self.compact();
@@ -189,8 +241,7 @@ impl<W, R, E: Clone> Session<W, R, E> {
             self.earliest = Some(deadline);
         }
         let sequence = self.first + length(self.order.len());
-        let batch = (replies != 1).then(|| Vec::with_capacity(count));
-        let slot = self.occupy(Slot::Waiting { sequence, waker, batch });
+        let slot = self.occupy(slot(sequence));
         let (end, batch) = (self.appended, replies != 1);
         self.order.push_back(Entry { start, end, batch, deadline, replies, slot: Some(slot) });
         Ok(Ticket(slot))
@@ -209,10 +260,53 @@ impl<W, R, E: Clone> Session<W, R, E> {
         Some(outcome)
     }
 
+    /// Moves the replies of a stream that have arrived behind those in `into`. When there are none yet, `waker` is
+    /// asked who is woken by the next.
+    ///
+    /// # Errors
+    /// Why there are no more; the ticket is then spent.
+    pub fn receive(
+        &mut self,
+        ticket: &Ticket,
+        into: &mut VecDeque<R>,
+        waker: impl FnOnce() -> W,
+    ) -> Result<Stream, Failed<E>> {
+        let Some(Slot::Streaming { waker: waiting, arrived, ended, .. }) = self.slot(ticket.0) else {
+            return Ok(Stream::Ended);
+        };
+        match ended.take() {
+            None if arrived.is_empty() => {
+                *waiting = Some(waker());
+                Ok(Stream::Open)
+            }
+            ended => {
+                if into.is_empty() {
+                    mem::swap(arrived, into);
+                } else {
+                    into.append(arrived);
+                }
+                let Some(ended) = ended else { return Ok(Stream::Open) };
+                self.release(ticket.0);
+                ended.map(|()| Stream::Ended)
+            }
+        }
+    }
+
+    /// The replies of a stream that arrived and were not taken.
+    pub fn arrived(&self, ticket: &Ticket) -> impl Iterator<Item = &R> {
+        let slot = usize::try_from(ticket.0).ok().and_then(|index| self.slots.get(index));
+        let arrived = match slot {
+            Some(Slot::Streaming { arrived, .. }) => Some(arrived),
+            _ => None,
+        };
+        arrived.into_iter().flatten()
+    }
+
     /// Who is woken when the ticket completes; `None` when it has.
     pub fn waker(&mut self, ticket: &Ticket) -> Option<&mut W> {
         match self.slot(ticket.0)? {
             Slot::Waiting { waker, .. } => Some(waker),
+            Slot::Streaming { waker, .. } => waker.as_mut(),
             Slot::Done(_) | Slot::Free => None,
         }
     }
@@ -222,10 +316,10 @@ impl<W, R, E: Clone> Session<W, R, E> {
     #[expect(clippy::needless_pass_by_value, reason = "a cancelled ticket is spent")]
     pub fn cancel(&mut self, ticket: Ticket) {
         let Some(slot) = self.slot(ticket.0) else { return };
-        if let Slot::Waiting { sequence, .. } = mem::replace(slot, Slot::Free) {
+        if let Slot::Waiting { sequence, .. } | Slot::Streaming { sequence, ended: None, .. } = *slot {
             self.abandon(sequence);
         }
-        self.free.push(ticket.0);
+        self.release(ticket.0);
     }
 
     /// Moves all that is queued into `batch`, which has to be empty, and gives `batch`'s memory to the queue.
@@ -262,9 +356,21 @@ impl<W, R, E: Clone> Session<W, R, E> {
         let Some(slot) = slot.and_then(|slot| self.slot(slot)) else {
             return Arrival::Absorbed;
         };
-        if let (Slot::Waiting { batch: Some(batch), .. }, false) = (&mut *slot, last) {
-            batch.push(reply);
-            return Arrival::Collected;
+        match slot {
+            Slot::Streaming { waker, arrived, ended, .. } => {
+                arrived.push_back(reply);
+                woken.extend(waker.take());
+                if !last {
+                    return Arrival::Collected;
+                }
+                *ended = Some(Ok(()));
+                return Arrival::Completed;
+            }
+            Slot::Waiting { batch: Some(batch), .. } if !last => {
+                batch.push(reply);
+                return Arrival::Collected;
+            }
+            _ => {}
         }
         if let Slot::Waiting { waker, batch, .. } = mem::replace(slot, Slot::Free) {
             let replies = match batch {
@@ -356,6 +462,13 @@ impl<W, R, E: Clone> Session<W, R, E> {
         index
     }
 
+    fn release(&mut self, index: u32) {
+        if let Some(slot) = self.slot(index) {
+            *slot = Slot::Free;
+        }
+        self.free.push(index);
+    }
+
     fn pop(&mut self) {
         self.order.pop_front();
         self.first += 1;
@@ -363,7 +476,10 @@ impl<W, R, E: Clone> Session<W, R, E> {
 
     fn fail_slot(&mut self, slot: Option<u32>, failed: Failed<E>, woken: &mut Vec<W>) {
         let Some(slot) = slot.and_then(|slot| self.slot(slot)) else { return };
-        if let Slot::Waiting { waker, .. } = mem::replace(slot, Slot::Done(Err(failed))) {
+        if let Slot::Streaming { waker, ended, .. } = slot {
+            *ended = Some(Err(failed));
+            woken.extend(waker.take());
+        } else if let Slot::Waiting { waker, .. } = mem::replace(slot, Slot::Done(Err(failed))) {
             woken.push(waker);
         }
     }
@@ -406,7 +522,9 @@ impl<W, R, E: Clone> Session<W, R, E> {
             end += length(bytes.len());
             entry.end = end;
             let moved = self.first + length(self.order.len());
-            if let Some(Slot::Waiting { sequence, .. }) = entry.slot.and_then(|slot| self.slot(slot)) {
+            if let Some(Slot::Waiting { sequence, .. } | Slot::Streaming { sequence, .. }) =
+                entry.slot.and_then(|slot| self.slot(slot))
+            {
                 *sequence = moved;
             }
             self.order.push_back(entry);
@@ -516,6 +634,54 @@ mod tests {
         session.fail(&"cut", &mut Vec::new());
         assert_eq!(session.collect(&batch), Some(Err(Failed { sent: Sent::Maybe, cause: "cut" })));
         assert_eq!(session.collect(&later), Some(Err(Failed { sent: Sent::No, cause: "cut" })));
+    }
+
+    fn push_stream(session: &mut Numbers, replies: u32, text: &str) -> Ticket {
+        let write = |out: &mut Vec<u8>| out.extend_from_slice(text.as_bytes());
+        session.push_stream(replies, text.len(), Duration::from_millis(5), VecDeque::new(), write).unwrap()
+    }
+
+    #[test]
+    fn a_stream_is_answered_reply_by_reply() {
+        let mut session = session(10, 100);
+        let stream = push_stream(&mut session, 3, "abc");
+        let (mut woken, mut got) = (Vec::new(), VecDeque::new());
+        assert_eq!(session.receive(&stream, &mut got, || 8), Ok(Stream::Open));
+        write_all(&mut session);
+        assert_eq!(session.complete(1, &mut woken), Arrival::Collected);
+        assert_eq!(session.complete(2, &mut woken), Arrival::Collected);
+        assert_eq!(woken, [8], "woken once, by the first that it waited for");
+        assert!(session.arrived(&stream).eq(&[1, 2]));
+        assert_eq!(session.receive(&stream, &mut got, || 9), Ok(Stream::Open));
+        assert_eq!(session.receive(&stream, &mut got, || 9), Ok(Stream::Open));
+        assert_eq!(session.complete(3, &mut woken), Arrival::Completed);
+        assert_eq!(woken, [8, 9]);
+        assert_eq!(session.receive(&stream, &mut got, || 9), Ok(Stream::Ended));
+        assert_eq!((Vec::from(got), session.owed()), (vec![1, 2, 3], 0));
+        let reused = push(&mut session, 1, "d", 1).unwrap();
+        write_all(&mut session);
+        session.complete(4, &mut woken);
+        assert_eq!(session.collect(&reused), Some(Ok(Replies::One(4))));
+    }
+
+    #[test]
+    fn a_stream_that_breaks_keeps_what_had_arrived() {
+        let mut session = session(10, 100);
+        let begun = push_stream(&mut session, 3, "abc");
+        write_all(&mut session);
+        let queued = push_stream(&mut session, 2, "de");
+        let dropped = push_stream(&mut session, 2, "fg");
+        session.complete(1, &mut Vec::new());
+        session.cancel(dropped);
+        let mut woken = Vec::new();
+        session.receive(&queued, &mut VecDeque::new(), || 7).unwrap();
+        session.fail(&"cut", &mut woken);
+        assert_eq!(woken, [7]);
+        let mut got = VecDeque::from([0]);
+        assert_eq!(session.receive(&begun, &mut got, || 7).unwrap_err().sent, Sent::Maybe);
+        assert_eq!(got, [0, 1]);
+        assert_eq!(session.receive(&queued, &mut got, || 7).unwrap_err().sent, Sent::No);
+        assert_eq!(got, [0, 1]);
     }
 
     #[test]

@@ -7,25 +7,26 @@
 //! A command that cannot stand in a batch (it blocks, or walks over shards) is run by itself, when everything before it
 //! is answered and before anything after it is sent.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use futures_util::future::join_all;
 use rendis_core::command::{Blocks, Found, Repeat, Response, Table};
 use rendis_core::id::ShardId;
 use rendis_core::merge;
-use rendis_core::plan::{Allow, Plan, Queued, Ring, plan, same_shard};
+use rendis_core::plan::{Plan, Queued, Ring, plan, same_shard};
 use rendis_core::reply::Reply;
 use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
-use rendis_core::session::{Replies, Sent};
+use rendis_core::session::{Replies, Sent, Stream};
 use rendis_core::topology::Topology;
 
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::{Frames, Item};
 use crate::gather::{Executed, merged, refused};
-use crate::scripts::Scripts;
-use crate::shard::Shard;
+use crate::shard::{OwnedStream, Shard};
 
 /// How many requests, and about how many bytes, are sent before their replies are waited for. Less than a wire's queue
 /// holds, so that a pipeline of any length goes through.
@@ -41,46 +42,22 @@ impl Engine {
     /// Cancel safe: what was not written when the future is dropped is never sent.
     pub async fn pipeline<I: Item + Send + Sync>(&self, items: &[I]) -> Results {
         let mut results = Vec::with_capacity(items.len());
+        let mut section = Section::default();
         while let Some(rest @ [first, ..]) = items.get(results.len()..) {
-            let answers = self.pipeline_section(rest).await;
-            if answers.is_empty() {
+            if section.send(self, |index| rest.get(index), MOST_REQUESTS).await == 0 {
                 results.push(self.run(first).await);
             }
-            results.extend(answers.into_iter().map(|answer| answer.map(Executed::Reply)));
+            for item in rest {
+                let Some(answer) = poll_fn(|context| section.poll_next(context)).await else { break };
+                let answer = if Section::can_mend(&answer) {
+                    Box::pin(section.mend(self, item, answer)).await
+                } else {
+                    answer
+                };
+                results.push(answer.map(Executed::Reply));
+            }
         }
         results
-    }
-
-    /// Runs as many of the first requests as can be sent at once, and says how each of them ended. There are none when
-    /// the first has to be run by itself: it blocks, walks over shards, is not known yet, or concerns the caller's own
-    /// connection.
-    ///
-    /// Cancel safe like [`Engine::pipeline`].
-    pub async fn pipeline_section<I: Item + Send + Sync>(&self, items: &[I]) -> Vec<Result<Reply, Error>> {
-        let topology = self.topology_for_items(items).await;
-        let table = self.table().load();
-        let mut section = Section::new(topology, items);
-        let taken = section.fill(&table, self.scripts(), &self.settings().allow);
-        if taken == 0 {
-            return Vec::new();
-        }
-        let mut answers = section.send(self).await;
-        if let ([Ok(reply)], [only, ..]) = (answers.as_mut_slice(), items)
-            && AttemptFailure::of(reply) == Some(AttemptFailure::NoScript)
-            && let Ok(Executed::Reply(healed)) = Box::pin(self.run(only)).await
-        {
-            // By itself it is told the script, and made again. Among others that would change their order.
-            *reply = healed;
-        }
-        let unsent = |answer: &Result<Reply, Error>| {
-            answer.as_ref().is_err_and(|error| error.kind() == Kind::ShardDown && error.sent() == Sent::No)
-        };
-        if answers.iter().any(unsent) {
-            let items = items.get(..taken).unwrap_or_default();
-            let table = self.table().load_full();
-            Box::pin(self.repair(items, &mut answers, &table)).await;
-        }
-        answers
     }
 
     /// Runs requests as one transaction: `MULTI`, all of them, `EXEC`, on the one shard that holds all their keys.
@@ -149,54 +126,15 @@ impl Engine {
         }
     }
 
-    /// [`Engine::topology_for`] the requests of a pipeline.
-    async fn topology_for_items<I: Item>(&self, items: &[I]) -> Arc<Topology<Shard>> {
-        let topology = self.topology();
-        if topology.is_whole() {
-            return topology;
-        }
-        let table = self.table().load_full();
-        let requests: Vec<RequestBuf> = items.iter().take(MOST_REQUESTS).map(Item::pack).collect();
-        self.topology_for(requests.iter().map(|request| (request.view(), table.find(request.view())))).await
-    }
-
-    /// Makes those again that were never sent, one by one and planned anew, because the ring may have changed.
-    async fn repair<I: Item + Send + Sync>(
+    /// [`Engine::topology_for`] the first requests of a pipeline.
+    async fn topology_for_items<I: Item>(
         &self,
-        items: &[I],
-        answers: &mut [Result<Reply, Error>],
-        table: &Table,
-    ) {
-        let unsent = |answer: &Result<Reply, Error>| {
-            answer.as_ref().is_err_and(|error| error.kind() == Kind::ShardDown && error.sent() == Sent::No)
-        };
-        let attempt = Attempt {
-            repeat: Repeat::Never,
-            failure: AttemptFailure::NotWritten,
-            attempts: 1,
-            remaining: None,
-        };
-        let mut waited = false;
-        for (item, answer) in items.iter().zip(answers.iter_mut()) {
-            let packed = item.pack();
-            // A command that was split may have run in part.
-            let whole = match table.find(packed.view()) {
-                Found::Row(row) => row.first_key().is_some(),
-                _ => false,
-            };
-            if !whole || !unsent(answer) {
-                continue;
-            }
-            let Decision::Again { after } = self.decide(&attempt) else { return };
-            if !std::mem::replace(&mut waited, true) {
-                tokio::time::sleep(after).await;
-            }
-            *answer = match self.run(item).await {
-                Ok(Executed::Reply(reply)) => Ok(reply),
-                Ok(_) => continue,
-                Err(error) => Err(error),
-            };
-        }
+        item: impl Fn(usize) -> Option<I>,
+        most: usize,
+    ) -> Arc<Topology<Shard>> {
+        let table = self.table().load_full();
+        let requests: Vec<RequestBuf> = (0..most).map_while(|index| Some(item(index)?.pack())).collect();
+        self.topology_for(requests.iter().map(|request| (request.view(), table.find(request.view())))).await
     }
 }
 
@@ -234,75 +172,257 @@ fn executed(replies: Replies<Reply>) -> Result<Executions, Error> {
     Ok(Executions { reply, refused })
 }
 
-/// As many requests from the front of a pipeline as can be sent at once.
-struct Section<'i, I> {
-    topology: Arc<Topology<Shard>>,
-    items: &'i [I],
-    batches: Vec<Batch<'i, I>>,
-    /// For each request taken: what becomes of it.
+/// As many requests from the front of a pipeline as can be sent at once: sent, and answered in the order written, each
+/// as soon as it and those before it are.
+///
+/// One can be used again and again, and then allocates next to nothing. Dropping or clearing it gives up what is not
+/// answered: what was not written is never sent.
+#[derive(Default)]
+pub struct Section {
+    topology: Option<Arc<Topology<Shard>>>,
+    /// For each request: what becomes of it.
     fates: Vec<Fate>,
+    /// How many of them were answered.
+    answered: usize,
+    /// What is sent, in the order in which it was planned.
+    pieces: Vec<Piece>,
+    /// One a shard. Those from `shards` on were of use earlier, and keep their memory.
+    batches: Vec<Batch>,
+    shards: usize,
+    /// Something was made again, after a pause.
+    paused: bool,
 }
 
-/// The part of a section that goes to one shard.
-struct Batch<'i, I> {
-    id: ShardId,
-    pieces: Vec<Piece<'i, I>>,
-}
-
-enum Piece<'i, I> {
-    Whole(&'i I),
-    Part(RequestBuf),
-}
-
-/// Where the reply to a request comes from.
+/// Where the answer to a request comes from.
 enum Fate {
     /// The next reply of this batch.
     One(usize),
     /// The next replies of these batches, merged.
-    Merged { parts: Vec<(usize, Vec<u32>)>, response: Response },
+    Merged(Box<Merged>),
     /// It is refused, and nothing is sent for it.
-    Refused(Error),
+    Refused(Box<Error>),
 }
 
-impl<'i, I: Item> Section<'i, I> {
-    fn new(topology: Arc<Topology<Shard>>, items: &'i [I]) -> Self {
-        let room = items.len().min(MOST_REQUESTS);
-        Self { topology, items, batches: Vec::new(), fates: Vec::with_capacity(room) }
-    }
+struct Merged {
+    parts: Vec<(usize, Vec<u32>)>,
+    response: Response,
+}
 
-    /// Plans requests until one cannot stand in a batch or enough are taken; says how many were.
-    fn fill(&mut self, table: &Table, scripts: &Scripts, allow: &Allow) -> usize {
+/// One frame of a batch, and the place of the next.
+struct Piece {
+    frame: Frame,
+    next: usize,
+}
+
+enum Frame {
+    /// The request with this index.
+    Whole(usize),
+    Part(Box<RequestBuf>),
+}
+
+/// What goes to one shard, and what came back.
+struct Batch {
+    id: ShardId,
+    first: usize,
+    last: usize,
+    /// Frames whose replies were not handed out.
+    owed: usize,
+    size: usize,
+    arrived: VecDeque<Reply>,
+    link: Link,
+}
+
+enum Link {
+    Open(OwnedStream),
+    /// What those get that are not answered by what has arrived.
+    Ended(Error),
+    Idle,
+}
+
+impl Section {
+    /// Sends as many of the first requests as can go out at once, `most` of them at most, and says how many those are.
+    /// There are none when the first has to be run by itself: it blocks, walks over shards, is not known yet, or
+    /// concerns the caller's own connection. What the section held before is given up.
+    ///
+    /// Cancel safe: before it has ended nothing is sent.
+    pub async fn send<I: Item>(
+        &mut self,
+        engine: &Engine,
+        item: impl Fn(usize) -> Option<I>,
+        most: usize,
+    ) -> usize {
+        self.clear();
+        let most = most.min(MOST_REQUESTS);
+        let mut topology = engine.topology();
+        if !topology.is_whole() {
+            topology = Box::pin(engine.topology_for_items(&item, most)).await;
+        }
+        let table = engine.table().load();
         let mut bytes = 0;
-        for item in self.items {
-            if self.fates.len() >= MOST_REQUESTS || bytes >= MOST_BYTES {
-                break;
-            }
-            let Some(fate) = self.plan(item, table, scripts, allow) else { break };
+        while self.fates.len() < most && bytes < MOST_BYTES {
+            let index = self.fates.len();
+            let Some(item) = item(index) else { break };
+            let Some(fate) = self.plan(index, &item, engine, &topology, &table) else { break };
             bytes += item.size();
             self.fates.push(fate);
         }
+        for batch in self.batches.iter_mut().take(self.shards) {
+            batch.send(engine, &topology, &self.pieces, &item);
+        }
+        self.topology = Some(topology);
         self.fates.len()
     }
 
+    /// The next answer in the order written; `None` when there are no more. An answer that is an error may have to be
+    /// mended ([`Section::mend`]).
+    pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Result<Reply, Error>>> {
+        let answer = match self.fates.get(self.answered) {
+            None => return Poll::Ready(None),
+            Some(Fate::One(index)) => match self.batches.get_mut(*index) {
+                Some(batch) => {
+                    ready!(batch.poll_ready(context));
+                    batch.pop()
+                }
+                None => Err(no_shard()),
+            },
+            Some(Fate::Refused(error)) => Err(Error::clone(error)),
+            Some(Fate::Merged(merge)) => {
+                let (batches, parts) = (&mut self.batches, &merge.parts);
+                let mut ready = |index: usize| {
+                    batches.get_mut(index).is_none_or(|batch| batch.poll_ready(context).is_ready())
+                };
+                if !parts.iter().all(|(index, _)| ready(*index)) {
+                    return Poll::Pending;
+                }
+                let mut pop =
+                    |index: usize| batches.get_mut(index).map_or_else(|| Err(no_shard()), Batch::pop);
+                let parts =
+                    parts.iter().map(|(index, positions)| merge::Part { reply: pop(*index), positions });
+                merged(merge.response, parts.collect())
+            }
+        };
+        self.answered += 1;
+        Poll::Ready(Some(answer))
+    }
+
+    /// Whether another attempt may help: the request was never sent, and the ring may have changed; or a shard did not
+    /// know a script, and can be told.
+    #[must_use]
+    pub fn can_mend(answer: &Result<Reply, Error>) -> bool {
+        match answer {
+            Ok(reply) => is_unknown_script(reply),
+            Err(error) => error.kind() == Kind::ShardDown && error.sent() == Sent::No,
+        }
+    }
+
+    /// Makes a request again whose answer [`Section::poll_next`] has just given, where that is safe.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn mend<I: Item + Send + Sync>(
+        &mut self,
+        engine: &Engine,
+        item: I,
+        answer: Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let again = match &answer {
+            Ok(_) => poll_fn(|context| self.poll_nothing_ran_since(context)).await,
+            Err(_) => self.may_send_again(engine, &item).await,
+        };
+        if !again {
+            return answer;
+        }
+        match engine.run(item).await {
+            Ok(Executed::Reply(reply)) => Ok(reply),
+            Ok(_) => answer,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The bytes of replies that are here and were not handed out.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.batches.iter().map(Batch::held).sum()
+    }
+
+    /// Gives up what is not answered, and lets go of all but its memory.
+    pub fn clear(&mut self) {
+        self.topology = None;
+        self.fates.clear();
+        self.pieces.clear();
+        self.answered = 0;
+        self.paused = false;
+        for batch in self.batches.iter_mut().take(self.shards) {
+            batch.link = Link::Idle;
+            batch.arrived.clear();
+        }
+        self.shards = 0;
+    }
+
+    /// Whether a request that was never sent may be sent now; the first of a section waits a little.
+    async fn may_send_again<I: Item>(&mut self, engine: &Engine, item: &I) -> bool {
+        let request = item.pack();
+        // A command that was split may have run in part.
+        let whole = match engine.table().load().find(request.view()) {
+            Found::Row(row) => row.first_key().is_some(),
+            _ => false,
+        };
+        let attempt = Attempt {
+            repeat: Repeat::Never,
+            failure: AttemptFailure::NotWritten,
+            attempts: 1,
+            remaining: None,
+        };
+        if !whole {
+            return false;
+        }
+        let Decision::Again { after } = engine.decide(&attempt) else { return false };
+        if !std::mem::replace(&mut self.paused, true) {
+            tokio::time::sleep(after).await;
+        }
+        true
+    }
+
+    /// Whether nothing has run on the shard of the last answer since, so that what is made again there comes in its turn:
+    /// what followed met the same error.
+    fn poll_nothing_ran_since(&mut self, context: &Context<'_>) -> Poll<bool> {
+        let Some(Fate::One(index)) = self.answered.checked_sub(1).and_then(|last| self.fates.get(last))
+        else {
+            return Poll::Ready(false);
+        };
+        let Some(batch) = self.batches.get_mut(*index) else { return Poll::Ready(false) };
+        if batch.poll_ended(context).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(batch.arrived.len() == batch.owed && batch.arrived.iter().all(is_unknown_script))
+    }
+
     /// `None` when the request cannot stand in a batch.
-    fn plan(&mut self, item: &'i I, table: &Table, scripts: &Scripts, allow: &Allow) -> Option<Fate> {
+    fn plan<I: Item>(
+        &mut self,
+        index: usize,
+        item: &I,
+        engine: &Engine,
+        topology: &Topology<Shard>,
+        table: &Table,
+    ) -> Option<Fate> {
         if let Some(row) = Table::one_key(item.argument(0)?)
             && row.takes(item.count())
             && let Some(key) = row.first_key().and_then(|index| item.argument(index))
         {
-            return Some(match self.topology.locate(key) {
-                Some(id) => Fate::One(self.add(id, Piece::Whole(item))),
-                None => Fate::Refused(no_shard()),
+            return Some(match topology.locate(key) {
+                Some(id) => Fate::One(self.add(id, Frame::Whole(index), item.size())),
+                None => Fate::Refused(Box::new(no_shard())),
             });
         }
         let packed = item.pack();
         let found = table.find(packed.view());
-        let topology = Arc::clone(&self.topology);
-        let ring =
-            Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag()).allow(allow);
+        let settings = engine.settings();
+        let locate = |key: &[u8]| topology.locate(key);
+        let ring = Ring::new(locate, topology.live()).tag(topology.tag()).allow(&settings.allow);
         let waits = match found {
             Found::Row(row) => {
-                scripts.notice(row, packed.view());
+                engine.scripts().notice(row, packed.view());
                 row.blocks(packed.view()) != Blocks::No
             }
             Found::Unknown | Found::UnknownSubcommand(_) => return None,
@@ -311,110 +431,169 @@ impl<'i, I: Item> Section<'i, I> {
             return None;
         }
         Some(match plan(packed.view(), found, &ring) {
-            Plan::One(id) => Fate::One(self.add(id, Piece::Part(packed))),
+            Plan::One(id) => Fate::One(self.add(id, Frame::Whole(index), item.size())),
             Plan::Split { parts, response } => {
-                let parts = parts
-                    .into_iter()
-                    .map(|part| (self.add(part.shard, Piece::Part(part.request)), part.positions));
-                Fate::Merged { parts: parts.collect(), response }
+                let parts =
+                    parts.into_iter().map(|part| (self.add_part(part.shard, part.request), part.positions));
+                Fate::Merged(Box::new(Merged { parts: parts.collect(), response }))
             }
             Plan::Every(response) => {
-                let live = self.topology.live().to_vec();
-                let parts =
-                    live.into_iter().map(|id| (self.add(id, Piece::Part(packed.clone())), Vec::new()));
-                Fate::Merged { parts: parts.collect(), response }
+                let parts = topology.live().iter();
+                let parts = parts.map(|id| (self.add(*id, Frame::Whole(index), item.size()), Vec::new()));
+                Fate::Merged(Box::new(Merged { parts: parts.collect(), response }))
             }
-            Plan::Refused(refusal) => Fate::Refused(refused(&refusal)),
-            Plan::NoShard => Fate::Refused(no_shard()),
+            Plan::Refused(refusal) => Fate::Refused(Box::new(refused(&refusal))),
+            Plan::NoShard => Fate::Refused(Box::new(no_shard())),
             _ => return None,
         })
     }
 
-    fn add(&mut self, id: ShardId, piece: Piece<'i, I>) -> usize {
-        let index = match self.batches.iter().position(|batch| batch.id == id) {
-            Some(index) => index,
-            None => {
-                self.batches.push(Batch { id, pieces: Vec::new() });
-                self.batches.len() - 1
+    fn add_part(&mut self, id: ShardId, request: RequestBuf) -> usize {
+        let size = request.size();
+        self.add(id, Frame::Part(Box::new(request)), size)
+    }
+
+    /// Adds a frame to the batch of a shard, and says which batch that is.
+    fn add(&mut self, id: ShardId, frame: Frame, size: usize) -> usize {
+        let place = self.pieces.len();
+        self.pieces.push(Piece { frame, next: usize::MAX });
+        let known = self.batches.iter().take(self.shards).position(|batch| batch.id == id);
+        let index = known.unwrap_or(self.shards);
+        if known.is_none() {
+            self.shards += 1;
+        }
+        match self.batches.get_mut(index) {
+            Some(batch) if known.is_some() => {
+                if let Some(last) = self.pieces.get_mut(batch.last) {
+                    last.next = place;
+                }
+                batch.last = place;
+                batch.owed += 1;
+                batch.size += size;
             }
-        };
-        if let Some(batch) = self.batches.get_mut(index) {
-            batch.pieces.push(piece);
+            Some(batch) => batch.begin(id, place, size),
+            None => {
+                let mut batch = Batch::new(id);
+                batch.begin(id, place, size);
+                self.batches.push(batch);
+            }
         }
         index
     }
+}
 
-    /// Sends all batches side by side, and hands out their replies.
-    async fn send(self, engine: &Engine) -> Vec<Result<Reply, Error>> {
-        let topology = &self.topology;
-        let mut answers: Vec<Answers> =
-            join_all(self.batches.iter().map(|batch| batch.send(engine, topology))).await;
-        let mut next = |index: usize| match answers.get_mut(index) {
-            Some(answers) => answers.next(),
-            None => Err(no_shard()),
-        };
-        let fates = self.fates.into_iter();
-        fates
-            .map(|fate| match fate {
-                Fate::One(index) => next(index),
-                Fate::Refused(error) => Err(error),
-                Fate::Merged { parts, response } => {
-                    let parts =
-                        parts.iter().map(|(index, positions)| merge::Part { reply: next(*index), positions });
-                    merged(response, parts.collect())
-                }
-            })
-            .collect()
+impl Batch {
+    const fn new(id: ShardId) -> Self {
+        Self { id, first: 0, last: 0, owed: 0, size: 0, arrived: VecDeque::new(), link: Link::Idle }
     }
-}
 
-/// The replies to one batch, in its order.
-enum Answers {
-    Replies(std::vec::IntoIter<Reply>),
-    Failed(Error),
-}
+    /// It begins with this frame.
+    const fn begin(&mut self, id: ShardId, place: usize, size: usize) {
+        self.id = id;
+        (self.first, self.last) = (place, place);
+        (self.owed, self.size) = (1, size);
+    }
 
-impl Answers {
-    fn next(&mut self) -> Result<Reply, Error> {
-        match self {
-            Self::Replies(replies) => replies.next().ok_or_else(|| {
-                Error::new(Cause::new(Kind::Protocol, "too few replies to a batch"), Sent::Maybe, None)
-            }),
-            Self::Failed(error) => Err(error.clone()),
+    fn send<I: Item>(
+        &mut self,
+        engine: &Engine,
+        topology: &Topology<Shard>,
+        pieces: &[Piece],
+        item: &impl Fn(usize) -> Option<I>,
+    ) {
+        let room = std::mem::take(&mut self.arrived);
+        let sent = serving(topology, self.id).and_then(|shard| {
+            let frames = Outgoing { batch: self, pieces, item };
+            OwnedStream::send(&shard, engine.manner(&shard), &frames, room)
+                .map_err(|failure| shard.error(failure))
+        });
+        self.link = match sent {
+            Ok(stream) => Link::Open(stream),
+            Err(error) => Link::Ended(error),
+        };
+    }
+
+    /// Ready when there is a reply, or will be none.
+    fn poll_ready(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.arrived.is_empty() { self.receive(context) } else { Poll::Ready(()) }
+    }
+
+    /// Ready when all of its replies are there that will ever be.
+    fn poll_ended(&mut self, context: &Context<'_>) -> Poll<()> {
+        while matches!(self.link, Link::Open(_)) {
+            let before = self.arrived.len();
+            if self.receive(context).is_pending() || self.arrived.len() == before {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn receive(&mut self, context: &Context<'_>) -> Poll<()> {
+        let Link::Open(stream) = &mut self.link else { return Poll::Ready(()) };
+        let before = self.arrived.len();
+        match stream.receive(&mut self.arrived, context) {
+            Ok(Stream::Open) if self.arrived.len() == before => return Poll::Pending,
+            Ok(Stream::Open) => {}
+            Ok(Stream::Ended) => self.link = Link::Ended(too_few()),
+            Err(error) => self.link = Link::Ended(error),
+        }
+        Poll::Ready(())
+    }
+
+    fn pop(&mut self) -> Result<Reply, Error> {
+        self.owed = self.owed.saturating_sub(1);
+        self.arrived.pop_front().ok_or_else(|| match &self.link {
+            Link::Ended(error) => error.clone(),
+            Link::Open(_) | Link::Idle => too_few(),
+        })
+    }
+
+    fn held(&self) -> usize {
+        let taken: usize = self.arrived.iter().map(|reply| reply.frame().len()).sum();
+        match &self.link {
+            Link::Open(stream) => taken + stream.held(),
+            Link::Ended(_) | Link::Idle => taken,
         }
     }
 }
 
-impl<I: Item> Batch<'_, I> {
-    async fn send(&self, engine: &Engine, topology: &Topology<Shard>) -> Answers {
-        let shard = match serving(topology, self.id) {
-            Ok(shard) => shard,
-            Err(error) => return Answers::Failed(error),
-        };
-        match shard.call(engine.manner(&shard), self.pieces.as_slice()).await {
-            Ok(Replies::One(reply)) => Answers::Replies(vec![reply].into_iter()),
-            Ok(Replies::Many(replies)) => Answers::Replies(replies.into_iter()),
-            Err(failure) => Answers::Failed(shard.error(failure)),
-        }
-    }
+fn is_unknown_script(reply: &Reply) -> bool {
+    reply.is_error() && AttemptFailure::of(reply) == Some(AttemptFailure::NoScript)
 }
 
-impl<I: Item> Frames for Piece<'_, I> {
+fn too_few() -> Error {
+    Error::new(Cause::new(Kind::Protocol, "too few replies to a batch"), Sent::Maybe, None)
+}
+
+/// The frames of a batch as they are written.
+struct Outgoing<'s, F> {
+    batch: &'s Batch,
+    pieces: &'s [Piece],
+    item: &'s F,
+}
+
+impl<I: Item, F: Fn(usize) -> Option<I>> Frames for Outgoing<'_, F> {
     fn replies(&self) -> u32 {
-        1
+        u32::try_from(self.batch.owed).unwrap_or(u32::MAX)
     }
 
     fn size(&self) -> usize {
-        match self {
-            Self::Whole(item) => item.size(),
-            Self::Part(request) => request.size(),
-        }
+        self.batch.size
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Whole(item) => item.write(out),
-            Self::Part(request) => request.write(out),
+        let mut at = self.batch.first;
+        while let Some(piece) = self.pieces.get(at) {
+            match &piece.frame {
+                Frame::Whole(index) => {
+                    if let Some(item) = (self.item)(*index) {
+                        item.write(out);
+                    }
+                }
+                Frame::Part(request) => request.write(out),
+            }
+            at = piece.next;
         }
     }
 }

@@ -5,10 +5,12 @@
 //!  Call::poll ◄collect─┤  Mutex<State { Session }>├◄─complete─ wire (reads)
 //!  Call::drop ──cancel►┘                          └◄── fail ── lane (connection lost, given up)
 //! ```
+//! A stream is the same with replies that are taken as they arrive: `push_stream`, `receive`, `cancel`.
 //!
 //! One lock, held for a push, a batch or a batch of replies; never across an await or a system call. The wire's task
 //! sleeps only when there is nothing to write, and a push wakes it only when it sleeps.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +18,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rendis_core::reply::Reply;
-use rendis_core::session::{Failed, QueueLimits, Replies, Sent, Session, Ticket};
+use rendis_core::session::{Failed, Full, QueueLimits, Replies, Sent, Session, Stream, Ticket};
 use tokio::time::Instant;
 
 use crate::connection::Failure;
@@ -34,8 +36,10 @@ pub(crate) enum Link {
     Closed(Arc<Cause>),
 }
 
+type Calls = Session<Waker, Reply, Arc<Cause>>;
+
 pub(crate) struct State {
-    pub(crate) session: Session<Waker, Reply, Arc<Cause>>,
+    pub(crate) session: Calls,
     pub(crate) link: Link,
     /// The task of the wire, when it sleeps for want of requests.
     pub(crate) sleeper: Option<Waker>,
@@ -94,6 +98,30 @@ impl Queue {
         allowed: Duration,
         waker: Waker,
     ) -> Result<Ticket, Failure> {
+        self.append(frames, allowed, |session, size, deadline| {
+            session.push(frames.replies(), size, deadline, waker, |out| frames.write(out))
+        })
+    }
+
+    /// Appends frames whose replies are taken as they arrive, with [`Queue::receive`]. Who leaves the ticket behind gives
+    /// it to [`Queue::cancel`].
+    pub(crate) fn push_stream<F: Frames + ?Sized>(
+        &self,
+        frames: &F,
+        allowed: Duration,
+        room: VecDeque<Reply>,
+    ) -> Result<Ticket, Failure> {
+        self.append(frames, allowed, |session, size, deadline| {
+            session.push_stream(frames.replies(), size, deadline, room, |out| frames.write(out))
+        })
+    }
+
+    fn append<F: Frames + ?Sized>(
+        &self,
+        frames: &F,
+        allowed: Duration,
+        push: impl FnOnce(&mut Calls, usize, Duration) -> Result<Ticket, Full>,
+    ) -> Result<Ticket, Failure> {
         let size = frames.size();
         if size > MOST_BYTES {
             let cause = Cause::new(Kind::Refused, "a request of more than 512 MiB, which no server takes");
@@ -112,8 +140,8 @@ impl Queue {
             state.now = self.now();
         }
         let deadline = state.now.saturating_add(allowed);
-        let pushed = state.session.push(frames.replies(), size, deadline, waker, |out| frames.write(out));
-        state.requests += 1;
+        let pushed = push(&mut state.session, size, deadline);
+        state.requests += u64::from(frames.replies());
         let sleeper = state.sleeper.take();
         drop(state);
         if let Some(sleeper) = sleeper {
@@ -152,6 +180,27 @@ impl Queue {
             waker.clone_from(context.waker());
         }
         Poll::Pending
+    }
+
+    /// Takes the replies of a stream that have arrived; where there are none yet, the task is woken by the next. The
+    /// ticket is gone when the stream has ended.
+    pub(crate) fn receive(
+        &self,
+        ticket: &mut Option<Ticket>,
+        into: &mut VecDeque<Reply>,
+        context: &Context<'_>,
+    ) -> Result<Stream, Failure> {
+        let Some(pushed) = ticket else { return Ok(Stream::Ended) };
+        let received = self.lock().session.receive(pushed, into, || context.waker().clone());
+        if !matches!(received, Ok(Stream::Open)) {
+            *ticket = None;
+        }
+        received
+    }
+
+    /// The bytes of the replies of a stream that arrived and were not taken.
+    pub(crate) fn held(&self, ticket: &Ticket) -> usize {
+        self.lock().session.arrived(ticket).map(|reply| reply.frame().len()).sum()
     }
 
     /// Gives a call up.

@@ -1,12 +1,13 @@
 //! One server: its shared wires and its exclusive connections.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rendis_core::reply::Reply;
-use rendis_core::session::{Failed, QueueLimits, Replies, Sent, Ticket};
+use rendis_core::session::{Failed, QueueLimits, Replies, Sent, Stream, Ticket};
 
 use crate::connection::Failure;
 use crate::dial::Dialer;
@@ -326,6 +327,62 @@ impl Drop for OwnedCall {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Requests that were sent to a shard together, whose replies are taken as they arrive. It keeps the shard alive. Drop it
+/// and what is left is given up.
+pub(crate) struct OwnedStream {
+    shard: Arc<Shard>,
+    protocol: Protocol,
+    lane: usize,
+    ticket: Option<Ticket>,
+}
+
+impl OwnedStream {
+    /// `room` gives its memory to replies that wait to be taken.
+    pub(crate) fn send<F: Frames + ?Sized>(
+        shard: &Arc<Shard>,
+        manner: Manner,
+        frames: &F,
+        room: VecDeque<Reply>,
+    ) -> Result<Self, Failure> {
+        let Manner { protocol, deadline } = manner;
+        let lane = shard.turn(protocol);
+        let queue = shard.lanes(protocol).get(lane).ok_or_else(no_wires)?.queue();
+        let ticket = Some(queue.push_stream(frames, deadline, room)?);
+        Ok(Self { shard: Arc::clone(shard), protocol, lane, ticket })
+    }
+
+    /// Moves what has arrived behind what is in `into`; where nothing has, the task is woken by the next reply.
+    pub(crate) fn receive(
+        &mut self,
+        into: &mut VecDeque<Reply>,
+        context: &Context<'_>,
+    ) -> Result<Stream, Error> {
+        match self.shard.lanes(self.protocol).get(self.lane) {
+            Some(lane) => lane.queue().receive(&mut self.ticket, into, context),
+            None => Err(no_wires()),
+        }
+        .map_err(|failure| self.shard.error(failure))
+    }
+
+    /// The bytes of the replies that arrived and were not taken.
+    pub(crate) fn held(&self) -> usize {
+        match (&self.ticket, self.shard.lanes(self.protocol).get(self.lane)) {
+            (Some(ticket), Some(lane)) => lane.queue().held(ticket),
+            _ => 0,
+        }
+    }
+}
+
+impl Drop for OwnedStream {
+    fn drop(&mut self) {
+        if let (Some(ticket), Some(lane)) =
+            (self.ticket.take(), self.shard.lanes(self.protocol).get(self.lane))
+        {
+            lane.queue().cancel(ticket);
+        }
     }
 }
 

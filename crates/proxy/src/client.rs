@@ -9,6 +9,8 @@
 //! that goes to the client. The client is read from again when what it sent is answered, so one that does not read its
 //! replies is not read from either.
 
+mod together;
+
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,13 +23,15 @@ use rendis_engine::engine::Engine;
 use rendis_engine::error::Error;
 use rendis_engine::gather::Executed;
 
-use crate::context::Context;
+use crate::context::{Context, Desk};
 use crate::identity::{Identity, ReplyMode};
 use crate::inbox::{Front, Inbox};
 use crate::local::{self, After};
+use crate::outbox::{Held, Outbox, TooSlow};
 use crate::peer::Peer;
 use crate::subscription::{Subscriber, confirm_nothing, push_message};
 use crate::transaction::{Transaction, ends_queue, push_line};
+use crate::window::Window;
 
 /// Serves a client until one side ends it.
 pub(crate) async fn serve(peer: Peer, identity: Identity, context: Arc<Context>) {
@@ -37,11 +41,12 @@ pub(crate) async fn serve(peer: Peer, identity: Identity, context: Arc<Context>)
         identity,
         context,
         inbox: Inbox::new(),
-        out: Vec::new(),
+        out: Outbox::default(),
+        window: Window::default(),
+        desk: None,
         transaction: Box::default(),
         subscriber: None,
         owed: 0,
-        writing: false,
     };
     // Pinned here and not handed over: a future that is moved into another takes its room twice.
     let ended = {
@@ -50,7 +55,7 @@ pub(crate) async fn serve(peer: Peer, identity: Identity, context: Arc<Context>)
     };
     match ended {
         Some(Ok(())) => client.peer.shutdown().await,
-        Some(Err(_)) => {}
+        Some(Err(error)) => client.gone(&error),
         None => client.cut_off().await,
     }
 }
@@ -60,14 +65,14 @@ struct Client {
     identity: Identity,
     context: Arc<Context>,
     inbox: Inbox,
-    /// Replies that are not written yet.
-    out: Vec<u8>,
+    out: Outbox,
+    window: Window,
+    /// There while requests are under way, or replies not written.
+    desk: Option<Box<Desk>>,
     transaction: Box<Transaction>,
     subscriber: Option<Box<Subscriber>>,
     /// Requests whose replies are not in `out` yet; true wherever something but a write is waited for.
     owed: usize,
-    /// A reply may be half written.
-    writing: bool,
 }
 
 /// Whether the connection goes on.
@@ -96,6 +101,7 @@ impl Client {
                 }
                 Front::Partial => {
                     self.flush().await?;
+                    self.leave_desk();
                     if self.wait().await? == Flow::End {
                         return Ok(());
                     }
@@ -103,13 +109,22 @@ impl Client {
                 }
             };
             if let (Some(error), Flow::On) = (wrong, flow) {
-                push_error(&mut self.out, "ERR", &format!("Protocol error: {error}"));
+                push_error(&mut self.out.bytes, "ERR", &format!("Protocol error: {error}"));
                 return self.flush().await;
             }
             if flow == Flow::End {
                 return self.flush().await;
             }
         }
+    }
+
+    /// Nothing is under way: keeps next to no memory.
+    fn leave_desk(&mut self) {
+        if let Some(mut desk) = self.desk.take() {
+            std::mem::swap(&mut self.out.bytes, &mut desk.bytes);
+            self.context.leave(desk);
+        }
+        self.out.bytes.shrink_to(KEEP_AT_MOST);
     }
 
     /// Waits for more from the client, and passes on what it listens to meanwhile. Nothing is owed here, so this is where
@@ -134,7 +149,7 @@ impl Client {
             }
             message = subscriber.next() => match message {
                 Some(Ok(message)) => {
-                    push_message(&mut self.out, self.identity.resp3, &message);
+                    push_message(&mut self.out.bytes, self.identity.resp3, &message);
                     Ok(Flow::On)
                 }
                 // It fell behind, or the ring is gone: as a server does with a subscriber it cannot serve.
@@ -153,59 +168,25 @@ impl Client {
     /// Works off the requests found.
     async fn work(&mut self) -> io::Result<Flow> {
         let mut done = 0;
-        loop {
-            self.owed = self.inbox.found().saturating_sub(done);
-            if !self.is_plain() {
-                let Some(request) = self.inbox.request(done).map(|request| request.to_buf()) else { break };
-                done += 1;
-                if Box::pin(self.single(&request)).await? == Flow::End {
-                    return Ok(Flow::End);
+        while done < self.inbox.found() {
+            self.owed = self.inbox.found() - done;
+            if self.is_plain() {
+                if self.inbox.found() == 1 && self.only().await? {
+                    break;
                 }
-                continue;
+                let count = Box::pin(self.together(done)).await?;
+                done += count;
+                if count > 0 {
+                    continue;
+                }
             }
-            let engine = self.context.engine(self.identity.resp3);
-            // Most often there is one: it needs no list.
-            if done == 0
-                && !self.identity.is_limited()
-                && let (Some(only), None) = (self.inbox.request(0), self.inbox.request(1))
-                && engine.has_one_key(only)
-            {
-                self.count(1);
-                let begun = self.context.stats.begin();
-                let result = engine.run(only).await;
-                self.context.stats.end(begun);
-                match result {
-                    Ok(Executed::Reply(reply)) => self.reply(&reply).await?,
-                    Ok(_) => {}
-                    Err(error) => self.error(&error),
-                }
-                break;
+            let Some(request) = self.inbox.request(done).map(|request| request.to_buf()) else { break };
+            done += 1;
+            if Box::pin(self.single(&request)).await? == Flow::End {
+                return Ok(Flow::End);
             }
-            let mut requests = self.inbox.requests(done);
-            let Some(first) = requests.first().copied() else { break };
-            // What the user may not do is answered so by itself, and checked anew after a login.
-            let admitted = self.identity.admitted(&engine.table().load(), &requests);
-            requests.truncate(admitted);
-            let begun = self.context.stats.begin();
-            let answers = Box::pin(engine.pipeline_section(&requests)).await;
-            self.context.stats.end(begun);
-            if answers.is_empty() {
-                let request = first.to_buf();
-                drop(requests);
-                done += 1;
-                if Box::pin(self.single(&request)).await? == Flow::End {
-                    return Ok(Flow::End);
-                }
-                continue;
-            }
-            drop(requests);
-            done += answers.len();
-            self.count(answers.len());
-            for answer in answers {
-                match answer {
-                    Ok(reply) => self.reply(&reply).await?,
-                    Err(error) => self.error(&error),
-                }
+            if self.out.bytes.len() >= FLUSH_AT {
+                self.flush().await?;
             }
         }
         self.inbox.clear();
@@ -213,16 +194,35 @@ impl Client {
         Ok(Flow::On)
     }
 
+    /// Works off the only request found, where it has one key; false where it does not. Most requests are of this kind.
+    async fn only(&mut self) -> io::Result<bool> {
+        let engine = self.context.engine(self.identity.resp3);
+        let Some(only) = self.inbox.request(0) else { return Ok(false) };
+        if self.identity.is_limited() || !engine.has_one_key(only) {
+            return Ok(false);
+        }
+        self.count(1);
+        let begun = self.context.stats.begin();
+        let result = engine.run(only).await;
+        self.context.stats.end(begun);
+        match result {
+            Ok(Executed::Reply(reply)) => self.reply(&reply).await?,
+            Ok(_) => {}
+            Err(error) => self.error(&error),
+        }
+        Ok(true)
+    }
+
     /// Works off one request by itself, whatever state the connection is in.
     async fn single(&mut self, request: &RequestBuf) -> io::Result<Flow> {
         self.count(1);
         let mode = self.identity.reply;
-        let before = self.out.len();
+        let before = self.out.bytes.len();
         let flow = self.answer(request).await?;
         match (mode, self.identity.reply) {
-            (ReplyMode::Off, ReplyMode::Off) => self.out.truncate(before),
+            (ReplyMode::Off, ReplyMode::Off) => self.out.bytes.truncate(before),
             (ReplyMode::SkipNext, ReplyMode::SkipNext) => {
-                self.out.truncate(before);
+                self.out.bytes.truncate(before);
                 self.identity.reply = ReplyMode::On;
             }
             _ => {}
@@ -235,7 +235,7 @@ impl Client {
         let engine = self.context.engine(self.identity.resp3).clone();
         if let Err(denied) = self.identity.check(&self.context.shared, &engine, view).await {
             self.transaction.spoil();
-            push_line(&mut self.out, denied.to_string().as_bytes());
+            push_line(&mut self.out.bytes, denied.to_string().as_bytes());
             return Ok(Flow::On);
         }
         let table = engine.table().load_full();
@@ -247,15 +247,15 @@ impl Client {
                  context",
                 String::from_utf8_lossy(&name)
             );
-            push_error(&mut self.out, "ERR", &text);
+            push_error(&mut self.out.bytes, "ERR", &text);
             return Ok(Flow::On);
         }
         if self.transaction.is_queueing() && !ends_queue(found) && !is_leaving(found) {
             if matches!(found, Found::Unknown) && engine.learn(view.name()).await {
                 let table = engine.table().load_full();
-                self.transaction.queue(view, &table, &engine, &mut self.out);
+                self.transaction.queue(view, &table, &engine, &mut self.out.bytes);
             } else {
-                self.transaction.queue(view, &table, &engine, &mut self.out);
+                self.transaction.queue(view, &table, &engine, &mut self.out.bytes);
             }
             return Ok(Flow::On);
         }
@@ -268,7 +268,8 @@ impl Client {
             Ok(Executed::Local(command)) => return Ok(self.local(command, view).await),
             Ok(Executed::Subscription(command)) => self.subscription(command, view).await,
             Ok(Executed::Transaction { command, shard }) => {
-                let done = self.transaction.command(command, request, shard, &engine, &mut self.out).await;
+                let done =
+                    self.transaction.command(command, request, shard, &engine, &mut self.out.bytes).await;
                 match done {
                     Ok(Some(reply)) => self.reply(&reply).await?,
                     Ok(None) => {}
@@ -311,12 +312,12 @@ impl Client {
 
     async fn local(&mut self, command: LocalCommand, request: Request<'_>) -> Flow {
         if command == LocalCommand::Ping && self.subscriber.is_some() && !self.identity.resp3 {
-            push_array(&mut self.out, 2);
-            push_bulk(&mut self.out, b"pong");
-            push_bulk(&mut self.out, request.argument(1).unwrap_or_default());
+            push_array(&mut self.out.bytes, 2);
+            push_bulk(&mut self.out.bytes, b"pong");
+            push_bulk(&mut self.out.bytes, request.argument(1).unwrap_or_default());
             return Flow::On;
         }
-        match local::answer(command, request, &mut self.identity, &self.context, &mut self.out).await {
+        match local::answer(command, request, &mut self.identity, &self.context, &mut self.out.bytes).await {
             After::Stay => Flow::On,
             After::Close => Flow::End,
             After::Reset => {
@@ -334,11 +335,11 @@ impl Client {
             Subscription::EndChannels | Subscription::EndPatterns | Subscription::EndShardChannels
         );
         if ends && self.subscriber.is_none() {
-            return confirm_nothing(command, request, resp3, &mut self.out);
+            return confirm_nothing(command, request, resp3, &mut self.out.bytes);
         }
         let hub = &self.context.hub;
         let subscriber = self.subscriber.get_or_insert_with(|| Box::new(Subscriber::new(hub)));
-        let result = subscriber.command(command, request, resp3, &mut self.out).await;
+        let result = subscriber.command(command, request, resp3, &mut self.out.bytes).await;
         let listens = subscriber.counts();
         self.identity.card().change(|facts| facts.listens = listens);
         if subscriber.is_idle() {
@@ -350,56 +351,78 @@ impl Client {
     }
 
     async fn reply(&mut self, reply: &Reply) -> io::Result<()> {
+        if self.append(reply) {
+            self.write_out(reply).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a reply in. True when it is time for [`Client::write_out`].
+    fn append(&mut self, reply: &Reply) -> bool {
         if reply.is_error() {
             self.context.stats.refusals.add(1);
         }
-        let frame = reply.frame();
-        if frame.len() >= WRITE_THROUGH && self.identity.reply == ReplyMode::On {
-            // Not copied once more: what is before it goes out, and then it goes out from where it lies.
-            self.flush().await?;
-            self.context.stats.sent.add(frame.len());
-            self.writing = true;
-            self.peer.write(frame).await?;
-            self.writing = false;
-            return Ok(());
+        let (frame, wanted) = (reply.frame(), self.identity.reply == ReplyMode::On);
+        if frame.len() < WRITE_THROUGH || !wanted {
+            self.out.bytes.extend_from_slice(frame);
         }
-        self.out.extend_from_slice(frame);
-        if self.out.len() >= FLUSH_AT && self.identity.reply == ReplyMode::On {
-            self.flush().await?;
+        wanted && (frame.len() >= WRITE_THROUGH || self.out.bytes.len() >= FLUSH_AT)
+    }
+
+    /// Writes what is there, and the last reply behind it, where it was too large to be copied once more.
+    async fn write_out(&mut self, last: &Reply) -> io::Result<()> {
+        self.flush().await?;
+        let frame = last.frame();
+        if frame.len() >= WRITE_THROUGH {
+            let (context, identity, desk) = (&self.context, &self.identity, &self.desk);
+            self.out.write(&mut self.peer, frame, || held(context, identity, desk.as_deref())).await?;
+            self.context.stats.sent.add(frame.len());
         }
         Ok(())
     }
 
     fn error(&mut self, error: &Error) {
         self.context.stats.error(error.kind());
-        push_line(&mut self.out, error.resp_text().as_bytes());
+        push_line(&mut self.out.bytes, error.resp_text().as_bytes());
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        if !self.out.is_empty() {
-            self.context.stats.sent.add(self.out.len());
-            self.writing = true;
-            self.peer.write(&self.out).await?;
-            self.writing = false;
-            self.out.clear();
-            self.out.shrink_to(KEEP_AT_MOST);
-        }
+        let (context, identity, desk) = (&self.context, &self.identity, &self.desk);
+        let sent = self.out.flush(&mut self.peer, || held(context, identity, desk.as_deref())).await?;
+        self.context.stats.sent.add(sent);
         Ok(())
+    }
+
+    fn held(&self) -> Held {
+        held(&self.context, &self.identity, self.desk.as_deref())
     }
 
     fn count(&self, requests: usize) {
         self.context.stats.requests.add(requests);
     }
 
+    /// The socket is of no more use, for this reason.
+    fn gone(&self, error: &io::Error) {
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<TooSlow>()) {
+            let (ring, address) = (&self.context.shared.name, &self.identity.card().address);
+            tracing::warn!(ring, address, %error, "a client was dropped");
+            self.context.stats.too_slow.add(1);
+        }
+    }
+
     /// The ring is over: what is under way is given up, and answered so. A client that has half a reply, because it does
     /// not read, gets no more.
     async fn cut_off(&mut self) {
-        if self.writing {
+        if self.out.is_torn() {
             return;
         }
         if self.identity.reply == ReplyMode::On {
             for _ in 0..self.owed {
-                push_error(&mut self.out, "SHUTDOWN", "rendis is shutting down; may have been executed");
+                push_error(
+                    &mut self.out.bytes,
+                    "SHUTDOWN",
+                    "rendis is shutting down; may have been executed",
+                );
             }
         }
         if let Ok(Ok(())) = tokio::time::timeout(LAST_WORDS, self.flush()).await {
@@ -430,6 +453,11 @@ fn is_leaving(found: Found<'_>) -> bool {
 /// Whether a request can wait for what others do.
 fn may_wait(engine: &Engine, request: Request<'_>) -> bool {
     matches!(engine.table().load().find(request), Found::Row(row) if row.blocks(request) != Blocks::No)
+}
+
+fn held(context: &Context, identity: &Identity, desk: Option<&Desk>) -> Held {
+    let deadline = context.engine(identity.resp3).settings().deadlines.write;
+    Held { behind: desk.map_or(0, |desk| desk.section.held()), deadline }
 }
 
 /// How long a client that is cut off may take to read what it is told.

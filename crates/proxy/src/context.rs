@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rendis_engine::engine::Engine;
+use rendis_engine::pipeline::Section;
 use rendis_engine::pubsub::Hub;
 use rendis_engine::settings::Protocol;
 use rendis_engine::ward::Ward;
@@ -126,6 +127,17 @@ pub(crate) struct Context {
     pub(crate) hub: Hub,
     pub(crate) stats: Arc<Stats>,
     pub(crate) stop: Stop,
+    /// Desks that nobody sits at.
+    #[expect(clippy::vec_box, reason = "they move from here to their clients and back")]
+    desks: Mutex<Vec<Box<Desk>>>,
+}
+
+/// What a client needs only while requests of its own are under way.
+#[derive(Default)]
+pub(crate) struct Desk {
+    pub(crate) section: Section,
+    /// Memory for replies.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Context {
@@ -139,6 +151,23 @@ impl Context {
             hub: Hub::new(engine.clone()),
             stats,
             stop: Stop::default(),
+            desks: Mutex::default(),
+        }
+    }
+
+    /// A desk to work at.
+    pub(crate) fn desk(&self) -> Box<Desk> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Takes a desk back.
+    pub(crate) fn leave(&self, mut desk: Box<Desk>) {
+        desk.section.clear();
+        desk.bytes.clear();
+        desk.bytes.shrink_to(KEEP_AT_MOST);
+        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        if desks.len() < KEEP_DESKS {
+            desks.push(desk);
         }
     }
 
@@ -147,6 +176,10 @@ impl Context {
         if resp3 { &self.resp3 } else { &self.resp2 }
     }
 }
+
+/// How many desks are kept, and how much memory for replies with each.
+const KEEP_DESKS: usize = 256;
+const KEEP_AT_MOST: usize = 16 << 10;
 
 fn run_id() -> String {
     let draw = || std::collections::hash_map::RandomState::new().build_hasher().finish();

@@ -124,17 +124,21 @@ impl Identity {
         self.limited
     }
 
-    /// How many of the first requests may run: all, where nothing limits the client. The one after them is a case for
-    /// [`Identity::check`].
-    pub(crate) fn admitted(&self, table: &Table, requests: &[Request<'_>]) -> usize {
+    /// How many of the first requests may run, `most` at most. The one after them is a case for [`Identity::check`].
+    pub(crate) fn admitted<'r>(
+        &self,
+        table: &Table,
+        requests: impl Iterator<Item = Request<'r>>,
+        most: usize,
+    ) -> usize {
         if !self.limited {
-            return requests.len();
+            return most;
         }
-        let refused = requests.iter().position(|request| match table.find(*request) {
-            found @ Found::Row(_) => self.permits(found, *request).is_err(),
-            Found::UnknownSubcommand(_) | Found::Unknown => true,
-        });
-        refused.unwrap_or(requests.len())
+        let admitted = |request: &Request<'_>| match table.find(*request) {
+            found @ Found::Row(_) => self.permits(found, *request).is_ok(),
+            Found::UnknownSubcommand(_) | Found::Unknown => false,
+        };
+        requests.take(most).take_while(admitted).count()
     }
 
     /// Whether a request may run. A command that is not in the table is looked up on a shard first, unless nobody has

@@ -72,7 +72,7 @@ impl Inbox {
     /// # Errors
     /// [`ScanError`] when the bytes after those found are no request; the requests found before are still there.
     pub(crate) fn look(&mut self) -> Result<Front, ScanError> {
-        while self.found.len() < WINDOW {
+        while self.found.len() < MOST_REQUESTS && self.looked < MOST_BYTES {
             let rest = self.arrived.get(self.looked..).unwrap_or_default();
             match rest.first() {
                 None => break,
@@ -104,8 +104,8 @@ impl Inbox {
     }
 
     /// All requests found, from `index` on.
-    pub(crate) fn requests(&self, index: usize) -> Vec<Request<'_>> {
-        (index..self.found.len()).filter_map(|index| self.request(index)).collect()
+    pub(crate) fn requests(&self, index: usize) -> impl Iterator<Item = Request<'_>> {
+        (index..self.found.len()).filter_map(|index| self.request(index))
     }
 
     /// How many requests were found.
@@ -213,8 +213,9 @@ fn escape<'a>(rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
     Some(after)
 }
 
-/// How many requests of one client are worked on at a time.
-const WINDOW: usize = 1024;
+/// How many requests of one client are worked on before it is read from again, and from how many bytes on no further.
+const MOST_REQUESTS: usize = 1024;
+const MOST_BYTES: usize = 1 << 20;
 
 /// The room that a read gets, at least and at most. A client that sends one small request at a time keeps half a KiB.
 const ROOM_AT_LEAST: usize = 512;

@@ -8,6 +8,8 @@ mod settings;
 mod stop;
 mod stats;
 mod peer;
+mod outbox;
+mod window;
 mod inbox;
 mod clients;
 mod context;

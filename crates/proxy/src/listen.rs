@@ -5,6 +5,7 @@
 //! socket cannot be bound twice, so all threads accept from one. A port or path on which somebody else listens is refused,
 //! also if that is a rendis: two that share a port by mistake would each get half of the clients.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -270,7 +271,7 @@ fn welcome(arrival: Arrival, target: Target) {
         let _alive = alive;
         let Some(_place) = place else {
             // A handshake costs more than a client that is turned away should: with TLS it hears nothing.
-            if tls.is_none() && peer.write(b"-ERR max number of clients reached\r\n").await.is_ok() {
+            if tls.is_none() && poll_fn(|context| peer.poll_write(context, FULL)).await.is_ok() {
                 peer.shutdown().await;
             }
             return;
@@ -334,6 +335,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long a silent client rests before the kernel asks whether it still lives.
 const KEEPALIVE: Duration = Duration::from_secs(300);
+
+/// What one client too many is told.
+const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,12 @@
 //! A client's socket of any kind.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use futures_util::FutureExt as _;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -31,16 +33,21 @@ impl Peer {
     pub(crate) async fn read(&mut self, into: &mut BytesMut, room: usize) -> io::Result<usize> {
         macro_rules! at_once_or_wait {
             ($socket:expr) => {
-                loop {
-                    into.reserve(room);
-                    if let Some(read) = $socket.read_buf(into).now_or_never() {
-                        return read;
+                poll_fn(|context| {
+                    loop {
+                        if $socket.poll_read_ready(context)?.is_pending() {
+                            if into.is_empty() && into.capacity() > KEEP_AT_MOST {
+                                *into = BytesMut::new();
+                            }
+                            return Poll::Pending;
+                        }
+                        into.reserve(room);
+                        if let read @ Poll::Ready(_) = pin!($socket.read_buf(into)).poll(context) {
+                            return read;
+                        }
                     }
-                    if into.is_empty() && into.capacity() > KEEP_AT_MOST {
-                        *into = BytesMut::new();
-                    }
-                    $socket.readable().await?;
-                }
+                })
+                .await
             };
         }
         match self {
@@ -54,16 +61,21 @@ impl Peer {
         }
     }
 
-    /// Writes all of these bytes.
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes some of these bytes, and says how many.
+    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(socket) => socket.write_all(bytes).await,
+            Self::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
             #[cfg(unix)]
-            Self::Unix(socket) => socket.write_all(bytes).await,
-            Self::Tls(socket) => {
-                socket.write_all(bytes).await?;
-                socket.flush().await
-            }
+            Self::Unix(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Tls(socket) => Pin::new(socket).poll_write(context, bytes),
+        }
+    }
+
+    /// Ready when all that was written is with the system: TLS holds bytes back until then.
+    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tls(socket) => Pin::new(socket).poll_flush(context),
+            _ => Poll::Ready(Ok(())),
         }
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Stats {
     pub(crate) sent: Count,
     /// TLS handshakes of clients that failed.
     pub(crate) handshakes_failed: Count,
+    /// Clients that were dropped because they did not take their replies.
+    pub(crate) too_slow: Count,
     /// Error replies that servers gave.
     pub(crate) refusals: Count,
     /// Requests that ended with an error of this proxy, by its kind.

@@ -368,7 +368,6 @@ fn a_shard_that_has_forgotten_a_script_is_told() {
 }
 
 #[test]
-#[ignore = "only a request that is sent alone is healed"]
 fn a_shard_that_has_forgotten_a_script_is_told_in_a_pipeline() {
     let stage = Stage::start();
     let keys = stage.keys("k");

@@ -81,6 +81,8 @@ fn clients(text: &mut Text, rings: &[Ring]) {
     each("rendis_clients_refused_total", "counter", "Clients that were more than max_clients.", &|ring| {
         ring.shared.turned_away.load(Ordering::Relaxed)
     });
+    let help = "Clients that were dropped because they did not read their replies.";
+    each("rendis_clients_dropped_total", "counter", help, &|ring| ring.sum(|stats| stats.too_slow.read()));
     let help = "TLS handshakes of clients that failed or took too long.";
     each("rendis_tls_handshakes_failed_total", "counter", help, &|ring| {
         ring.sum(|stats| stats.handshakes_failed.read())

@@ -1,0 +1,91 @@
+//! Requests that go out together, and their answers as they come.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use rendis_core::reply::Reply;
+use rendis_engine::error::Error;
+use rendis_engine::pipeline::Section;
+
+use super::Client;
+
+impl Client {
+    /// Sends as many of the requests found, from `done` on, as can and may go out together, and hands out their answers
+    /// as they come. Says how many those are: none when the first has to be run by itself.
+    pub(super) async fn together(&mut self, done: usize) -> io::Result<usize> {
+        let engine = self.context.engine(self.identity.resp3);
+        let mut most = self.window.requests();
+        if self.identity.is_limited() {
+            // What the user may not do is answered so by itself, and checked anew after a login.
+            most = self.identity.admitted(&engine.table().load(), self.inbox.requests(done), most);
+        }
+        let begun = self.context.stats.begin();
+        let desk = self.desk.get_or_insert_with(|| self.context.desk());
+        if self.out.bytes.is_empty() {
+            std::mem::swap(&mut self.out.bytes, &mut desk.bytes);
+        }
+        let count = desk.section.send(engine, |index| self.inbox.request(done + index), most).await;
+        self.count(count);
+        let mut bytes = 0;
+        for index in done..done + count {
+            let answer = self.next_answer().await?;
+            let answer =
+                if Section::can_mend(&answer) { Box::pin(self.mend(index, answer)).await? } else { answer };
+            match &answer {
+                Ok(reply) => {
+                    bytes += reply.frame().len();
+                    if self.append(reply) {
+                        Box::pin(self.write_out(reply)).await?;
+                    }
+                }
+                Err(error) => self.error(error),
+            }
+            self.owed = self.owed.saturating_sub(1);
+        }
+        if count > 0 {
+            self.context.stats.end(begun);
+            self.window.learn(count, bytes);
+        }
+        Ok(count)
+    }
+
+    /// The next answer of the section. What is there goes out when it has to be waited for longer: not at once, because
+    /// most often the other shards answer in the same moment, and one write is cheaper than several.
+    async fn next_answer(&mut self) -> io::Result<Result<Reply, Error>> {
+        let mut wait = HOLD_BACK;
+        loop {
+            let Some(desk) = &mut self.desk else { return Err(io::ErrorKind::Other.into()) };
+            let section = &mut desk.section;
+            let mut next = poll_fn(|context| section.poll_next(context));
+            let answer = match poll_fn(|context| Poll::Ready(Pin::new(&mut next).poll(context))).await {
+                Poll::Ready(answer) => Some(answer),
+                Poll::Pending => tokio::time::timeout(wait, next).await.ok(),
+            };
+            match answer {
+                Some(answer) => return answer.ok_or_else(|| io::ErrorKind::Other.into()),
+                None => self.flush().await?,
+            }
+            self.held().check_behind()?;
+            wait = LOOK_AGAIN;
+        }
+    }
+
+    async fn mend(&mut self, index: usize, answer: Result<Reply, Error>) -> io::Result<Result<Reply, Error>> {
+        // It takes a while.
+        self.flush().await?;
+        let engine = self.context.engine(self.identity.resp3);
+        Ok(match (&mut self.desk, self.inbox.request(index)) {
+            (Some(desk), Some(request)) => desk.section.mend(engine, request, answer).await,
+            _ => answer,
+        })
+    }
+}
+
+/// How long replies are held back for those behind them.
+const HOLD_BACK: Duration = Duration::from_millis(2);
+
+/// How often is looked what is held while the next reply is late.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -1,0 +1,284 @@
+//! Clients that send much at once: order, what is held for them, and what becomes of those that do not read.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod ring;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rendis_core::request::RequestBuf;
+use rendis_proxy::serve::Proxy;
+use rendis_testkit::{Client, Cluster, Reply};
+
+use ring::{address, client, config, ring, until};
+
+/// A ring over three servers, and a key on each of them.
+struct Stage {
+    proxy: Proxy,
+    shards: Cluster,
+    keys: Vec<String>,
+}
+
+impl Stage {
+    fn start(fields: &str) -> Self {
+        let shards = Cluster::start(3);
+        let text = "[admin]\nlisten = \"127.0.0.1:0\"\n".to_owned() + &ring("cache", fields, &shards.urls());
+        let proxy = Proxy::start(&config(&text)).unwrap();
+        let mut asking = client(&proxy, "cache");
+        let mut keys = vec![String::new(); 3];
+        for number in 0.. {
+            let key = format!("key:{number}");
+            assert!(asking.command(&["SET", &key, "here"]).unwrap().is_ok());
+            let at = shards.iter().position(|shard| shard.command(&["EXISTS", &key]).integer() == 1);
+            keys[at.unwrap()] = key;
+            if keys.iter().all(|key| !key.is_empty()) {
+                break;
+            }
+        }
+        Self { proxy, shards, keys }
+    }
+
+    fn client(&self) -> Client {
+        client(&self.proxy, "cache")
+    }
+
+    fn raw(&self) -> TcpStream {
+        let stream = TcpStream::connect(address(&self.proxy, "cache")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// A value of this size under the key of each shard.
+    fn fill(&self, size: usize) {
+        let value = vec![b'v'; size];
+        for key in &self.keys {
+            assert!(self.client().command(&[b"SET", key.as_bytes(), &value]).unwrap().is_ok());
+        }
+    }
+
+    /// `GET` of the keys in turn.
+    fn gets(&self, count: usize) -> Vec<u8> {
+        (0..count).flat_map(|at| pack(&["GET", &self.keys[at % 3]])).collect()
+    }
+
+    /// How many clients were dropped for what they did not read.
+    fn dropped(&self) -> u64 {
+        let at: SocketAddr = self.proxy.admin_address().unwrap().parse().unwrap();
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        let name = "rendis_clients_dropped_total{ring=\"cache\"} ";
+        page.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
+    }
+}
+
+fn pack(words: &[&str]) -> Vec<u8> {
+    RequestBuf::pack(words.iter().map(|word| word.as_bytes())).into_bytes()
+}
+
+/// The tests that look at the memory of the process run one at a time.
+static MEMORY: Mutex<()> = Mutex::new(());
+
+/// Looks at what the process holds in memory while this runs, and says by how many MiB it rose.
+fn rise<T>(during: impl FnOnce() -> T) -> (T, usize) {
+    let before = resident();
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let watching = std::thread::spawn(move || {
+        let mut most = 0;
+        while told
+            .recv_timeout(Duration::from_millis(5))
+            .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
+        {
+            most = most.max(resident());
+        }
+        most
+    });
+    let result = during();
+    drop(tell);
+    (result, watching.join().unwrap().saturating_sub(before) >> 20)
+}
+
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+    line.split_whitespace().next().unwrap().parse::<usize>().unwrap() << 10
+}
+
+/// Reads replies that are values of `size` bytes, and says how many came whole.
+fn values(stream: &mut TcpStream, size: usize) -> usize {
+    let mut frame = vec![0; format!("${size}\r\n").len() + size + 2];
+    let mut count = 0;
+    while stream.read_exact(&mut frame).is_ok() {
+        assert!(frame.starts_with(format!("${size}\r\nv").as_bytes()) && frame.ends_with(b"v\r\n"));
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_dropped_and_the_others_notice_nothing() {
+    let _alone = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let stage = Stage::start("");
+    stage.fill(4 << 20);
+    let mut deaf = stage.raw();
+    let mut bystander = stage.client();
+    let (slowest, risen) = rise(|| {
+        deaf.write_all(&stage.gets(1024)).unwrap();
+        let mut slowest = Duration::ZERO;
+        until("it is dropped", || {
+            let asked = Instant::now();
+            assert_eq!(bystander.command(&["STRLEN", &stage.keys[1]]).unwrap().integer(), 4 << 20);
+            slowest = slowest.max(asked.elapsed());
+            stage.dropped() == 1
+        });
+        slowest
+    });
+    assert!(slowest < Duration::from_millis(900), "another client waited for {slowest:?}");
+    assert!(risen < 200, "{risen} MiB were held");
+    assert!(values(&mut deaf, 4 << 20) < 32);
+}
+
+#[test]
+fn a_client_for_whom_little_is_held_may_take_its_time() {
+    let stage = Stage::start("deadlines = { write = \"200ms\" }");
+    stage.fill(256 << 10);
+    let mut slow = stage.raw();
+    slow.write_all(&stage.gets(100)).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    slow.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(values(&mut slow, 256 << 10), 100);
+    assert_eq!(stage.dropped(), 0);
+}
+
+#[test]
+fn a_thousand_large_values_at_once_come_to_who_reads_them_and_few_are_held() {
+    let _alone = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let stage = Stage::start("");
+    stage.fill(1 << 20);
+    let mut reading = stage.raw();
+    let (count, risen) = rise(|| {
+        reading.write_all(&stage.gets(1024)).unwrap();
+        reading.shutdown(std::net::Shutdown::Write).unwrap();
+        values(&mut reading, 1 << 20)
+    });
+    assert_eq!((count, stage.dropped()), (1024, 0));
+    assert!(risen < 80, "{risen} MiB were held");
+}
+
+#[test]
+fn a_value_of_64_mib_passes_and_is_not_held_twice() {
+    let _alone = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let stage = Stage::start("deadlines = { reply = \"10s\", write = \"10s\" }");
+    let size = 64 << 20;
+    stage.shards[0].command(&["CONFIG", "SET", "client-query-buffer-limit", "512mb"]);
+    let mut value = pack(&["SET", &stage.keys[0], ""]);
+    value.truncate(value.len() - "$0\r\n\r\n".len());
+    value.extend(format!("${size}\r\n").into_bytes());
+    value.resize(value.len() + size, b'v');
+    value.extend(b"\r\n");
+    stage.shards[0].client().unwrap().send_raw(&value).unwrap();
+    drop(value);
+    until("it is there", || stage.shards[0].command(&["STRLEN", &stage.keys[0]]).integer() == 64 << 20);
+    let mut reading = stage.raw();
+    let (count, risen) = rise(|| {
+        reading.write_all(&stage.gets(1)).unwrap();
+        let (mut got, mut part) = (0, vec![0; 1 << 16]);
+        while got < size {
+            got += reading.read(&mut part).unwrap();
+        }
+        got
+    });
+    assert!(count >= size);
+    assert!(risen < 160, "{risen} MiB were held");
+}
+
+#[test]
+fn a_reply_does_not_wait_for_those_behind_it() {
+    let stage = Stage::start("deadlines = { reply = \"3s\" }");
+    stage.shards[1].stop();
+    let mut asking = stage.client();
+    let asked = Instant::now();
+    asking.send_raw(&[pack(&["STRLEN", &stage.keys[0]]), stage.gets(3)].concat()).unwrap();
+    assert_eq!(asking.read().unwrap(), Reply::Integer(4));
+    assert_eq!(asking.read().unwrap(), Reply::bulk("here"));
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(asking.read().unwrap().error().unwrap().starts_with("TIMEOUT "));
+    assert_eq!(asking.read().unwrap(), Reply::bulk("here"));
+    stage.shards[1].cont();
+}
+
+#[test]
+fn commands_of_all_kinds_are_answered_in_the_order_written() {
+    let stage = Stage::start("deadlines = { reply = \"5s\", wait = \"5s\" }");
+    let [a, b, c] = [&*stage.keys[0], &*stage.keys[1], &*stage.keys[2]];
+    let (mut sent, mut expected) = (Vec::new(), Vec::new());
+    let mut ask = |words: &[&str], reply: Reply| {
+        sent.extend(pack(words));
+        expected.push(reply);
+    };
+    let ok = || Reply::simple("OK");
+    for round in 0..60 {
+        let text = round.to_string();
+        for key in [a, b, c] {
+            ask(&["SET", key, &text], ok());
+        }
+        if round % 2 == 0 {
+            ask(&["ECHO", &text], Reply::bulk(&text));
+        }
+        ask(
+            &["MGET", c, a, "none", b],
+            Reply::array([Reply::bulk(&text), Reply::bulk(&text), Reply::Nil, Reply::bulk(&text)]),
+        );
+        ask(&["INCR", b], Reply::Integer(round + 1));
+        if round % 3 == 0 {
+            let list = format!("list:{round}");
+            ask(&["RPUSH", &list, "x"], Reply::Integer(1));
+            ask(&["BLPOP", &list, "1"], Reply::array([Reply::bulk(&list), Reply::bulk("x")]));
+        }
+        ask(&["MSET", a, "new", b, "new"], ok());
+        if round % 4 == 0 {
+            ask(&["MULTI"], ok());
+            ask(&["APPEND", a, "er"], Reply::simple("QUEUED"));
+            ask(&["GET", a], Reply::simple("QUEUED"));
+            ask(&["EXEC"], Reply::array([Reply::Integer(5), Reply::bulk("newer")]));
+        }
+        ask(&["DEL", a, b, c], Reply::Integer(3));
+        ask(&["GET", b], Reply::Nil);
+    }
+    let mut asking = stage.client();
+    asking.send_raw(&sent).unwrap();
+    for (at, expected) in expected.iter().enumerate() {
+        assert_eq!(&asking.read().unwrap(), expected, "reply {at}");
+    }
+}
+
+#[test]
+fn a_script_that_a_shard_forgot_is_run_in_its_turn_or_not_at_all() {
+    let stage = Stage::start("");
+    let mut asking = stage.client();
+    let script = "return redis.call('APPEND', KEYS[1], ARGV[1])";
+    let sha = asking.command(&["SCRIPT", "LOAD", script]).unwrap().text().to_owned();
+    let [a, b, _] = [&*stage.keys[0], &*stage.keys[1], &*stage.keys[2]];
+    let run = |key: &str, text: &str| pack(&["EVALSHA", &sha, "1", key, text]);
+    for shard in &stage.shards {
+        shard.command(&["SCRIPT", "FLUSH"]);
+    }
+    // What stands before, and what goes to another shard, does not matter.
+    let line = [pack(&["SET", a, "0"]), run(a, "1"), run(a, "2"), pack(&["GET", b])].concat();
+    asking.send_raw(&line).unwrap();
+    assert!(asking.read().unwrap().is_ok());
+    assert_eq!([asking.read().unwrap(), asking.read().unwrap()], [Reply::Integer(2), Reply::Integer(3)]);
+    assert_eq!(asking.read().unwrap(), Reply::bulk("here"));
+    // What stands behind on the same shard has run already.
+    stage.shards[1].command(&["SCRIPT", "FLUSH"]);
+    asking.send_raw(&[run(b, "!"), pack(&["GET", b])].concat()).unwrap();
+    assert!(asking.read().unwrap().error().unwrap().starts_with("NOSCRIPT "));
+    assert_eq!(asking.read().unwrap(), Reply::bulk("here"));
+    asking.send_raw(&[run(b, "!"), run(b, "?")].concat()).unwrap();
+    assert_eq!([asking.read().unwrap(), asking.read().unwrap()], [Reply::Integer(5), Reply::Integer(6)]);
+}
