@@ -18,7 +18,8 @@ use rendis_core::topology::{Member, Standing, Topology};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::error::{Error, Kind};
+use crate::connection::Failure;
+use crate::error::{Cause, Error, Kind};
 use crate::events::Events;
 use crate::exclusive::Lease;
 use crate::ledger::Noted;
@@ -130,6 +131,14 @@ impl Engine {
     #[must_use]
     pub fn allowing(&self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self.clone() }
+    }
+
+    /// The error of a failed call to this shard. The wires know nothing of a deadline of this handle's own.
+    pub(crate) fn error(&self, shard: &Shard, mut failure: Failure) -> Error {
+        if let (Some(deadline), Kind::Timeout) = (self.deadline, failure.cause.kind) {
+            failure.cause = Cause::new(Kind::Timeout, format!("no reply in {deadline:?}"));
+        }
+        shard.error(failure)
     }
 
     /// How a call to this shard is made.

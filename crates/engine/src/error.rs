@@ -35,6 +35,21 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::ShardDown,
+        Self::Timeout,
+        Self::Busy,
+        Self::CrossShard,
+        Self::Refused,
+        Self::Protocol,
+        Self::Auth,
+        Self::Tls,
+        Self::Config,
+        Self::Server,
+        Self::Conflict,
+    ];
+
     /// The name, as it stands at the start of an error reply.
     #[must_use]
     pub const fn code(self) -> &'static str {

@@ -215,7 +215,7 @@ impl Engine {
         {
             return Ok(reply);
         }
-        send(Arc::clone(&shard)).await.map_err(|failure| shard.error(failure)).and_then(single)
+        send(Arc::clone(&shard)).await.map_err(|failure| self.error(&shard, failure)).and_then(single)
     }
 
     async fn split(
@@ -321,7 +321,7 @@ impl Engine {
         let shard = serving(topology, id)?;
         let outcome = shard.call(self.manner(&shard), frames).await;
         if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
-            return outcome.map_err(|failure| shard.error(failure)).and_then(single);
+            return outcome.map_err(|failure| self.error(&shard, failure)).and_then(single);
         }
         self.settle(outcome, shard, &route, repeat, |shard| async move {
             shard.call(self.manner(&shard), frames).await
@@ -399,7 +399,7 @@ impl Engine {
         let began = Instant::now();
         loop {
             let Some(failure) = failure_of(&outcome) else {
-                return outcome.map_err(|failure| shard.error(failure));
+                return outcome.map_err(|failure| self.error(&shard, failure));
             };
             // An attempt that ended at its deadline has used the caller's time up.
             let late = matches!(&outcome, Err(failure) if failure.cause.kind == Kind::Timeout);
@@ -415,7 +415,7 @@ impl Engine {
                 _ if failure == AttemptFailure::NotWritten
                     && matches!(route, Route::Planned { .. })
                     && self.taken_out(&shard, remaining).await => {}
-                _ => return outcome.map_err(|failure| shard.error(failure)),
+                _ => return outcome.map_err(|failure| self.error(&shard, failure)),
             }
             attempts += 1;
             match self.route(route).await {

@@ -25,6 +25,7 @@ pub mod shard;
 pub mod probe;
 mod scripts;
 pub mod events;
+mod laggards;
 mod ledger;
 mod returning;
 mod monitor;

@@ -1,10 +1,14 @@
 //! What traffic says about a shard's health, on its way to the monitor.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// Counts the connection-level failures of real requests in a row.
+use crate::error::Kind;
+use crate::times::Times;
+
+/// Counts the connection-level failures of real requests in a row, and for who wants to know also bytes, errors and how long
+/// replies take. The wires of all engines of a ring report to one.
 ///
 /// Wires report, the monitor listens. An answer costs one relaxed load; the counter is written only when there is
 /// something to clear.
@@ -12,6 +16,10 @@ use tokio::sync::Notify;
 pub(crate) struct Pulse {
     failures: AtomicU32,
     changed: Notify,
+    replies: Times,
+    sent: AtomicU64,
+    received: AtomicU64,
+    errors: [AtomicU64; Kind::ALL.len()],
 }
 
 impl Pulse {
@@ -31,6 +39,39 @@ impl Pulse {
     /// Failures since the last answer.
     pub(crate) fn failures(&self) -> u32 {
         self.failures.load(Ordering::Relaxed)
+    }
+
+    /// How long it took from writing a batch of requests until the last of them was answered, for one batch after the other
+    /// on each wire.
+    pub(crate) const fn replies(&self) -> &Times {
+        &self.replies
+    }
+
+    /// Bytes went to the server over a wire, or came from it.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.sent.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn received(&self, bytes: usize) {
+        self.received.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Bytes sent and received over wires.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
+    }
+
+    /// A call ended with an error.
+    pub(crate) fn error(&self, kind: Kind) {
+        let at = Kind::ALL.iter().position(|known| *known == kind);
+        if let Some(count) = at.and_then(|at| self.errors.get(at)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Errors by kind.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        Kind::ALL.into_iter().zip(&self.errors).map(|(kind, count)| (kind, count.load(Ordering::Relaxed)))
     }
 
     /// Waits for the next failure. Cancel safe.

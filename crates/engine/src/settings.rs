@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rendis_core::health;
+use rendis_core::pace;
 use rendis_core::placement::{self, Node};
 use rendis_core::plan::Allow;
 use rendis_core::retry::{BudgetSettings, Policy};
@@ -197,6 +198,9 @@ pub struct Settings {
     pub on_down: OnDown,
     /// What a shard does before it serves again. Default [`OnReturn::Forget`].
     pub on_return: OnReturn,
+    /// Whether, and when, a shard that answers far more slowly than its peers is taken out like a dead one, for a while.
+    /// Default: never. Only with [`OnDown::Reroute`], and only where one more may be taken out.
+    pub slow_ejection: Option<pace::Settings>,
     /// The most shards that are taken out at once. Default: half of them, at least one.
     pub max_ejected: Option<usize>,
     /// Commands that are otherwise refused on a ring and let through all the same. Default: none.
@@ -229,6 +233,13 @@ impl Settings {
         self.retry.first_wait = self.retry.first_wait.min(LONGEST);
         self.retry.longest_wait = self.retry.longest_wait.min(LONGEST);
         self.exclusive = self.exclusive.min(MOST_EXCLUSIVE);
+        if let Some(slow) = &mut self.slow_ejection {
+            if slow.window.is_zero() {
+                return Err(zero("the window in which slow shards are looked for"));
+            }
+            slow.window = slow.window.min(LONGEST);
+            slow.rest = slow.rest.min(LONGEST);
+        }
         for (what, number) in [
             ("the number of wires", self.wires),
             ("the number of exclusive connections", self.exclusive),
@@ -263,6 +274,7 @@ impl Default for Settings {
             budget: BudgetSettings::default(),
             on_down: OnDown::Reroute,
             on_return: OnReturn::Forget,
+            slow_ejection: None,
             max_ejected: None,
             allow: Allow::default(),
         }

@@ -167,6 +167,7 @@ impl Shard {
     /// The error of a failure here.
     #[must_use]
     pub fn error(&self, failure: Failure) -> Error {
+        self.pulse.error(failure.cause.kind);
         Error::at(&self.place, failure)
     }
 
@@ -203,6 +204,24 @@ impl Shard {
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
         self.newest.exclusive.stats().plus(self.resp2.exclusive.stats())
+    }
+
+    /// Bytes sent and received over shared wires since the start, by all engines of the ring in this process.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        self.pulse.bytes()
+    }
+
+    /// Errors that calls ended with here, by their kind, on all engines of the ring in this process.
+    pub fn errors(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        self.pulse.errors()
+    }
+
+    /// How long replies took, from the writing of a batch of requests until the last of them was answered; one batch after the
+    /// other on each wire, of all engines of the ring in this process.
+    #[must_use]
+    pub fn replies(&self) -> &Times {
+        self.pulse.replies()
     }
 
     /// How long probes took, those that failed counted.

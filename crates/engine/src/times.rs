@@ -57,12 +57,32 @@ impl Distribution {
         })
     }
 
+    /// A bound that so many of a hundred durations did not exceed, or the greatest bound; `None` without durations.
+    #[must_use]
+    pub fn percentile(&self, percent: u64) -> Option<Duration> {
+        let rank = self.count().saturating_mul(percent).div_ceil(100);
+        let reached = |(bound, count): (Duration, u64)| (count >= rank).then_some(bound);
+        (rank > 0).then(|| self.up_to().find_map(reached).unwrap_or(LONGEST_BOUND))
+    }
+
+    /// What came in since `before` was read.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut counts = self.counts;
+        for (count, before) in counts.iter_mut().zip(before.counts) {
+            *count = count.saturating_sub(before);
+        }
+        Self { counts, sum: self.sum.saturating_sub(before.sum) }
+    }
+
     /// How many durations there are.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 }
+
+const LONGEST_BOUND: Duration = Duration::from_secs(5);
 
 const BOUNDS: [Duration; 16] = [
     Duration::from_micros(50),
@@ -80,7 +100,7 @@ const BOUNDS: [Duration; 16] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_millis(2_500),
-    Duration::from_secs(5),
+    LONGEST_BOUND,
 ];
 
 #[cfg(test)]
@@ -98,5 +118,11 @@ mod tests {
         let up_to: Vec<u64> = read.up_to().map(|(_, count)| count).collect();
         assert_eq!(up_to, [2, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 6, 6]);
         assert_eq!((read.count(), read.sum), (8, Duration::from_micros(22_000_202)));
+        assert_eq!(read.percentile(25), Some(Duration::from_micros(50)));
+        assert_eq!(read.percentile(26), Some(Duration::from_micros(100)));
+        assert_eq!(read.percentile(99), Some(Duration::from_secs(5)));
+        let news = read.since(&times.read());
+        assert_eq!((news.count(), news.sum), (4, Duration::from_micros(11_000_101)));
+        assert_eq!(read.since(&read).percentile(99), None);
     }
 }

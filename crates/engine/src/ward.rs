@@ -18,14 +18,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rendis_core::health::{Transition, may_eject};
+use rendis_core::pace;
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::Connection;
 use crate::error::{Cause, Kind};
 use crate::events::{Event, Events, Forgot, KEPT};
+use crate::laggards::Laggards;
 use crate::ledger::{Extent, Ledger};
 use crate::monitor;
 use crate::probe::Heartbeat;
@@ -52,6 +54,8 @@ pub(crate) struct State {
     engines: Vec<(u64, Weak<dyn Follower>)>,
     joined: u64,
     tasks: Vec<AbortHandle>,
+    /// Looks for slow shards, where that is wanted.
+    pacing: Option<(pace::Settings, AbortHandle)>,
 }
 
 struct Watched {
@@ -59,6 +63,8 @@ struct Watched {
     /// What its connections are made with.
     settings: Arc<Settings>,
     up: bool,
+    /// It is up, and left alone until then because it is much slower than its peers.
+    rests: Option<Instant>,
     standing: Standing,
     monitor: AbortHandle,
 }
@@ -83,6 +89,7 @@ impl Default for Ward {
             engines: Vec::new(),
             joined: 0,
             tasks: Vec::new(),
+            pacing: None,
         };
         Self {
             state: Mutex::new(state),
@@ -144,6 +151,14 @@ impl Ward {
             }
         }
         state.pulses.retain(|(name, _)| state.watched.iter().any(|known| known.shard.name() == name));
+        if state.pacing.as_ref().map(|(settings, _)| *settings) != settings.slow_ejection {
+            state.pacing.take().into_iter().for_each(|(_, task)| task.abort());
+            state.watched.iter_mut().for_each(|known| known.rests = None);
+            state.pacing = settings.slow_ejection.map(|slow| {
+                let task = tokio::spawn(Self::pace(Arc::downgrade(self), slow));
+                (slow, task.abort_handle())
+            });
+        }
         state.settle();
         if !before.is_empty() && before != names(&state.watched) {
             self.tell(Event::TopologyChanged);
@@ -184,6 +199,7 @@ impl Ward {
             shard: Arc::clone(shard),
             settings: Arc::clone(&state.settings),
             up,
+            rests: None,
             standing: Standing::Serving,
             monitor: tokio::spawn(task).abort_handle(),
         }
@@ -316,18 +332,56 @@ impl Ward {
         state.keep(tokio::spawn(task).abort_handle());
     }
 
+    /// Takes shards out that are much slower than their peers, and back after a rest; for ever.
+    async fn pace(ward: Weak<Self>, settings: pace::Settings) {
+        let mut laggards = Laggards::new(settings);
+        loop {
+            sleep(settings.window).await;
+            let Some(ward) = Weak::upgrade(&ward) else { return };
+            let now = Instant::now();
+            let rested = ward.lock().rested(now);
+            for shard in rested {
+                ward.end_rest(&shard).await;
+            }
+            let serving: Vec<Arc<Shard>> = ward.lock().serving().cloned().collect();
+            for shard in laggards.look(&serving) {
+                let may = ward.lock().may_rest();
+                if may && ward.change(&shard, |known| known.rests = Some(now + settings.rest)) {
+                    ward.tell(Event::Slow(Arc::clone(shard.place())));
+                }
+            }
+        }
+    }
+
+    /// A slow shard has rested and is taken back like one that was dead. Where that fails it is dead.
+    async fn end_rest(self: &Arc<Self>, shard: &Arc<Shard>) {
+        match self.take_back(shard).await {
+            Ok(forgot) => self.tell(Event::Returned { shard: Arc::clone(shard.place()), forgot }),
+            Err(cause) => {
+                tracing::warn!(shard = shard.name(), why = cause.text, "shard cannot be taken back yet");
+                self.change(shard, |known| known.rests = Some(Instant::now()));
+            }
+        }
+    }
+
     /// Makes it so that a shard is up or not, for all engines. Nothing, when it is not watched any more.
-    pub(crate) fn set(&self, shard: &Arc<Shard>, up: bool) {
+    fn set(&self, shard: &Arc<Shard>, up: bool) {
+        self.change(shard, |known| (known.up, known.rests) = (up, None));
+    }
+
+    /// Changes what is known of a shard, and has all engines follow. False when it is not watched any more.
+    fn change(&self, shard: &Arc<Shard>, change: impl FnOnce(&mut Watched)) -> bool {
         let mut state = self.lock();
         let Some(known) = state.watched.iter_mut().find(|known| Arc::ptr_eq(&known.shard, shard)) else {
-            return;
+            return false;
         };
-        known.up = up;
+        change(known);
         known.shard.health_changed();
         state.settle();
         for engine in state.engines() {
             engine.follow(&state);
         }
+        true
     }
 }
 
@@ -374,6 +428,19 @@ impl State {
         self.tasks.push(task);
     }
 
+    /// The slow shards whose rest is over, and that are up.
+    fn rested(&self, now: Instant) -> Vec<Arc<Shard>> {
+        let due = |known: &&Watched| known.up && known.rests.is_some_and(|until| until <= now);
+        self.watched.iter().filter(due).map(|known| Arc::clone(&known.shard)).collect()
+    }
+
+    /// Whether one more shard may be taken out for being slow.
+    fn may_rest(&self) -> bool {
+        let out = self.watched.iter().filter(|known| known.standing == Standing::Ejected).count();
+        let allowed = may_eject(out, self.watched.len(), self.settings.max_ejected);
+        allowed && self.settings.on_down == OnDown::Reroute
+    }
+
     fn known(&self, shard: &str) -> Option<&Watched> {
         self.watched.iter().find(|known| known.shard.name() == shard)
     }
@@ -388,12 +455,16 @@ impl State {
         let mut ejected = 0;
         for first in [true, false] {
             for (known, was_out) in self.watched.iter_mut().zip(&was_out) {
-                if known.up {
+                if known.up && known.rests.is_none() {
                     known.standing = Standing::Serving;
                 } else if *was_out == first {
                     let eject = reroute && may_eject(ejected, total, self.settings.max_ejected);
                     ejected += usize::from(eject);
-                    known.standing = if eject { Standing::Ejected } else { Standing::Absent };
+                    known.standing = match (eject, known.up) {
+                        (true, _) => Standing::Ejected,
+                        (false, true) => Standing::Serving,
+                        (false, false) => Standing::Absent,
+                    };
                 }
             }
         }
@@ -402,6 +473,7 @@ impl State {
     fn end(&mut self) {
         self.watched.drain(..).for_each(|known| known.monitor.abort());
         self.tasks.drain(..).for_each(|task| task.abort());
+        self.pacing.take().into_iter().for_each(|(_, task)| task.abort());
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         scanner: Scanner::new(Limits::REPLY),
         frames: Vec::new(),
         woken: Vec::new(),
+        measured: None,
         armed: None,
         blocked_since: None,
         silent_since: None,
@@ -109,6 +110,8 @@ struct Wire<'q, S> {
     frames: Vec<Range<usize>>,
     woken: Vec<Waker>,
 
+    /// A batch that is being measured: replies until its last, and when it was taken to be written.
+    measured: Option<(usize, Duration)>,
     /// When the timer fires, in the queue's time.
     armed: Option<Duration>,
     /// Since when the socket accepts nothing.
@@ -154,6 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 Poll::Ready(Ok(0)) => return Err(gone("connection closed while writing")),
                 Poll::Ready(Ok(count)) => {
                     self.accepted += count;
+                    self.pulse.sent(count);
                     self.writes += 1;
                     self.unreported += count;
                     self.unflushed = true;
@@ -194,6 +198,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             self.joined = false;
             state.session.take(&mut self.batch);
             if !self.batch.is_empty() {
+                if self.measured.is_none() {
+                    self.measured = Some((state.session.owed(), self.queue.now()));
+                }
                 return Ok(true);
             }
             // All that was queued has been withdrawn.
@@ -240,6 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             Poll::Ready(Ok(0)) => return Err(gone("connection closed by the server")),
             Poll::Ready(Err(error)) => return Err(End::Lost(lost(error))),
             Poll::Ready(Ok(count)) => {
+                self.pulse.received(count);
                 if count == free {
                     self.room = (self.room * 2).min(READ_AT_MOST);
                 } else if count < self.room / 16 {
@@ -272,6 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             }
         }
         if !self.frames.is_empty() {
+            self.measure(self.frames.len());
             let chunk = self.arrived.split_to(start).freeze();
             let mut state = self.queue.lock();
             state.session.wrote(std::mem::take(&mut self.unreported));
@@ -290,6 +299,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             self.woken.drain(..).for_each(Waker::wake);
         }
         broken.map_or(Ok(()), |cause| Err(End::Lost(cause)))
+    }
+
+    /// Replies came in.
+    fn measure(&mut self, replies: usize) {
+        match &mut self.measured {
+            Some((left, _)) if *left > replies => *left -= replies,
+            Some((_, since)) => {
+                self.pulse.replies().add(self.queue.now().saturating_sub(*since));
+                self.measured = None;
+            }
+            None => {}
+        }
     }
 
     /// Deadlines: one timer a wire, set to the earliest of them.
@@ -325,7 +346,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             return Ok(());
         }
         self.woken.drain(..).for_each(Waker::wake);
-        self.pulse.failed();
+        // A call with a short deadline of its own says nothing of the shard: the half allows for the time between taking a
+        // call in and writing it.
+        if self.measured.is_none_or(|(_, since)| now.saturating_sub(since) >= self.deadlines.reply / 2) {
+            self.pulse.failed();
+        }
         let since = *self.silent_since.get_or_insert(now);
         if now >= since.saturating_add(self.deadlines.reply.saturating_mul(SILENCE)) {
             let text = format!("no byte for {:?} while calls were waiting", now.saturating_sub(since));

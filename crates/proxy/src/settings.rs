@@ -123,6 +123,7 @@ fn settings(ring: &config::Ring) -> Settings {
             config::OnReturn::Keep => OnReturn::Keep,
             config::OnReturn::Flush => OnReturn::Flush,
         },
+        slow_ejection: ring.slow_ejection,
         max_ejected: Some(ring.max_ejected),
         allow: ring.allow.clone(),
         // Blocking commands of every client need one each.

@@ -24,7 +24,7 @@ pub(crate) struct Stats {
     /// Error replies that servers gave.
     pub(crate) refusals: Count,
     /// Requests that ended with an error of this proxy, by its kind.
-    errors: [Count; KINDS.len()],
+    errors: [Count; Kind::ALL.len()],
     /// From taking a batch of requests in until its last reply, for one batch in [`SAMPLE`].
     pub(crate) replies: Times,
     batches: Count,
@@ -49,7 +49,7 @@ impl Count {
 impl Stats {
     /// Counts an error of this proxy.
     pub(crate) fn error(&self, kind: Kind) {
-        let at = KINDS.iter().position(|known| *known == kind);
+        let at = Kind::ALL.iter().position(|known| *known == kind);
         if let Some(count) = at.and_then(|at| self.errors.get(at)) {
             count.add(1);
         }
@@ -57,7 +57,7 @@ impl Stats {
 
     /// Errors by kind.
     pub(crate) fn errors(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
-        KINDS.iter().zip(&self.errors).map(|(kind, count)| (*kind, count.read()))
+        Kind::ALL.iter().zip(&self.errors).map(|(kind, count)| (*kind, count.read()))
     }
 
     /// Begins a batch of requests. Gives the time where the batch is one of those that are timed.
@@ -76,20 +76,6 @@ impl Stats {
 
 /// One batch in so many is timed, so that the clock is seldom read.
 pub(crate) const SAMPLE: u64 = 16;
-
-const KINDS: [Kind; 11] = [
-    Kind::ShardDown,
-    Kind::Timeout,
-    Kind::Busy,
-    Kind::CrossShard,
-    Kind::Refused,
-    Kind::Protocol,
-    Kind::Auth,
-    Kind::Tls,
-    Kind::Config,
-    Kind::Server,
-    Kind::Conflict,
-];
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rendis_core::command::Table;
 use rendis_core::health::Probe;
+use rendis_core::pace::Settings as SlowEjection;
 use rendis_core::placement::Spec;
 use rendis_core::plan::Allow;
 use rendis_core::session::QueueLimits;
@@ -240,6 +241,14 @@ impl RingBuilder {
     #[must_use]
     pub fn on_return(mut self, what: OnReturn) -> Self {
         self.settings.on_return = what;
+        self
+    }
+
+    /// Takes a shard that answers far more slowly than its peers out of the ring like a dead one, for a while. Default:
+    /// never. Only with [`OnDown::Reroute`], and within [`RingBuilder::max_ejected`].
+    #[must_use]
+    pub fn slow_ejection(mut self, when: SlowEjection) -> Self {
+        self.settings.slow_ejection = Some(when);
         self
     }
 

@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
-use rendis::{Event, Events, Forgot, Kind, OnDown, OnReturn, Ring, RingBuilder, Sent};
+use rendis::{Event, Events, Forgot, Kind, OnDown, OnReturn, Ring, RingBuilder, Sent, SlowEjection};
 use rendis_testkit::{Cluster, RedisServer};
 
 fn builder(cluster: &Cluster) -> RingBuilder {
@@ -43,7 +44,7 @@ async fn thaw(ring: &Ring, server: &RedisServer, all: usize) {
 
 async fn next(events: &mut Events) -> Event {
     let next = tokio::time::timeout(Duration::from_secs(10), events.next());
-    next.await.expect("an event within 10 s").expect("the ring is there")
+    next.await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -286,5 +287,57 @@ async fn a_deadline_of_ones_own_is_kept_and_known() {
     cluster[0].cont();
     let error = rendis::Error::of(&error).unwrap();
     assert_eq!((error.kind(), error.sent()), (Kind::Timeout, Sent::Maybe));
+    assert!(error.to_string().contains("no reply in 50ms"), "{error}");
     assert!(took >= Duration::from_millis(50) && took < Duration::from_millis(500), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_shard_that_is_far_slower_than_its_peers_rests_and_comes_back() {
+    let servers = Cluster::start_with(3, |_, server| server.setting("enable-debug-command", "yes"));
+    let millis = Duration::from_millis;
+    let few = NonZeroU32::new(3).unwrap();
+    let slow =
+        SlowEjection { factor: few, floor: millis(10), window: millis(100), windows: few, rest: millis(500) };
+    let ring = builder(&servers)
+        .heartbeat_timeout(Duration::from_secs(1))
+        .slow_ejection(slow)
+        .build()
+        .await
+        .unwrap();
+    let mut events = ring.events();
+    let until = Instant::now() + Duration::from_secs(2);
+    let load: Vec<_> = (0..16)
+        .map(|worker| {
+            let mut ring = ring.clone();
+            tokio::spawn(async move {
+                for number in 0.. {
+                    if Instant::now() > until {
+                        break;
+                    }
+                    ring.set::<_, _, ()>(format!("key{worker}:{number}"), 1).await.unwrap();
+                    tokio::time::sleep(millis(1)).await;
+                }
+            })
+        })
+        .collect();
+    let mut brake = servers[1].client().unwrap();
+    let braking = tokio::task::spawn_blocking(move || {
+        // Alive, within every deadline, and forty times as slow as the others.
+        let end = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < end {
+            brake.command(&["DEBUG", "SLEEP", "0.04"]).unwrap();
+        }
+    });
+    let slowed = next(&mut events).await;
+    assert!(matches!(&slowed, Event::Slow(shard) if shard.name == "shard2"), "{slowed}");
+    assert_eq!(ring.len(), 2);
+    let back = next(&mut events).await;
+    assert!(
+        matches!(&back, Event::Returned { shard, forgot: Forgot::Keys(1..) } if shard.name == "shard2"),
+        "{back}"
+    );
+    braking.await.unwrap();
+    for worker in load {
+        worker.await.unwrap();
+    }
 }

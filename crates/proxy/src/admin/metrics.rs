@@ -143,7 +143,7 @@ fn shards(text: &mut Text, rings: &[Ring]) {
     each("rendis_shard_up", "gauge", "Whether every thread serves from the shard.", &|shard| {
         u64::from(shard.is_up())
     });
-    let help = "How often threads found the shard down or back.";
+    let help = "How often the shard was taken for down, loading, slow or back.";
     each("rendis_shard_health_changes_total", "counter", help, &|shard| shard.health_changes);
     let help = "Requests that the shard's shared connections took in.";
     each("rendis_shard_requests_total", "counter", help, &|shard| shard.requests);
@@ -151,12 +151,34 @@ fn shards(text: &mut Text, rings: &[Ring]) {
     each("rendis_shard_writes_total", "counter", help, &|shard| shard.writes);
     let help = "Requests that are queued for the shard or not answered yet.";
     each("rendis_shard_in_flight", "gauge", help, &|shard| number(shard.in_flight));
+    let help = "Bytes to the shard over its shared connections.";
+    each("rendis_shard_sent_bytes_total", "counter", help, &|shard| shard.bytes.0);
+    let help = "Bytes from the shard over its shared connections.";
+    each("rendis_shard_received_bytes_total", "counter", help, &|shard| shard.bytes.1);
     let help = "Exclusive connections to the shard, for blocking commands and watched transactions.";
     each("rendis_shard_exclusive_connections", "gauge", help, &|shard| number(shard.exclusive.total));
     let help = "Requests for an exclusive connection that had to wait.";
     each("rendis_shard_exclusive_waits_total", "counter", help, &|shard| shard.exclusive.waits);
     let help = "Requests for an exclusive connection that waited in vain.";
     each("rendis_shard_exclusive_timeouts_total", "counter", help, &|shard| shard.exclusive.timeouts);
+    let name = "rendis_shard_errors_total";
+    text.metric(name, "counter", "Calls to the shard that got no reply, by the kind of error.");
+    for ring in rings {
+        for shard in &ring.shards {
+            for (kind, count) in &shard.errors {
+                let labels = [("ring", &*ring.shared.name), ("shard", &*shard.name), ("kind", word(*kind))];
+                text.sample(name, &labels, *count);
+            }
+        }
+    }
+    let name = "rendis_shard_reply_seconds";
+    let help = "From writing a batch of requests to the shard until the last reply to it; one batch at a time is timed.";
+    text.metric(name, "histogram", help);
+    for ring in rings {
+        for shard in &ring.shards {
+            text.histogram(name, &[("ring", &ring.shared.name), ("shard", &shard.name)], &shard.replies);
+        }
+    }
     let name = "rendis_shard_probe_seconds";
     text.metric(name, "histogram", "How long health probes of the shard took.");
     for ring in rings {

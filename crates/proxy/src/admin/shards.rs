@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rendis_core::topology::Standing;
+use rendis_engine::error::Kind;
 use rendis_engine::exclusive::PoolStats;
 use rendis_engine::times::Distribution;
 use serde_json::json;
@@ -24,6 +25,10 @@ pub(super) struct Overview {
     pub(super) health_changes: u64,
     pub(super) exclusive: PoolStats,
     pub(super) probes: Distribution,
+    /// What all threads have counted together.
+    pub(super) bytes: (u64, u64),
+    pub(super) errors: Vec<(Kind, u64)>,
+    pub(super) replies: Distribution,
 }
 
 impl Overview {
@@ -53,6 +58,9 @@ pub(super) fn overview(threads: &[Seat]) -> Vec<Overview> {
                     health_changes: 0,
                     exclusive: PoolStats::default(),
                     probes: Distribution::default(),
+                    bytes: shard.bytes(),
+                    errors: shard.errors().filter(|(_, count)| *count > 0).collect(),
+                    replies: shard.replies().read(),
                 });
                 shards.len() - 1
             });

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use rendis_core::command::Table;
+use rendis_core::pace;
 use rendis_core::placement::{Node, OptionValue, Placement, PlacementError, Spec, SpecError};
 use rendis_core::plan::{Allow, AllowError};
 use rendis_core::session::QueueLimits;
@@ -20,13 +22,14 @@ use super::users;
 use super::values;
 use rendis_engine::settings::Deadlines;
 
-const FIELDS: [&str; 21] = [
+const FIELDS: [&str; 22] = [
     "name",
     "listen",
     "tls",
     "placement",
     "on_down",
     "on_return",
+    "slow_ejection",
     "max_ejected",
     "heartbeat_frequency",
     "heartbeat_timeout",
@@ -89,6 +92,7 @@ pub(super) fn read(
         max_ejected: section.read("max_ejected", (shards.len() / 2).max(1), |field| {
             field.integer(0..=i64::try_from(shards.len()).unwrap_or(i64::MAX))
         })?,
+        slow_ejection: section.read("slow_ejection", None, |field| slow_ejection(&field).map(Some))?,
         health: health(&section)?,
         deadlines: section.read("deadlines", Deadlines::default(), |field| deadlines(&field))?,
         retries: section.read("retries", Retries::default(), |field| retries(&field))?,
@@ -203,6 +207,23 @@ fn health(section: &Section<'_>) -> Result<Health, ConfigError> {
         probe: section.read("probe", default.probe, |field| {
             field.texts(false)?.iter().map(|word| word.text().map(str::to_owned)).collect()
         })?,
+    })
+}
+
+fn slow_ejection(field: &Field<'_>) -> Result<pace::Settings, ConfigError> {
+    let default = pace::Settings::default();
+    let section = field.section(&["factor", "floor", "window", "windows", "rest"])?;
+    let duration = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
+    let number = |name, default: NonZeroU32| {
+        let number = section.read(name, default.get(), |field| field.integer(1..=1000))?;
+        Ok::<_, ConfigError>(NonZeroU32::new(number).unwrap_or(default))
+    };
+    Ok(pace::Settings {
+        factor: number("factor", default.factor)?,
+        floor: duration("floor", default.floor)?,
+        window: duration("window", default.window)?,
+        windows: number("windows", default.windows)?,
+        rest: duration("rest", default.rest)?,
     })
 }
 

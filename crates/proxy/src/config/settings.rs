@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rendis_core::pace;
 use rendis_core::placement::{Node, Placement, PlacementError, Spec};
 use rendis_core::plan::Allow;
 use rendis_core::session::QueueLimits;
@@ -28,6 +29,9 @@ pub struct Ring {
     pub on_down: OnDown,
     /// `on_return`: what happens before a shard serves again. Default `"forget"`.
     pub on_return: OnReturn,
+    /// `slow_ejection = { factor, floor, window, windows, rest }`: when a shard that is far slower than its peers is taken
+    /// out, and for how long. Default: never; what is left out of the table has its default.
+    pub slow_ejection: Option<pace::Settings>,
     /// `max_ejected`: the most shards that are taken out at once; 0 takes none out. Default: half of them, at least one.
     pub max_ejected: usize,
     /// The fields about probing.
