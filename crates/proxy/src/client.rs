@@ -86,7 +86,7 @@ impl Client {
     /// Ends in good order with `Ok`, and with `Err` when the socket is of no more use.
     async fn run(&mut self) -> io::Result<()> {
         loop {
-            let (front, wrong) = match self.inbox.look() {
+            let (front, wrong) = match self.inbox.look(self.identity.is_guest()) {
                 Ok(front) => (front, None),
                 // What was found before is owed its answers.
                 Err(error) => (Front::Requests, Some(error)),
@@ -113,6 +113,7 @@ impl Client {
                 return self.flush().await;
             }
             if flow == Flow::End {
+                self.peer.hold_back();
                 return self.flush().await;
             }
         }
@@ -201,7 +202,7 @@ impl Client {
         if self.identity.is_limited() || !engine.has_one_key(only) {
             return Ok(false);
         }
-        self.count(1);
+        self.context.stats.request(only.name());
         let begun = self.context.stats.begin();
         let result = engine.run(only).await;
         self.context.stats.end(begun);
@@ -215,7 +216,7 @@ impl Client {
 
     /// Works off one request by itself, whatever state the connection is in.
     async fn single(&mut self, request: &RequestBuf) -> io::Result<Flow> {
-        self.count(1);
+        self.context.stats.request(request.view().name());
         let mode = self.identity.reply;
         let before = self.out.bytes.len();
         let flow = self.answer(request).await?;
@@ -282,13 +283,14 @@ impl Client {
     }
 
     /// Runs a request that may wait on a server, and watches the client meanwhile: `None` when it has gone, and what
-    /// it waited for others to do is given up. Anything else is run to its end.
+    /// it waited for others to do is given up, as it is when the ring ends. Anything else is run to its end.
     async fn run_watched(&mut self, request: &RequestBuf) -> io::Result<Option<Result<Executed, Error>>> {
         let engine = self.context.engine(self.identity.resp3);
+        let waits = may_wait(engine, request.view());
         let mut running = pin!(engine.run(request));
         loop {
             let ahead = self.inbox.arrived.len();
-            if ahead > READ_AHEAD && !may_wait(engine, request.view()) {
+            if ahead > READ_AHEAD && !waits {
                 return Ok(Some(running.await));
             }
             // That it has gone is seen behind all it sent, so one that may wait for ever is read to its end.
@@ -298,9 +300,13 @@ impl Client {
             tokio::select! {
                 biased;
                 result = &mut running => return Ok(Some(result)),
+                () = self.context.stop.draining(), if waits => {
+                    push_error(&mut self.out.bytes, "SHUTDOWN", ENDING);
+                    return Ok(None);
+                }
                 read = self.peer.read(&mut self.inbox.arrived, ROOM_AHEAD) => {
                     match read? {
-                        0 if may_wait(engine, request.view()) => return Ok(None),
+                        0 if waits => return Ok(None),
                         // One that only stopped sending is owed its answers.
                         0 => return Ok(Some(running.await)),
                         count => self.context.stats.received.add(count),
@@ -397,10 +403,6 @@ impl Client {
         held(&self.context, &self.identity, self.desk.as_deref())
     }
 
-    fn count(&self, requests: usize) {
-        self.context.stats.requests.add(requests);
-    }
-
     /// The socket is of no more use, for this reason.
     fn gone(&self, error: &io::Error) {
         if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<TooSlow>()) {
@@ -418,11 +420,7 @@ impl Client {
         }
         if self.identity.reply == ReplyMode::On {
             for _ in 0..self.owed {
-                push_error(
-                    &mut self.out.bytes,
-                    "SHUTDOWN",
-                    "rendis is shutting down; may have been executed",
-                );
+                push_error(&mut self.out.bytes, "SHUTDOWN", ENDING);
             }
         }
         if let Ok(Ok(())) = tokio::time::timeout(LAST_WORDS, self.flush()).await {
@@ -459,6 +457,9 @@ fn held(context: &Context, identity: &Identity, desk: Option<&Desk>) -> Held {
     let deadline = context.engine(identity.resp3).settings().deadlines.write;
     Held { behind: desk.map_or(0, |desk| desk.section.held()), deadline }
 }
+
+/// What is said of a request that is given up because the ring ends.
+const ENDING: &str = "rendis is shutting down; may have been executed";
 
 /// How long a client that is cut off may take to read what it is told.
 const LAST_WORDS: Duration = Duration::from_millis(500);

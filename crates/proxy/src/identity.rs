@@ -124,6 +124,11 @@ impl Identity {
         self.limited
     }
 
+    /// Whether it has still to log in before it may do anything else.
+    pub(crate) const fn is_guest(&self) -> bool {
+        self.user.is_none()
+    }
+
     /// How many of the first requests may run, `most` at most. The one after them is a case for [`Identity::check`].
     pub(crate) fn admitted<'r>(
         &self,

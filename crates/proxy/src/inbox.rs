@@ -67,17 +67,20 @@ impl Inbox {
         }
     }
 
-    /// Finds the whole requests among what has arrived, up to the window.
+    /// Finds the whole requests among what has arrived, up to the window. From a `guest` only one at a time, and a short
+    /// one: what comes behind it is looked at when it may have logged in.
     ///
     /// # Errors
     /// [`ScanError`] when the bytes after those found are no request; the requests found before are still there.
-    pub(crate) fn look(&mut self) -> Result<Front, ScanError> {
-        while self.found.len() < MOST_REQUESTS && self.looked < MOST_BYTES {
+    pub(crate) fn look(&mut self, guest: bool) -> Result<Front, ScanError> {
+        let (limits, most) = if guest { (Limits::GUEST, 1) } else { (Limits::REQUEST, MOST_REQUESTS) };
+        self.scanner.limit(limits);
+        while self.found.len() < most && self.looked < MOST_BYTES {
             let rest = self.arrived.get(self.looked..).unwrap_or_default();
             match rest.first() {
                 None => break,
                 Some(b'*') => {}
-                Some(_) if self.found.is_empty() => return self.inline(),
+                Some(_) if self.found.is_empty() => return self.inline(guest),
                 Some(_) => break,
             }
             let Some(length) = self.scanner.scan(rest)? else { break };
@@ -127,7 +130,7 @@ impl Inbox {
     }
 
     /// A line of words, as a person types it.
-    fn inline(&mut self) -> Result<Front, ScanError> {
+    fn inline(&mut self, guest: bool) -> Result<Front, ScanError> {
         let Some(end) = memchr::memchr(b'\n', &self.arrived) else {
             let limit = Limits::REQUEST.line;
             return if self.arrived.len() > limit {
@@ -140,7 +143,7 @@ impl Inbox {
         let words = words(line.trim_ascii()).ok_or(ScanError::BadLength)?;
         self.looked = 0;
         match words.first() {
-            None => return self.look(),
+            None => return self.look(guest),
             // Not ours: a web page could otherwise have a browser send commands in what it posts.
             Some(word) if word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"Host:") => {
                 return Err(ScanError::UnknownType(word.first().copied().unwrap_or_default()));
@@ -251,7 +254,7 @@ mod tests {
         let mut names = Vec::new();
         for byte in bytes {
             inbox.arrived.extend_from_slice(&[*byte]);
-            match inbox.look().unwrap() {
+            match inbox.look(false).unwrap() {
                 Front::Requests => {
                     names.extend((0..inbox.found.len()).map(|at| inbox.request(at).unwrap().name().to_vec()));
                     inbox.clear();

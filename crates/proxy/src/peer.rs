@@ -79,6 +79,21 @@ impl Peer {
         }
     }
 
+    /// Holds back what is written from now on until [`Peer::shutdown`], so that the last reply and the end of the connection
+    /// arrive together: whoever has read the one sees the other, and uses the connection for nothing more. TCP on Linux
+    /// only; elsewhere they arrive one after the other.
+    pub(crate) fn hold_back(&self) {
+        #[cfg(target_os = "linux")]
+        {
+            let socket = match self {
+                Self::Tcp(socket) => socket,
+                Self::Unix(_) => return,
+                Self::Tls(socket) => socket.get_ref().0,
+            };
+            let _ = socket2::SockRef::from(socket).set_tcp_cork(true);
+        }
+    }
+
     /// Says goodbye in the manner of the transport. Errors do not matter any more.
     pub(crate) async fn shutdown(&mut self) {
         let _ = match self {

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use rendis_core::command::Table;
 use rendis_engine::error::Kind;
 use rendis_engine::times::Times;
 
@@ -14,6 +15,8 @@ use rendis_engine::times::Times;
 pub(crate) struct Stats {
     /// Requests taken in.
     pub(crate) requests: Count,
+    /// The same by their commands.
+    pub(crate) commands: Commands,
     /// Bytes from clients, and to them.
     pub(crate) received: Count,
     pub(crate) sent: Count,
@@ -46,7 +49,37 @@ impl Count {
     }
 }
 
+/// How often each command was asked for: those of the table, and all others together.
+#[derive(Debug)]
+pub(crate) struct Commands(Box<[Count]>);
+
+impl Commands {
+    /// Counts a request by its command's name.
+    pub(crate) fn add(&self, name: &[u8]) {
+        if let Some(count) = self.0.get(Table::place(name).unwrap_or(Table::BUILT_IN)) {
+            count.add(1);
+        }
+    }
+
+    /// The counts, in the order of the table; the last one is that of all others.
+    pub(crate) fn read(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.iter().map(Count::read)
+    }
+}
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self((0..=Table::BUILT_IN).map(|_| Count::default()).collect())
+    }
+}
+
 impl Stats {
+    /// Counts a request that was taken in.
+    pub(crate) fn request(&self, name: &[u8]) {
+        self.requests.add(1);
+        self.commands.add(name);
+    }
+
     /// Counts an error of this proxy.
     pub(crate) fn error(&self, kind: Kind) {
         let at = Kind::ALL.iter().position(|known| *known == kind);
@@ -80,6 +113,19 @@ pub(crate) const SAMPLE: u64 = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_are_counted_by_command() {
+        let stats = Stats::default();
+        for name in [&b"GET"[..], b"get", b"Set", b"json.get", b""] {
+            stats.request(name);
+        }
+        let table = Table::default();
+        let names = table.rows().map(|row| row.name()).chain(["others"]);
+        let counts: Vec<_> = names.zip(stats.commands.read()).filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counts, [("get", 2), ("set", 1), ("others", 2)]);
+        assert_eq!(stats.requests.read(), 5);
+    }
 
     #[test]
     fn errors_are_counted_by_kind_and_one_batch_in_sixteen_is_timed() {

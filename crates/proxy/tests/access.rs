@@ -164,6 +164,43 @@ fn nobody_gets_in_without_a_password() {
 }
 
 #[test]
+fn who_has_not_logged_in_may_say_little() {
+    let side = Side::start(1, &users());
+    let server = server();
+    let eleven = format!("*11\r\n{}", "$1\r\na\r\n".repeat(11));
+    let cases = [
+        eleven.as_str(),
+        "*1000000\r\n",
+        "*2\r\n$4\r\nAUTH\r\n$16385\r\n",
+        "*2\r\n$4\r\nAUTH\r\n$536870912\r\n",
+        "*1\r\n$16385\r\n",
+    ];
+    for bad in cases {
+        for address in [server.address(), side.address()] {
+            let mut client = Client::connect(address).unwrap();
+            client.send_raw(bad.as_bytes()).unwrap();
+            let end = String::from_utf8(client.read_to_end().unwrap()).unwrap();
+            assert!(end.starts_with("-ERR Protocol error: ") && end.lines().count() == 1, "{bad}: {end}");
+        }
+    }
+    // What is enough to log in is taken, and after it anything, in the same breath.
+    let long = "x".repeat(100_000);
+    let mut client = side.client();
+    client.send(&["HELLO", "2", "AUTH", "alice", &"y".repeat(16 << 10)]).unwrap();
+    client.send(&["HELLO", "2", "AUTH", "default", "pw", "SETNAME", "me"]).unwrap();
+    client.send(&["SET", "cache:1", &long]).unwrap();
+    client.send(&["DEL", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"]).unwrap();
+    client.send(&["RESET"]).unwrap();
+    client.send(&["ECHO", &long]).unwrap();
+    assert!(client.read().unwrap().error().unwrap().starts_with("WRONGPASS"));
+    assert_eq!(client.read().unwrap().elements().len(), 14);
+    assert!(client.read().unwrap().is_ok());
+    assert_eq!(client.read().unwrap(), Reply::Integer(0));
+    let _reset = client.read().unwrap();
+    assert!(client.read().unwrap().error().unwrap().starts_with("ERR Protocol error"));
+}
+
+#[test]
 fn a_batch_is_checked_request_by_request_and_anew_after_a_login() {
     let side = Side::start(2, &users());
     let mut client = side.client();

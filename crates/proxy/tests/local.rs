@@ -204,6 +204,22 @@ fn quit_is_answered_and_ends_the_connection() {
 }
 
 #[test]
+fn who_has_read_the_answer_to_quit_sees_the_connection_closed() {
+    use std::io::{Read as _, Write as _};
+    let side = Side::start(1, "");
+    for _ in 0..300 {
+        let mut stream = std::net::TcpStream::connect(side.address()).unwrap();
+        stream.write_all(b"QUIT\r\n").unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"+OK\r\n");
+        // A pool of connections looks in this way whether it can use one again.
+        stream.set_nonblocking(true).unwrap();
+        assert_eq!(stream.read(&mut answer).unwrap(), 0);
+    }
+}
+
+#[test]
 fn time_is_that_of_the_clock() {
     let side = Side::start(1, "");
     let reply = side.client().command(&["TIME"]).unwrap();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rendis_core::command::Table;
 use rendis_engine::error::Kind;
 use rendis_engine::times::Distribution;
 
@@ -100,6 +101,23 @@ fn requests(text: &mut Text, rings: &[Ring]) {
     text.metric(name, "counter", "Requests of clients.");
     for ring in rings {
         text.sample(name, &[("ring", &ring.shared.name)], ring.sum(|stats| stats.requests.read()));
+    }
+    let name = "rendis_commands_total";
+    text.metric(
+        name,
+        "counter",
+        "Requests of clients by command; \"others\" are those of modules, and unknown ones.",
+    );
+    let table = Table::default();
+    for ring in rings {
+        let mut sums = vec![0; Table::BUILT_IN + 1];
+        for seat in &ring.threads {
+            sums.iter_mut().zip(seat.stats.commands.read()).for_each(|(sum, count)| *sum += count);
+        }
+        let names = table.rows().map(|row| row.name()).chain(["others"]);
+        for (command, count) in names.zip(sums).filter(|(_, count)| *count > 0) {
+            text.sample(name, &[("ring", &ring.shared.name), ("command", command)], count);
+        }
     }
     let name = "rendis_error_replies_total";
     text.metric(name, "counter", "Error replies of servers that were passed on.");

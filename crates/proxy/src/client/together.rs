@@ -28,7 +28,7 @@ impl Client {
             std::mem::swap(&mut self.out.bytes, &mut desk.bytes);
         }
         let count = desk.section.send(engine, |index| self.inbox.request(done + index), most).await;
-        self.count(count);
+        self.inbox.requests(done).take(count).for_each(|request| self.context.stats.request(request.name()));
         let mut bytes = 0;
         for index in done..done + count {
             let answer = self.next_answer().await?;
