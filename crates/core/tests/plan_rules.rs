@@ -431,7 +431,7 @@ fn a_transaction_stays_on_the_shard_of_its_first_key() {
     assert_eq!(queue("unwatch", Some(1)), Ok(Queued::Anywhere));
     for words in ["eval s 0", "evalsha_ro s 0", "fcall f 0"] {
         for chosen in [None, Some(0), Some(1), Some(2)] {
-            assert_eq!(queue(words, chosen), Ok(Queued::Anywhere), "{words}");
+            assert!(matches!(queue(words, chosen), Ok(Queued::Rather(_))), "{words}");
         }
     }
     assert!(queue("eval s 1 k2", Some(1)).unwrap_err().starts_with("CROSSSLOT"));
@@ -460,6 +460,9 @@ fn a_transaction_stays_on_the_shard_of_its_first_key() {
     };
     assert_eq!(all(&["ping", "set k1 v", "get k1", "incr {1}n"]), Ok(Queued::On(ShardId::new(1))));
     assert_eq!(all(&["ping"]), Ok(Queued::Anywhere));
+    // Scripts without keys follow the keys, and go by the first of them where there are none.
+    assert_eq!(all(&["fcall f0 0", "set k1 v", "fcall f2 0"]), Ok(Queued::On(ShardId::new(1))));
+    assert_eq!(all(&["ping", "fcall f0 0", "fcall f2 0"]), Ok(Queued::Rather(ShardId::new(0))));
     assert_eq!(all(&["ping", "set k1 v", "get k2"]), Err((2, RefusalKind::CrossShard)));
     assert_eq!(all(&["get"]), Err((0, RefusalKind::Arity)));
 }

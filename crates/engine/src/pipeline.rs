@@ -120,7 +120,7 @@ impl Engine {
                     Err(Error::local(Kind::CrossShard, text))
                 }
             },
-            Ok(Queued::Anywhere) => Ok(()),
+            Ok(Queued::Rather(_) | Queued::Anywhere) => Ok(()),
             Ok(Queued::NoShard) => Err(no_shard()),
             Err((_, refusal)) => Err(refused(&refusal)),
         }
@@ -145,7 +145,7 @@ fn shard_of_all<'r>(
 ) -> Result<Arc<Shard>, Error> {
     let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
     match same_shard(requests, &ring) {
-        Ok(Queued::On(id)) => serving(topology, id),
+        Ok(Queued::On(id) | Queued::Rather(id)) => serving(topology, id),
         Ok(Queued::Anywhere) => serving(topology, *topology.live().first().ok_or_else(no_shard)?),
         Ok(Queued::NoShard) => Err(no_shard()),
         Err((_, refusal)) => Err(refused(&refusal)),

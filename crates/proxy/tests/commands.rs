@@ -594,6 +594,11 @@ fn a_script_without_keys_always_meets_the_same_shard() {
     for _ in 0..20 {
         assert_eq!(ask(&mut client, &["EVAL", "return 41 + 1", "0"]).integer(), 42);
     }
+    for _ in 0..20 {
+        client.send_raw(b"MULTI\r\nPING\r\nEVAL 'return 41 + 1' 0\r\nEXEC\r\n").unwrap();
+        let replies: Vec<_> = (0..4).map(|_| client.read().unwrap().to_string()).collect();
+        assert_eq!(replies[3], "[PONG, 42]");
+    }
     assert_eq!(stage.shards.iter().filter(|shard| used(shard)).count(), 1);
     // By its name it meets the same, so it is known there.
     let sha = stage.shards[0].command(&["SCRIPT", "LOAD", "return 41 + 1"]).text().to_owned();

@@ -10,6 +10,8 @@ use crate::{
 pub enum Queued {
     /// On this shard, and so does the whole transaction.
     On(ShardId),
+    /// On whichever shard the transaction runs; on this one where nothing else chooses, as outside of a transaction.
+    Rather(ShardId),
     /// On whichever shard the transaction runs.
     Anywhere,
     /// No shard serves its keys now.
@@ -43,7 +45,12 @@ where
     }
     match row.class() {
         // A script or a function without keys runs as well where the transaction does.
-        Class::KeysOr(_) if row.keys(request).map_err(Refusal::keys)?.len() == 0 => Ok(Queued::Anywhere),
+        Class::KeysOr(_) if row.keys(request).map_err(Refusal::keys)?.len() == 0 => {
+            Ok(match single(request, row, ring)? {
+                Place::On(shard) => Queued::Rather(shard),
+                Place::Down | Place::Anywhere => Queued::Anywhere,
+            })
+        }
         Class::Keys | Class::KeysOr(_) | Class::Anchored(_) | Class::Split(_) => {
             match (single(request, row, ring)?, chosen) {
                 (Place::On(shard), Some(chosen)) if shard != chosen => {
@@ -70,7 +77,7 @@ where
     }
 }
 
-/// The one shard on which all of these requests run as one transaction; `None` where any shard would do.
+/// Where all of these requests run as one transaction.
 ///
 /// # Errors
 /// What [`queued`] says about the first request that has no place there, and its index.
@@ -81,15 +88,16 @@ pub fn same_shard<'a, L>(
 where
     L: Fn(&[u8]) -> Option<ShardId>,
 {
-    let mut chosen = None;
+    let (mut chosen, mut rather) = (None, None);
     for (index, (request, found)) in requests.into_iter().enumerate() {
         match queued(request, found, ring, chosen).map_err(|refusal| (index, refusal))? {
             Queued::On(shard) => chosen = Some(shard),
+            Queued::Rather(shard) => rather = rather.or(Some(shard)),
             Queued::Anywhere => {}
             Queued::NoShard => return Ok(Queued::NoShard),
         }
     }
-    Ok(chosen.map_or(Queued::Anywhere, Queued::On))
+    Ok(chosen.map(Queued::On).or(rather.map(Queued::Rather)).unwrap_or(Queued::Anywhere))
 }
 
 /// The plan of a command about transactions itself.
