@@ -50,12 +50,20 @@ pub fn description() -> String {
     format!("{cores} cores of {model}, {} GiB, Linux {}", kib >> 20, kernel.trim())
 }
 
-/// The first line that a program prints, on either output; `None` where there is no such program.
+/// The first line, of those that are not empty, that a program prints, on either output; `None` where there is no such program.
 #[must_use]
 pub fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
-    Some(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned())
+    let text = String::from_utf8_lossy(&text);
+    Some(text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned())
+}
+
+/// How many processes wanted a processor in the last minute, as the kernel averages it.
+#[must_use]
+pub fn busy() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0.0)
 }
 
 /// The versions of what is compared: programs by what they say, crates and Go modules as they are locked.

@@ -86,7 +86,10 @@ fn main() -> Result<(), String> {
 }
 
 fn run(arguments: Run) -> Result<(), String> {
-    let begun = Instant::now();
+    let (begun, busy) = (Instant::now(), machine::busy());
+    if busy > 0.5 {
+        println!("bench: this machine is busy (load average {busy}); the figures will spread");
+    }
     let (scope, name, seconds, rounds) = match (arguments.smoke, arguments.quick) {
         (true, _) => (Scope::Smoke, "--smoke", 0.1, 1),
         (_, true) => (Scope::Quick, "--quick", 0.4, 3),
@@ -120,7 +123,7 @@ fn run(arguments: Run) -> Result<(), String> {
     }
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
     stage.results.run = format!(
-        "{name} run of {minutes:.0} min, {} rounds of {} s for each system and cell",
+        "{name} run of {minutes:.0} min, {} rounds of {} s for each system and cell; load average {busy} before it",
         stage.rounds, stage.seconds
     );
     stage.results.write(&stage.file)

@@ -89,6 +89,7 @@ impl Library for Untyped {
             settings: Settings::default(),
             heartbeat: Heartbeat::default(),
             on_new_shard: None,
+            ward: Arc::default(),
         };
         Self { engine: Engine::start(plan).await.expect("an engine"), ready: Arc::new([]), next: 0 }
     }
