@@ -209,6 +209,12 @@ impl Scanner {
     }
 
     fn bulk(&mut self, buffer: &[u8], kind: u8) -> Result<Step, ScanError> {
+        if let Some((length, body)) = short_header(buffer, self.position)
+            && length <= self.limits.bulk
+            && buffer.get(body + length..).is_some_and(|rest| rest.starts_with(b"\r\n"))
+        {
+            return Ok(Step::Value { end: body + length + 2, children: 0, attribute: false });
+        }
         let Some((length, body)) = header(buffer, self.position)? else {
             return Ok(Step::Incomplete);
         };
@@ -272,6 +278,17 @@ impl Scanner {
             return Err(too_long);
         }
         Ok(Some(end))
+    }
+}
+
+/// As [`header`], for the headers that nearly all are: whole, of one digit or two. `None` where it is another.
+#[inline]
+pub(crate) fn short_header(buffer: &[u8], position: usize) -> Option<(usize, usize)> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| usize::from(byte - b'0'));
+    match *buffer.get(position + 1..)? {
+        [one, b'\r', b'\n', ..] => Some((digit(one)?, position + 4)),
+        [ten, one, b'\r', b'\n', ..] => Some((digit(ten)? * 10 + digit(one)?, position + 5)),
+        _ => None,
     }
 }
 

@@ -235,8 +235,9 @@ struct Batch {
 enum Link {
     Open(OwnedStream),
     /// What those get that are not answered by what has arrived.
-    Ended(Error),
-    Idle,
+    Failed(Error),
+    /// All that will ever come has arrived.
+    Over,
 }
 
 impl Section {
@@ -353,7 +354,7 @@ impl Section {
         self.answered = 0;
         self.paused = false;
         for batch in self.batches.iter_mut().take(self.shards) {
-            batch.link = Link::Idle;
+            batch.link = Link::Over;
             batch.arrived.clear();
         }
         self.shards = 0;
@@ -484,7 +485,7 @@ impl Section {
 
 impl Batch {
     const fn new(id: ShardId) -> Self {
-        Self { id, first: 0, last: 0, owed: 0, size: 0, arrived: VecDeque::new(), link: Link::Idle }
+        Self { id, first: 0, last: 0, owed: 0, size: 0, arrived: VecDeque::new(), link: Link::Over }
     }
 
     /// It begins with this frame.
@@ -509,7 +510,7 @@ impl Batch {
         });
         self.link = match sent {
             Ok(stream) => Link::Open(stream),
-            Err(error) => Link::Ended(error),
+            Err(error) => Link::Failed(error),
         };
     }
 
@@ -535,8 +536,8 @@ impl Batch {
         match stream.receive(&mut self.arrived, context) {
             Ok(Stream::Open) if self.arrived.len() == before => return Poll::Pending,
             Ok(Stream::Open) => {}
-            Ok(Stream::Ended) => self.link = Link::Ended(too_few()),
-            Err(error) => self.link = Link::Ended(error),
+            Ok(Stream::Ended) => self.link = Link::Over,
+            Err(error) => self.link = Link::Failed(error),
         }
         Poll::Ready(())
     }
@@ -544,8 +545,8 @@ impl Batch {
     fn pop(&mut self) -> Result<Reply, Error> {
         self.owed = self.owed.saturating_sub(1);
         self.arrived.pop_front().ok_or_else(|| match &self.link {
-            Link::Ended(error) => error.clone(),
-            Link::Open(_) | Link::Idle => too_few(),
+            Link::Failed(error) => error.clone(),
+            Link::Open(_) | Link::Over => too_few(),
         })
     }
 
@@ -553,7 +554,7 @@ impl Batch {
         let taken: usize = self.arrived.iter().map(|reply| reply.frame().len()).sum();
         match &self.link {
             Link::Open(stream) => taken + stream.held(),
-            Link::Ended(_) | Link::Idle => taken,
+            Link::Failed(_) | Link::Over => taken,
         }
     }
 }
