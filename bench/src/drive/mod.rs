@@ -49,10 +49,10 @@ pub fn serve(arguments: &Arguments, count: Count) -> Result<(), String> {
     let shards = &arguments.shards;
     match arguments.system.as_str() {
         "raw" => {
-            let mut loop_ = runtime.block_on(raw::Raw::connect(shards));
-            answer(|load| {
-                loop_.prepare(load);
-                measured(count, || runtime.block_on(loop_.run(load)))
+            let mut raw = runtime.block_on(raw::Raw::connect(shards));
+            answer(&runtime, |load| {
+                raw.prepare(load);
+                measured(count, || runtime.block_on(raw.run(load)))
             })
         }
         "rendis" => drive::<rendis::Typed>(&runtime, shards, count),
@@ -74,7 +74,7 @@ fn runtime(threads: usize) -> std::io::Result<Runtime> {
 
 fn drive<L: Library>(runtime: &Runtime, shards: &[String], count: Count) -> Result<(), String> {
     let mut library = runtime.block_on(L::connect(shards));
-    answer(|load| {
+    answer(runtime, |load| {
         library.prepare(load);
         measured(count, || match (load.operation, load.rate) {
             (Operation::Fill, _) => runtime.block_on(closed::fill(&library, load)),
@@ -96,11 +96,19 @@ fn measured(count: Count, mut run: impl FnMut() -> Outcome) -> Outcome {
     outcome
 }
 
-fn answer(mut run: impl FnMut(&Load) -> Outcome) -> Result<(), String> {
+/// Runs what is asked for. The runtime runs between loads too, for what a library does in the background.
+fn answer(runtime: &Runtime, mut run: impl FnMut(&Load) -> Outcome) -> Result<(), String> {
+    let (asked, mut questions) = tokio::sync::mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if asked.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
     let mut out = std::io::stdout().lock();
     writeln!(out, "ready").and_then(|()| out.flush()).map_err(|error| error.to_string())?;
-    for line in std::io::stdin().lock().lines() {
-        let line = line.map_err(|error| error.to_string())?;
+    while let Some(line) = runtime.block_on(questions.recv()) {
         let load: Load = serde_json::from_str(&line).map_err(|error| format!("{line}: {error}"))?;
         let outcome = serde_json::to_string(&run(&load)).map_err(|error| error.to_string())?;
         writeln!(out, "{outcome}").and_then(|()| out.flush()).map_err(|error| error.to_string())?;
