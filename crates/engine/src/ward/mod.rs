@@ -12,30 +12,30 @@
 //! ```
 //! A change of any engine's topology is made under the ward's lock, so changes happen one after the other.
 
+mod back;
+mod state;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
-use bytes::Bytes;
-use rendis_core::health::{Transition, may_eject};
+use rendis_core::health::Transition;
 use rendis_core::pace;
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::sync::broadcast;
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use crate::connection::Connection;
-use crate::error::{Cause, Kind};
-use crate::events::{Event, Events, Forgot, KEPT};
+use crate::events::{Event, Events, KEPT};
 use crate::laggards::Laggards;
-use crate::ledger::{Extent, Ledger};
+use crate::ledger::Ledger;
 use crate::monitor;
 use crate::probe::Heartbeat;
-use crate::pulse::Pulse;
-use crate::returning::{self, Forgetting};
 use crate::scripts::Scripts;
-use crate::settings::{OnDown, OnReturn, Settings};
+use crate::settings::Settings;
 use crate::shard::Shard;
+
+use self::state::Watched;
+
+pub(crate) use self::state::State;
 
 /// See the module.
 pub struct Ward {
@@ -43,30 +43,6 @@ pub struct Ward {
     pub(crate) ledger: Ledger,
     pub(crate) scripts: Scripts,
     events: broadcast::Sender<Event>,
-}
-
-/// What the ward knows; its lock is held for every change of a topology.
-pub(crate) struct State {
-    settings: Arc<Settings>,
-    heartbeat: Heartbeat,
-    watched: Vec<Watched>,
-    pulses: Vec<(String, Arc<Pulse>)>,
-    engines: Vec<(u64, Weak<dyn Follower>)>,
-    joined: u64,
-    tasks: Vec<AbortHandle>,
-    /// Looks for slow shards, where that is wanted.
-    pacing: Option<(pace::Settings, AbortHandle)>,
-}
-
-struct Watched {
-    shard: Arc<Shard>,
-    /// What its connections are made with.
-    settings: Arc<Settings>,
-    up: bool,
-    /// It is up, and left alone until then because it is much slower than its peers.
-    rests: Option<Instant>,
-    standing: Standing,
-    monitor: AbortHandle,
 }
 
 /// An engine, as the ward sees it.
@@ -239,99 +215,6 @@ impl Ward {
         true
     }
 
-    /// Takes a shard back that answers again: teaches it, has it forget what grew old, and has all engines use it.
-    async fn take_back(self: &Arc<Self>, shard: &Arc<Shard>) -> Result<Forgot, Arc<Cause>> {
-        let (was_out, on_return, teacher) = {
-            let state = self.lock();
-            state.engines().for_each(|engine| engine.expect(shard.name()));
-            let teacher = state.serving().next().cloned();
-            (state.standing(shard.name()) == Standing::Ejected, state.settings.on_return, teacher)
-        };
-        let mut connection = shard.dialer().dial().await?;
-        returning::teach(&mut connection, &self.scripts.all(), teacher.as_deref()).await?;
-        match on_return {
-            OnReturn::Flush if was_out => {
-                returning::flush(&mut connection).await?;
-                self.ledger.discard(shard.name());
-                self.set(shard, true);
-                Ok(Forgot::Everything)
-            }
-            OnReturn::Forget => self.forget(shard, &mut connection).await,
-            _ => {
-                self.set(shard, true);
-                Ok(if was_out { Forgot::Nothing } else { Forgot::Keys(0) })
-            }
-        }
-    }
-
-    /// Has it forget what was written elsewhere, round by round, and take part right after the last round.
-    async fn forget(
-        self: &Arc<Self>,
-        shard: &Arc<Shard>,
-        connection: &mut Connection,
-    ) -> Result<Forgot, Arc<Cause>> {
-        let mut forgetting = Forgetting::new(&self.ledger, shard.name());
-        forgetting.rounds(connection).await?;
-        // With some placements a shard that never was away lost keys to others as well.
-        let mut others = Vec::new();
-        let serving: Vec<Arc<Shard>> = self.lock().serving().cloned().collect();
-        for other in serving.iter().filter(|other| self.ledger.extent(other.name()) != Extent::Keys(0)) {
-            let mut connection = other.dialer().dial().await?;
-            let mut forgetting = Forgetting::new(&self.ledger, other.name());
-            forgetting.rounds(&mut connection).await?;
-            others.push((connection, forgetting));
-        }
-        {
-            let last = self.ledger.close();
-            let ends = async {
-                forgetting.end(connection).await?;
-                for (connection, forgetting) in &mut others {
-                    forgetting.end(connection).await?;
-                }
-                Ok::<(), Arc<Cause>>(())
-            };
-            match timeout(LAST_ROUND, ends).await {
-                Ok(ended) => ended?,
-                Err(_) => return Err(Cause::new(Kind::Timeout, "it did not forget its old keys in time")),
-            }
-            self.set(shard, true);
-            drop(last);
-        }
-        let forgot = forgetting.forgot();
-        let mut keys = forgetting.into_keys();
-        keys.extend(others.into_iter().flat_map(|(_, forgetting)| forgetting.into_keys()));
-        self.sweep(keys);
-        Ok(forgot)
-    }
-
-    /// Deletes keys from the shards that stood in, so that they are not found there when they stand in again. What
-    /// cannot be deleted now is entered in the ledger.
-    fn sweep(self: &Arc<Self>, keys: Vec<Bytes>) {
-        if keys.is_empty() {
-            return;
-        }
-        let ward = Arc::downgrade(self);
-        let mut state = self.lock();
-        let serving: Vec<Arc<Shard>> = state.serving().cloned().collect();
-        let Some(engine) = state.engines().next() else { return };
-        let topology = engine.topology();
-        let task = async move {
-            for shard in serving {
-                let strange = |key: &&Bytes| {
-                    let owner = topology.locate(key).and_then(|id| topology.member(id));
-                    owner.is_none_or(|owner| owner.shard.name() != shard.name())
-                };
-                let keys: Vec<Bytes> = keys.iter().filter(strange).cloned().collect();
-                if returning::sweep(&shard, &keys).await.is_err()
-                    && let Some(ward) = Weak::upgrade(&ward)
-                {
-                    ward.ledger.put_back(shard.name(), &keys);
-                }
-            }
-        };
-        state.keep(tokio::spawn(task).abort_handle());
-    }
-
     /// Takes shards out that are much slower than their peers, and back after a rest; for ever.
     async fn pace(ward: Weak<Self>, settings: pace::Settings) {
         let mut laggards = Laggards::new(settings);
@@ -371,109 +254,27 @@ impl Ward {
 
     /// Changes what is known of a shard, and has all engines follow. False when it is not watched any more.
     fn change(&self, shard: &Arc<Shard>, change: impl FnOnce(&mut Watched)) -> bool {
+        self.with_engines(|state, engines| {
+            let Some(known) = state.watched.iter_mut().find(|known| Arc::ptr_eq(&known.shard, shard)) else {
+                return false;
+            };
+            change(known);
+            known.shard.health_changed();
+            state.settle();
+            engines.iter().for_each(|engine| engine.follow(state));
+            true
+        })
+    }
+
+    /// Works under the lock with the engines that follow. They are let go of after the lock: the last hold on an engine that
+    /// was dropped meanwhile may be this one, and its end takes the lock itself.
+    fn with_engines<R>(&self, work: impl FnOnce(&mut State, &[Arc<dyn Follower>]) -> R) -> R {
         let mut state = self.lock();
-        let Some(known) = state.watched.iter_mut().find(|known| Arc::ptr_eq(&known.shard, shard)) else {
-            return false;
-        };
-        change(known);
-        known.shard.health_changed();
-        state.settle();
-        for engine in state.engines() {
-            engine.follow(&state);
-        }
-        true
-    }
-}
-
-impl State {
-    /// What traffic says of this shard, on whatever engine.
-    pub(crate) fn pulse(&mut self, shard: &str) -> Arc<Pulse> {
-        if let Some((_, pulse)) = self.pulses.iter().find(|(name, _)| name == shard) {
-            return Arc::clone(pulse);
-        }
-        let pulse = Arc::<Pulse>::default();
-        self.pulses.push((shard.to_owned(), Arc::clone(&pulse)));
-        pulse
-    }
-
-    /// Whether this shard takes part; one that is not known does.
-    pub(crate) fn standing(&self, shard: &str) -> Standing {
-        self.known(shard).map_or(Standing::Serving, |known| known.standing)
-    }
-
-    /// The shards that serve.
-    pub(crate) fn serving(&self) -> impl Iterator<Item = &Arc<Shard>> {
-        let serves = |known: &&Watched| known.standing == Standing::Serving;
-        self.watched.iter().filter(serves).map(|known| &known.shard)
-    }
-
-    pub(crate) fn engines(&self) -> impl Iterator<Item = Arc<dyn Follower>> {
-        self.engines.iter().filter_map(|(_, engine)| engine.upgrade())
-    }
-
-    /// An engine follows from now on, under this number.
-    pub(crate) fn join(&mut self, engine: Weak<dyn Follower>) -> u64 {
-        self.joined += 1;
-        self.engines.push((self.joined, engine));
-        self.joined
-    }
-
-    pub(crate) const fn heartbeat(&self) -> &Heartbeat {
-        &self.heartbeat
-    }
-
-    /// A task that ends with the ward, at the latest.
-    pub(crate) fn keep(&mut self, task: AbortHandle) {
-        self.tasks.retain(|task| !task.is_finished());
-        self.tasks.push(task);
-    }
-
-    /// The slow shards whose rest is over, and that are up.
-    fn rested(&self, now: Instant) -> Vec<Arc<Shard>> {
-        let due = |known: &&Watched| known.up && known.rests.is_some_and(|until| until <= now);
-        self.watched.iter().filter(due).map(|known| Arc::clone(&known.shard)).collect()
-    }
-
-    /// Whether one more shard may be taken out for being slow.
-    fn may_rest(&self) -> bool {
-        let out = self.watched.iter().filter(|known| known.standing == Standing::Ejected).count();
-        let allowed = may_eject(out, self.watched.len(), self.settings.max_ejected);
-        allowed && self.settings.on_down == OnDown::Reroute
-    }
-
-    fn known(&self, shard: &str) -> Option<&Watched> {
-        self.watched.iter().find(|known| known.shard.name() == shard)
-    }
-
-    /// Sets every shard's standing by what is known of its health. Who is out already stays out: the limit holds for
-    /// those that fall later.
-    fn settle(&mut self) {
-        let total = self.watched.len();
-        let reroute = self.settings.on_down == OnDown::Reroute;
-        let was_out: Vec<bool> =
-            self.watched.iter().map(|known| known.standing == Standing::Ejected).collect();
-        let mut ejected = 0;
-        for first in [true, false] {
-            for (known, was_out) in self.watched.iter_mut().zip(&was_out) {
-                if known.up && known.rests.is_none() {
-                    known.standing = Standing::Serving;
-                } else if *was_out == first {
-                    let eject = reroute && may_eject(ejected, total, self.settings.max_ejected);
-                    ejected += usize::from(eject);
-                    known.standing = match (eject, known.up) {
-                        (true, _) => Standing::Ejected,
-                        (false, true) => Standing::Serving,
-                        (false, false) => Standing::Absent,
-                    };
-                }
-            }
-        }
-    }
-
-    fn end(&mut self) {
-        self.watched.drain(..).for_each(|known| known.monitor.abort());
-        self.tasks.drain(..).for_each(|task| task.abort());
-        self.pacing.take().into_iter().for_each(|(_, task)| task.abort());
+        let engines: Vec<Arc<dyn Follower>> =
+            state.engines.iter().filter_map(|(_, engine)| engine.upgrade()).collect();
+        let result = work(&mut state, &engines);
+        drop(state);
+        result
     }
 }
 
@@ -491,5 +292,42 @@ impl fmt::Debug for Ward {
     }
 }
 
-/// How long the last round of a return may take, in which writes wait.
-const LAST_ROUND: Duration = Duration::from_millis(500);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An engine whose end takes the ward's lock, as that of a real one does.
+    struct Fake(Arc<Ward>);
+
+    impl Follower for Fake {
+        fn follow(&self, _: &State) {}
+
+        fn expect(&self, _: &str) {}
+
+        fn topology(&self) -> Arc<Topology<Shard>> {
+            unreachable!("nobody asks")
+        }
+    }
+
+    impl Drop for Fake {
+        fn drop(&mut self) {
+            self.0.leave(1);
+        }
+    }
+
+    #[test]
+    fn an_engine_may_end_while_the_ward_works_with_it() {
+        let (ward, done) = (Arc::new(Ward::default()), std::sync::mpsc::channel());
+        std::thread::spawn(move || {
+            let engine = Arc::new(Fake(Arc::clone(&ward)));
+            let weak = Arc::downgrade(&engine);
+            assert_eq!(ward.lock().join(weak), 1);
+            ward.with_engines(|_, engines| {
+                assert_eq!(engines.len(), 1);
+                drop(engine);
+            });
+            done.0.send(ward.lock().join(Weak::<Fake>::new())).unwrap();
+        });
+        assert_eq!(done.1.recv_timeout(std::time::Duration::from_secs(10)), Ok(2));
+    }
+}

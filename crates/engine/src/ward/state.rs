@@ -1,0 +1,127 @@
+//! What the ward knows of the shards, and what follows from it.
+
+use std::sync::{Arc, Weak};
+
+use rendis_core::health::may_eject;
+use rendis_core::pace;
+use rendis_core::topology::Standing;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::Follower;
+use crate::probe::Heartbeat;
+use crate::pulse::Pulse;
+use crate::settings::{OnDown, Settings};
+use crate::shard::Shard;
+
+/// What the ward knows; its lock is held for every change of a topology.
+pub(crate) struct State {
+    pub(super) settings: Arc<Settings>,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) watched: Vec<Watched>,
+    pub(super) pulses: Vec<(String, Arc<Pulse>)>,
+    pub(super) engines: Vec<(u64, Weak<dyn Follower>)>,
+    pub(super) joined: u64,
+    pub(super) tasks: Vec<AbortHandle>,
+    /// Looks for slow shards, where that is wanted.
+    pub(super) pacing: Option<(pace::Settings, AbortHandle)>,
+}
+
+pub(super) struct Watched {
+    pub(super) shard: Arc<Shard>,
+    /// What its connections are made with.
+    pub(super) settings: Arc<Settings>,
+    pub(super) up: bool,
+    /// It is up, and left alone until then because it is much slower than its peers.
+    pub(super) rests: Option<Instant>,
+    pub(super) standing: Standing,
+    pub(super) monitor: AbortHandle,
+}
+
+impl State {
+    /// What traffic says of this shard, on whatever engine.
+    pub(crate) fn pulse(&mut self, shard: &str) -> Arc<Pulse> {
+        if let Some((_, pulse)) = self.pulses.iter().find(|(name, _)| name == shard) {
+            return Arc::clone(pulse);
+        }
+        let pulse = Arc::<Pulse>::default();
+        self.pulses.push((shard.to_owned(), Arc::clone(&pulse)));
+        pulse
+    }
+
+    /// Whether this shard takes part; one that is not known does.
+    pub(crate) fn standing(&self, shard: &str) -> Standing {
+        self.known(shard).map_or(Standing::Serving, |known| known.standing)
+    }
+
+    /// The shards that serve.
+    pub(crate) fn serving(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        let serves = |known: &&Watched| known.standing == Standing::Serving;
+        self.watched.iter().filter(serves).map(|known| &known.shard)
+    }
+
+    /// An engine follows from now on, under this number.
+    pub(crate) fn join(&mut self, engine: Weak<dyn Follower>) -> u64 {
+        self.joined += 1;
+        self.engines.push((self.joined, engine));
+        self.joined
+    }
+
+    pub(crate) const fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
+    }
+
+    /// A task that ends with the ward, at the latest.
+    pub(crate) fn keep(&mut self, task: AbortHandle) {
+        self.tasks.retain(|task| !task.is_finished());
+        self.tasks.push(task);
+    }
+
+    /// The slow shards whose rest is over, and that are up.
+    pub(super) fn rested(&self, now: Instant) -> Vec<Arc<Shard>> {
+        let due = |known: &&Watched| known.up && known.rests.is_some_and(|until| until <= now);
+        self.watched.iter().filter(due).map(|known| Arc::clone(&known.shard)).collect()
+    }
+
+    /// Whether one more shard may be taken out for being slow.
+    pub(super) fn may_rest(&self) -> bool {
+        let out = self.watched.iter().filter(|known| known.standing == Standing::Ejected).count();
+        let allowed = may_eject(out, self.watched.len(), self.settings.max_ejected);
+        allowed && self.settings.on_down == OnDown::Reroute
+    }
+
+    fn known(&self, shard: &str) -> Option<&Watched> {
+        self.watched.iter().find(|known| known.shard.name() == shard)
+    }
+
+    /// Sets every shard's standing by what is known of its health. Who is out already stays out: the limit holds for
+    /// those that fall later.
+    pub(super) fn settle(&mut self) {
+        let total = self.watched.len();
+        let reroute = self.settings.on_down == OnDown::Reroute;
+        let was_out: Vec<bool> =
+            self.watched.iter().map(|known| known.standing == Standing::Ejected).collect();
+        let mut ejected = 0;
+        for first in [true, false] {
+            for (known, was_out) in self.watched.iter_mut().zip(&was_out) {
+                if known.up && known.rests.is_none() {
+                    known.standing = Standing::Serving;
+                } else if *was_out == first {
+                    let eject = reroute && may_eject(ejected, total, self.settings.max_ejected);
+                    ejected += usize::from(eject);
+                    known.standing = match (eject, known.up) {
+                        (true, _) => Standing::Ejected,
+                        (false, true) => Standing::Serving,
+                        (false, false) => Standing::Absent,
+                    };
+                }
+            }
+        }
+    }
+
+    pub(super) fn end(&mut self) {
+        self.watched.drain(..).for_each(|known| known.monitor.abort());
+        self.tasks.drain(..).for_each(|task| task.abort());
+        self.pacing.take().into_iter().for_each(|(_, task)| task.abort());
+    }
+}
