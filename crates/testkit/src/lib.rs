@@ -8,8 +8,9 @@
 //! | [`Client`], [`Reply`] | a plain blocking connection, to look at what servers hold and what the proxy answers |
 //! | [`Certificates`] | a certificate authority, and what it signed, in files |
 //! | [`Port`] | a loopback port that no other test of this machine uses |
+//! | [`sim`] | servers and a network in memory, for faults on virtual time |
 //!
-//! Everything is synchronous and made of plain threads, so that it works in any test and under any runtime. A call
+//! But for [`sim`], everything is synchronous and made of plain threads, so that it works in any test and under any runtime. A call
 //! that takes time (starting a server, asking it something) blocks its thread; under a single-threaded
 //! runtime put it before the runtime starts, or into `spawn_blocking`.
 //!
@@ -22,6 +23,7 @@ mod tls;
 mod server;
 mod cluster;
 mod fake;
+pub mod sim;
 
 pub use client::Client;
 pub use cluster::Cluster;

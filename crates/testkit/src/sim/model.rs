@@ -1,0 +1,209 @@
+//! What a model shard holds and answers: a small part of Redis, written from its documentation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha1::{Digest, Sha1};
+
+/// The data of one model shard.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Store {
+    values: BTreeMap<Vec<u8>, Vec<u8>>,
+    scripts: BTreeSet<String>,
+}
+
+/// What one connection said before.
+#[derive(Debug, Default)]
+pub(super) struct Manner {
+    resp3: bool,
+    /// The requests since `MULTI`.
+    queued: Option<Vec<Words>>,
+    /// One of them was refused.
+    refused: bool,
+}
+
+impl Manner {
+    /// A request was refused: a transaction under way will not run.
+    pub(super) fn refuse(&mut self) {
+        self.refused = true;
+    }
+}
+
+/// The words of a request.
+pub(super) type Words = Vec<Vec<u8>>;
+
+/// The command's name in capitals.
+pub(super) fn name(words: &[Vec<u8>]) -> String {
+    words.first().map(|name| String::from_utf8_lossy(name).to_uppercase()).unwrap_or_default()
+}
+
+/// Whether clients introduce themselves with it.
+pub(super) fn is_handshake(name: &str) -> bool {
+    matches!(name, "HELLO" | "CLIENT" | "AUTH" | "SELECT")
+}
+
+/// Whether a server answers this also while it reads its data.
+pub(super) fn while_loading(name: &str) -> bool {
+    is_handshake(name) || matches!(name, "COMMAND" | "MULTI" | "EXEC")
+}
+
+impl Store {
+    /// Runs one request of a connection. `applied` hears of every command that changed something, or would have.
+    pub(super) fn answer(
+        &mut self,
+        manner: &mut Manner,
+        words: &[Vec<u8>],
+        applied: &mut dyn FnMut(&[Vec<u8>]),
+    ) -> Vec<u8> {
+        match name(words).as_str() {
+            "HELLO" => {
+                manner.resp3 = words.get(1).is_some_and(|version| version == b"3");
+                let kind = if manner.resp3 { "%1" } else { "*2" };
+                format!("{kind}\r\n$6\r\nserver\r\n$5\r\nredis\r\n").into_bytes()
+            }
+            "MULTI" => {
+                manner.queued = Some(Vec::new());
+                manner.refused = false;
+                b"+OK\r\n".to_vec()
+            }
+            "EXEC" => match manner.queued.take() {
+                Some(_) if manner.refused => {
+                    b"-EXECABORT Transaction discarded because of previous errors.\r\n".to_vec()
+                }
+                Some(queued) => {
+                    let mut reply = format!("*{}\r\n", queued.len()).into_bytes();
+                    for words in queued {
+                        reply.extend(self.run(manner.resp3, &words, applied));
+                    }
+                    reply
+                }
+                None => b"-ERR EXEC without MULTI\r\n".to_vec(),
+            },
+            _ => match &mut manner.queued {
+                Some(queued) => {
+                    queued.push(words.to_vec());
+                    b"+QUEUED\r\n".to_vec()
+                }
+                None => self.run(manner.resp3, words, applied),
+            },
+        }
+    }
+
+    fn run(&mut self, resp3: bool, words: &[Vec<u8>], applied: &mut dyn FnMut(&[Vec<u8>])) -> Vec<u8> {
+        let arguments = words.get(1..).unwrap_or_default();
+        match (name(words).as_str(), arguments) {
+            ("PING", _) => b"+PONG\r\n".to_vec(),
+            ("CLIENT" | "SELECT" | "AUTH", _) => b"+OK\r\n".to_vec(),
+            ("COMMAND", _) => b"*1\r\n*-1\r\n".to_vec(),
+            ("GET", [key]) => bulk(resp3, self.values.get(key)),
+            ("MGET", keys) => {
+                let mut reply = format!("*{}\r\n", keys.len()).into_bytes();
+                keys.iter().for_each(|key| reply.extend(bulk(resp3, self.values.get(key))));
+                reply
+            }
+            ("EXISTS", keys) => number(keys.iter().filter(|key| self.values.contains_key(*key)).count()),
+            ("DBSIZE", []) => number(self.values.len()),
+            ("SET", [key, value, ..]) => {
+                applied(words);
+                self.values.insert(key.clone(), value.clone());
+                b"+OK\r\n".to_vec()
+            }
+            ("GETSET", [key, value]) => {
+                applied(words);
+                bulk(resp3, self.values.insert(key.clone(), value.clone()).as_ref())
+            }
+            ("MSET", pairs) => {
+                applied(words);
+                for pair in pairs.chunks_exact(2) {
+                    self.values.insert(pair[0].clone(), pair[1].clone());
+                }
+                b"+OK\r\n".to_vec()
+            }
+            ("DEL" | "UNLINK", keys) => {
+                applied(words);
+                number(keys.iter().filter(|key| self.values.remove(*key).is_some()).count())
+            }
+            ("INCR", [key]) => self.add(key, b"1", words, applied),
+            ("INCRBY", [key, by]) => self.add(key, by, words, applied),
+            ("FLUSHALL" | "FLUSHDB", _) => {
+                applied(words);
+                self.values.clear();
+                b"+OK\r\n".to_vec()
+            }
+            ("SCRIPT", [_, body]) => {
+                let sha = sha(body);
+                self.scripts.insert(sha.clone());
+                format!("$40\r\n{sha}\r\n").into_bytes()
+            }
+            // Every script is taken for one that adds its argument to its key.
+            ("EVALSHA", [sha, _, key, by]) => {
+                if self.scripts.contains(&String::from_utf8_lossy(sha).to_lowercase()) {
+                    self.add(key, by, words, applied)
+                } else {
+                    b"-NOSCRIPT No matching script. Please use EVAL.\r\n".to_vec()
+                }
+            }
+            // Nobody pushes to a list here.
+            ("BLPOP", _) => bulk(resp3, None),
+            (other, _) => format!("-ERR unknown command '{other}'\r\n").into_bytes(),
+        }
+    }
+
+    fn add(
+        &mut self,
+        key: &[u8],
+        by: &[u8],
+        words: &[Vec<u8>],
+        applied: &mut dyn FnMut(&[Vec<u8>]),
+    ) -> Vec<u8> {
+        let parse = |text: &[u8]| String::from_utf8_lossy(text).parse::<i64>().ok();
+        let old = self.values.get(key).map_or(Some(0), |old| parse(old));
+        let Some(sum) = old.zip(parse(by)).and_then(|(old, by)| old.checked_add(by)) else {
+            return b"-ERR value is not an integer or out of range\r\n".to_vec();
+        };
+        applied(words);
+        self.values.insert(key.to_vec(), sum.to_string().into_bytes());
+        format!(":{sum}\r\n").into_bytes()
+    }
+}
+
+fn bulk(resp3: bool, value: Option<&Vec<u8>>) -> Vec<u8> {
+    match value {
+        Some(value) => [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat(),
+        None if resp3 => b"_\r\n".to_vec(),
+        None => b"$-1\r\n".to_vec(),
+    }
+}
+
+fn number(number: usize) -> Vec<u8> {
+    format!(":{number}\r\n").into_bytes()
+}
+
+fn sha(body: &[u8]) -> String {
+    Sha1::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The first whole request of `bytes`, taken out of them. Only as clients write them: arrays of bulk strings.
+///
+/// # Panics
+/// When it is something else: whoever sent it is at fault.
+pub(super) fn take_request(bytes: &mut Vec<u8>) -> Option<Words> {
+    let mut at = 0;
+    let mut header = |kind: u8| {
+        let rest = &bytes[at..];
+        let end = rest.windows(2).position(|two| two == b"\r\n")?;
+        let text = String::from_utf8_lossy(&rest[..end]);
+        assert_eq!(rest[0], kind, "a request that is none: {}", bytes.escape_ascii());
+        let number: usize = text[1..].parse().expect("a request has counts that are numbers");
+        let start = at + end + 2;
+        at = start;
+        if kind == b'$' {
+            at += number + 2;
+            return bytes.get(start..at).map(|word| (number, word[..number].to_vec()));
+        }
+        Some((number, Vec::new()))
+    };
+    let (count, _) = header(b'*')?;
+    let words = (0..count).map(|_| header(b'$').map(|(_, word)| word)).collect::<Option<Words>>()?;
+    bytes.drain(..at);
+    Some(words)
+}
