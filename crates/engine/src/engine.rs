@@ -15,7 +15,8 @@ use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::{Budget, Decision, Failed};
 use rendis_core::session::Replies;
 use rendis_core::topology::{Member, Standing, Topology};
-use tokio::sync::watch;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::connection::Failure;
@@ -70,6 +71,9 @@ struct Inner {
     budget: Mutex<Budget>,
     started: Instant,
     changes: watch::Sender<u64>,
+    /// Wakes the calls that wait for a change. The channel would do, but wakes them in an order of chance; so they go on
+    /// in the order in which they came, and a simulation can be repeated.
+    swapped: Notify,
     ward: Arc<Ward>,
     /// Its number there.
     number: OnceLock<u64>,
@@ -97,6 +101,7 @@ impl Engine {
                 closed: AtomicBool::new(false),
                 started: Instant::now(),
                 changes: watch::Sender::new(0),
+                swapped: Notify::new(),
                 ward: plan.ward,
                 number: OnceLock::new(),
             }),
@@ -151,6 +156,12 @@ impl Engine {
         }
     }
 
+    /// [`Engine::manner`], with what is left of the deadline of a call that began then.
+    pub(crate) fn manner_since(&self, began: Instant, shard: &Shard) -> Manner {
+        let manner = self.manner(shard);
+        Manner { deadline: manner.deadline.saturating_sub(began.elapsed()), ..manner }
+    }
+
     /// The protocol in which a call to this shard is made.
     pub(crate) fn protocol(&self, shard: &Shard) -> Protocol {
         self.protocol.unwrap_or_else(|| shard.protocol())
@@ -173,6 +184,11 @@ impl Engine {
     #[must_use]
     pub fn events(&self) -> Events {
         self.inner.ward.events()
+    }
+
+    /// Ends at the first change of the topology after it was made, not only after it was polled.
+    pub(crate) fn swapped(&self) -> Notified<'_> {
+        self.inner.swapped.notified()
     }
 
     /// How it behaves.
@@ -418,6 +434,7 @@ impl Inner {
                 }
                 self.topology.store(Arc::new(next));
                 self.changes.send_modify(|count| *count += 1);
+                self.swapped.notify_waiters();
             }
             Err(error) => tracing::error!(%error, "the topology could not be rebuilt"),
         }

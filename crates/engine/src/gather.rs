@@ -16,7 +16,7 @@ use rendis_core::plan::{Part, Plan, Refusal, RefusalKind, Ring, ScanStep, plan};
 use rendis_core::reply::Reply;
 use rendis_core::request::Request;
 use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
-use rendis_core::session::{Replies, Sent};
+use rendis_core::session::{Failed, Replies, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::time::{Instant, timeout};
 
@@ -77,8 +77,8 @@ impl Engine {
             _ => Repeat::Never,
         };
         let route = Route::Planned { request: request.view(), found, table: &table };
-        let send = |shard: Arc<Shard>| async move { shard.call(self.manner(&shard), item).await };
-        let settled = self.settle(outcome, shard, &route, repeat, send).await;
+        let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, item).await };
+        let settled = self.settle(Instant::now(), outcome, shard, &route, repeat, send).await;
         settled
             .and_then(single)
             .or_else(|error| self.missed(request.view(), found, error))
@@ -102,11 +102,10 @@ impl Engine {
     ) -> Result<Replies<Reply>, Error> {
         let route = Route::Shard(id);
         let shard = self.shard(id)?;
+        let began = Instant::now();
         let outcome = shard.call(self.manner(&shard), frames).await;
-        Box::pin(self.settle(outcome, shard, &route, repeat, |shard| async move {
-            shard.call(self.manner(&shard), frames).await
-        }))
-        .await
+        let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
+        Box::pin(self.settle(began, outcome, shard, &route, repeat, send)).await
     }
 
     /// Plans a request and runs the plan.
@@ -177,20 +176,20 @@ impl Engine {
             Ok(shard) => shard,
             Err(error) => return self.missed(request, found, error),
         };
-        let send = |shard: Arc<Shard>| async move {
-            let manner = self.manner(&shard);
+        let send = |shard: Arc<Shard>, manner: Manner| async move {
             match blocks {
                 Blocks::No => shard.call(manner, &request).await,
                 Blocks::For(wait) => exclusively(&shard, manner, request, Some(wait)).await,
                 Blocks::Forever => exclusively(&shard, manner, request, None).await,
             }
         };
-        let outcome = send(Arc::clone(&shard)).await;
-        let settled = self.settle(outcome, shard, &route, repeat, send).await;
+        let began = Instant::now();
+        let outcome = send(Arc::clone(&shard), self.manner(&shard)).await;
+        let settled = self.settle(began, outcome, shard, &route, repeat, send).await;
         let reply = settled.and_then(single).or_else(|error| self.missed(request, found, error))?;
         match (AttemptFailure::of(&reply), found) {
             (Some(AttemptFailure::NoScript), Found::Row(row)) => {
-                self.heal(request, row, reply, &route, send).await
+                self.heal(began, request, row, reply, &route, send).await
             }
             _ => Ok(reply),
         }
@@ -200,22 +199,26 @@ impl Engine {
     /// once.
     async fn heal<Fut>(
         &self,
+        began: Instant,
         request: Request<'_>,
         row: &Row,
         reply: Reply,
         route: &Route<'_>,
-        send: impl Fn(Arc<Shard>) -> Fut,
+        send: impl Fn(Arc<Shard>, Manner) -> Fut,
     ) -> Result<Reply, Error>
     where
         Fut: Future<Output = Result<Replies<Reply>, Failure>>,
     {
         let Some(remedy) = self.scripts().remedy(row, request) else { return Ok(reply) };
         let shard = self.route(route).await?;
-        if !matches!(shard.call(self.manner(&shard), &remedy).await, Ok(Replies::One(loaded)) if !loaded.is_error())
-        {
+        let told = shard.call(self.manner_since(began, &shard), &remedy).await;
+        if !matches!(told, Ok(Replies::One(loaded)) if !loaded.is_error()) {
             return Ok(reply);
         }
-        send(Arc::clone(&shard)).await.map_err(|failure| self.error(&shard, failure)).and_then(single)
+        send(Arc::clone(&shard), self.manner_since(began, &shard))
+            .await
+            .map_err(|failure| self.error(&shard, failure))
+            .and_then(single)
     }
 
     async fn split(
@@ -230,7 +233,7 @@ impl Engine {
             let reply = self.part(topology, part, repeat, table).await;
             merge::Part { reply, positions: &part.positions }
         }));
-        merged(response, replies.await)
+        merged(response, replies.await, |part| topology.member(parts.get(part)?.shard))
     }
 
     /// A part is a command of the same kind. One that was never sent, because its shard is about to be taken out, is dealt
@@ -251,9 +254,10 @@ impl Engine {
         if let Some(member) = topology.member(part.shard)
             && error.kind() == Kind::ShardDown
             && error.sent() == Sent::No
-            && let remaining = self.manner(&member.shard).deadline.saturating_sub(began.elapsed())
+            && let remaining = self.manner_since(began, &member.shard).deadline
             && self.taken_out(&member.shard, remaining).await
-            && let Executed::Reply(reply) = Box::pin(self.execute_known(request, table)).await?
+            && let rest = self.allowing(self.manner_since(began, &member.shard).deadline)
+            && let Executed::Reply(reply) = Box::pin(rest.execute_known(request, table)).await?
         {
             return Ok(reply);
         }
@@ -271,7 +275,7 @@ impl Engine {
             join_all(topology.live().iter().map(|id| async {
                 merge::Part::whole(self.call_member(topology, *id, &request, repeat).await)
             }));
-        merged(response, replies.await)
+        merged(response, replies.await, |part| topology.member(*topology.live().get(part)?))
     }
 
     async fn scan(
@@ -284,7 +288,10 @@ impl Engine {
         for _ in 0..MOST_SCANNED {
             match self.call_shard(step.shard, &step.request, repeat).await.and_then(single) {
                 Ok(reply) if !reply.is_error() => {
-                    scanned.take(&reply, step.shard, step.next).map_err(|error| protocol(&error))?;
+                    let member = topology.member(step.shard);
+                    scanned
+                        .take(&reply, step.shard, step.next)
+                        .map_err(|error| out_of_step(&error, member))?;
                 }
                 // What was found stands; the client meets the failure where it goes on.
                 _ if scanned.keys() > 0 => break,
@@ -319,15 +326,13 @@ impl Engine {
     ) -> Result<Reply, Error> {
         let route = Route::Member(topology, id);
         let shard = serving(topology, id)?;
+        let began = Instant::now();
         let outcome = shard.call(self.manner(&shard), frames).await;
         if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
             return outcome.map_err(|failure| self.error(&shard, failure)).and_then(single);
         }
-        self.settle(outcome, shard, &route, repeat, |shard| async move {
-            shard.call(self.manner(&shard), frames).await
-        })
-        .await
-        .and_then(single)
+        let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
+        self.settle(began, outcome, shard, &route, repeat, send).await.and_then(single)
     }
 
     /// Waits until this shard is taken out of use, and its keys are others'. False when that is not what happens, or not
@@ -336,21 +341,22 @@ impl Engine {
         if self.settings().on_down != OnDown::Reroute || within.is_zero() {
             return false;
         }
-        let mut changes = self.changes();
         let serves = || {
             let topology = self.topology();
             let same = |member: &Member<Shard>| Arc::ptr_eq(&member.shard, shard);
             topology.members().iter().any(|member| same(member) && member.standing == Standing::Serving)
         };
         let leaving = async {
-            while serves() {
-                if changes.changed().await.is_err() {
-                    return false;
+            loop {
+                // Made before looking, so that no change is missed.
+                let swapped = self.swapped();
+                if !serves() {
+                    return;
                 }
+                swapped.await;
             }
-            true
         };
-        timeout(within, leaving).await.unwrap_or(false)
+        timeout(within, leaving).await.is_ok()
     }
 
     /// What a read of a shard that is down answers, where the ring is set so: as if its keys did not exist.
@@ -383,31 +389,31 @@ impl Engine {
         }
     }
 
-    /// Makes a call again as long as its outcome and `core::retry` allow.
+    /// Makes a call again as long as its outcome and `core::retry` allow. All attempts share the deadline; and where the
+    /// outcome of one is unknown, so is that of the call.
     async fn settle<Fut>(
         &self,
+        began: Instant,
         mut outcome: Result<Replies<Reply>, Failure>,
         mut shard: Arc<Shard>,
         route: &Route<'_>,
         repeat: Repeat,
-        send: impl Fn(Arc<Shard>) -> Fut,
+        send: impl Fn(Arc<Shard>, Manner) -> Fut,
     ) -> Result<Replies<Reply>, Error>
     where
         Fut: Future<Output = Result<Replies<Reply>, Failure>>,
     {
         let mut attempts = 1;
-        let began = Instant::now();
+        let mut unknown = false;
+        let told = |error: Error, unknown: bool| if unknown { error.in_part() } else { error };
         loop {
             let Some(failure) = failure_of(&outcome) else {
-                return outcome.map_err(|failure| self.error(&shard, failure));
+                return outcome.map_err(|failure| told(self.error(&shard, failure), unknown));
             };
+            unknown |= failure == AttemptFailure::OutcomeUnknown;
             // An attempt that ended at its deadline has used the caller's time up.
             let late = matches!(&outcome, Err(failure) if failure.cause.kind == Kind::Timeout);
-            let remaining = if late {
-                Duration::ZERO
-            } else {
-                self.manner(&shard).deadline.saturating_sub(began.elapsed())
-            };
+            let remaining = if late { Duration::ZERO } else { self.manner_since(began, &shard).deadline };
             let attempt = Attempt { repeat, failure, attempts, remaining: Some(remaining) };
             match self.decide(&attempt) {
                 Decision::Again { after } => tokio::time::sleep(after).await,
@@ -415,14 +421,11 @@ impl Engine {
                 _ if failure == AttemptFailure::NotWritten
                     && matches!(route, Route::Planned { .. })
                     && self.taken_out(&shard, remaining).await => {}
-                _ => return outcome.map_err(|failure| self.error(&shard, failure)),
+                _ => return outcome.map_err(|failure| told(self.error(&shard, failure), unknown)),
             }
             attempts += 1;
-            match self.route(route).await {
-                Ok(next) => shard = next,
-                Err(error) => return Err(error),
-            }
-            outcome = send(Arc::clone(&shard)).await;
+            shard = self.route(route).await.map_err(|error| told(error, unknown))?;
+            outcome = send(Arc::clone(&shard), self.manner_since(began, &shard)).await;
         }
     }
 }
@@ -578,8 +581,13 @@ fn single(replies: Replies<Reply>) -> Result<Reply, Error> {
     }
 }
 
-/// The merged reply. The error of one part says that the whole may have run where another part may have.
-pub(crate) fn merged(response: Response, parts: Vec<merge::Part<'_, Error>>) -> Result<Reply, Error> {
+/// The merged reply. The error of one part says that the whole may have run where another part may have. `member` is
+/// where a part was sent.
+pub(crate) fn merged<'t>(
+    response: Response,
+    parts: Vec<merge::Part<'_, Error>>,
+    member: impl Fn(usize) -> Option<&'t Member<Shard>>,
+) -> Result<Reply, Error> {
     let may_have_run = |part: &merge::Part<'_, Error>| match &part.reply {
         Ok(_) => true,
         Err(error) => error.sent() == Sent::Maybe,
@@ -588,12 +596,16 @@ pub(crate) fn merged(response: Response, parts: Vec<merge::Part<'_, Error>>) -> 
     merge(response, parts).map_err(|error| match error {
         MergeError::Failed(error) if in_part => error.in_part(),
         MergeError::Failed(error) => error,
-        MergeError::Unexpected(unexpected) => protocol(&unexpected),
+        MergeError::Unexpected(unexpected) => out_of_step(&unexpected, member(unexpected.part)),
     })
 }
 
-fn protocol(error: &dyn std::error::Error) -> Error {
-    Error::new(Cause::new(Kind::Protocol, error.to_string()), Sent::Maybe, None)
+/// The error of a reply that is not what its command is answered with. Its connection is not to be trusted any more.
+fn out_of_step(error: &dyn std::error::Error, member: Option<&Member<Shard>>) -> Error {
+    let cause = Cause::new(Kind::Protocol, error.to_string());
+    let Some(member) = member else { return Error::new(cause, Sent::Maybe, None) };
+    member.shard.distrust(&cause);
+    member.shard.error(Failed { sent: Sent::Maybe, cause })
 }
 
 /// A refusal as an error.

@@ -21,14 +21,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// See the module. Bounded by [`Ledger::MOST_BYTES`].
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pages: Mutex<Pages>,
-    /// Changes at the end of every last round.
-    settled: watch::Sender<u64>,
+    /// Told at the end of every last round. Wakes in the order of waiting.
+    settled: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl Ledger {
     pub(crate) const MOST_BYTES: usize = 64 << 20;
 
     pub(crate) fn new() -> Self {
-        Self { pages: Mutex::default(), settled: watch::Sender::new(0) }
+        Self { pages: Mutex::default(), settled: Notify::new() }
     }
 
     /// Enters keys that are about to be written elsewhere, on the pages of these shards.
@@ -151,9 +151,13 @@ impl Ledger {
 
     /// Waits until no last round is under way. Cancel safe.
     pub(crate) async fn settled(&self) {
-        let mut settled = self.settled.subscribe();
-        while self.lock().closed > 0 {
-            let _ = settled.changed().await;
+        loop {
+            // Made before looking, so that no end is missed.
+            let settled = self.settled.notified();
+            if self.lock().closed == 0 {
+                return;
+            }
+            settled.await;
         }
     }
 
@@ -171,7 +175,7 @@ pub(crate) struct LastRound<'l> {
 impl Drop for LastRound<'_> {
     fn drop(&mut self) {
         self.ledger.lock().closed -= 1;
-        self.ledger.settled.send_modify(|count| *count += 1);
+        self.ledger.settled.notify_waiters();
     }
 }
 

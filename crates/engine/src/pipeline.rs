@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rendis_core::command::{Blocks, Found, Repeat, Response, Table};
 use rendis_core::id::ShardId;
@@ -21,6 +22,7 @@ use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
 use rendis_core::session::{Replies, Sent, Stream};
 use rendis_core::topology::Topology;
+use tokio::time::Instant;
 
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
@@ -75,15 +77,18 @@ impl Engine {
         frames.extend(requests.iter().cloned());
         frames.push(wrap(b"EXEC"));
         let mut attempts = 1;
+        let began = Instant::now();
         loop {
             let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
             let shard = shard_of_all(&*self.topology_for(views.clone()).await, views)?;
-            let failure = match shard.call(self.manner(&shard), frames.as_slice()).await {
+            let manner = self.manner_since(began, &shard);
+            let failure = match shard.call(manner, frames.as_slice()).await {
                 Ok(replies) => return executed(replies),
                 Err(failure) => failure,
             };
             let unsent = failure.sent == Sent::No && failure.cause.kind == Kind::ShardDown;
-            let error = shard.error(failure).of_command(b"EXEC");
+            let remaining = self.manner_since(began, &shard).deadline;
+            let error = self.error(&shard, failure).of_command(b"EXEC");
             if !unsent {
                 return Err(error);
             }
@@ -91,7 +96,7 @@ impl Engine {
                 repeat: Repeat::Never,
                 failure: AttemptFailure::NotWritten,
                 attempts,
-                remaining: None,
+                remaining: Some(remaining),
             };
             let Decision::Again { after } = self.decide(&attempt) else { return Err(error) };
             tokio::time::sleep(after).await;
@@ -191,6 +196,8 @@ pub struct Section {
     shards: usize,
     /// Something was made again, after a pause.
     paused: bool,
+    /// When it was sent.
+    began: Option<Instant>,
 }
 
 /// Where the answer to a request comes from.
@@ -258,6 +265,7 @@ impl Section {
         if !topology.is_whole() {
             topology = Box::pin(engine.topology_for_items(&item, most)).await;
         }
+        self.began = Some(Instant::now());
         let table = engine.table().load();
         let mut bytes = 0;
         while self.fates.len() < most && bytes < MOST_BYTES {
@@ -297,9 +305,14 @@ impl Section {
                 }
                 let mut pop =
                     |index: usize| batches.get_mut(index).map_or_else(|| Err(no_shard()), Batch::pop);
-                let parts =
+                let replies =
                     parts.iter().map(|(index, positions)| merge::Part { reply: pop(*index), positions });
-                merged(merge.response, parts.collect())
+                let replies = replies.collect();
+                let topology = self.topology.as_deref();
+                merged(merge.response, replies, |part| {
+                    let (index, _) = parts.get(part)?;
+                    topology?.member(batches.get(*index)?.id)
+                })
             }
         };
         self.answered += 1;
@@ -333,11 +346,19 @@ impl Section {
         if !again {
             return answer;
         }
-        match engine.run(item).await {
+        let Some(remaining) = self.remaining(engine) else { return answer };
+        match engine.allowing(remaining).run(item).await {
             Ok(Executed::Reply(reply)) => Ok(reply),
             Ok(_) => answer,
             Err(error) => Err(error),
         }
+    }
+
+    /// What is left of the deadline that all attempts share.
+    fn remaining(&self, engine: &Engine) -> Option<Duration> {
+        let (topology, began) = (self.topology.as_ref()?, self.began?);
+        let deadline = engine.manner(&topology.members().first()?.shard).deadline;
+        Some(deadline.saturating_sub(began.elapsed())).filter(|remaining| !remaining.is_zero())
     }
 
     /// The bytes of replies that are here and were not handed out.
@@ -372,9 +393,9 @@ impl Section {
             repeat: Repeat::Never,
             failure: AttemptFailure::NotWritten,
             attempts: 1,
-            remaining: None,
+            remaining: self.remaining(engine),
         };
-        if !whole {
+        if !whole || attempt.remaining.is_none() {
             return false;
         }
         let Decision::Again { after } = engine.decide(&attempt) else { return false };

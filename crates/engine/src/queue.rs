@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) requests: u64,
     /// Writes to the socket since the start.
     pub(crate) writes: u64,
+    /// Why the connection has to end, where somebody found that what came over it cannot be right.
+    pub(crate) distrusted: Option<Arc<Cause>>,
     /// The socket takes no bytes at present, so the queue may be old.
     pub(crate) stalled: bool,
     /// When the queue was last empty at a push: the time of all that was pushed since, unless the wire stalled.
@@ -70,6 +72,7 @@ impl Queue {
             refused: false,
             requests: 0,
             writes: 0,
+            distrusted: None,
             stalled: false,
             now: Duration::ZERO,
         };
@@ -217,6 +220,7 @@ impl Queue {
             state.link = link;
         }
         state.stalled = false;
+        state.distrusted = None;
         drop(state);
         woken.into_iter().for_each(Waker::wake);
     }
@@ -231,6 +235,17 @@ impl Queue {
         let mut state = self.lock();
         if !matches!(state.link, Link::Closed(_)) {
             state.link = Link::Open;
+        }
+    }
+
+    /// Ends the connection that is served, if there is one.
+    pub(crate) fn distrust(&self, cause: &Arc<Cause>) {
+        let mut state = self.lock();
+        state.distrusted = Some(Arc::clone(cause));
+        let sleeper = state.sleeper.take();
+        drop(state);
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
         }
     }
 

@@ -253,6 +253,12 @@ impl Shard {
         self.resp2.exclusive.close();
     }
 
+    /// An answer that cannot be right came over a shared wire, and so may be another's: the wires are connected anew, and
+    /// the calls on them end with this cause.
+    pub(crate) fn distrust(&self, cause: &Arc<Cause>) {
+        self.running().for_each(|lane| lane.queue().distrust(cause));
+    }
+
     /// The server is known to be back: connections that rest try again now.
     pub(crate) fn nudge(&self) {
         self.running().for_each(Lane::nudge);

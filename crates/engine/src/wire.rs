@@ -35,7 +35,7 @@ use crate::settings::Deadlines;
 
 /// How a wire ended.
 pub(crate) enum End {
-    /// The queue was closed, and everything in it is answered.
+    /// The queue was closed, and nobody waits for an answer any more.
     Served,
     /// The connection is of no more use.
     Lost(Arc<Cause>),
@@ -48,6 +48,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     pulse: &Pulse,
     deadlines: &Deadlines,
 ) -> End {
+    // Nobody can distrust a connection that has said nothing yet.
+    queue.lock().distrusted = None;
     let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
     let mut wire = Wire {
         stream,
@@ -72,7 +74,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         measured: None,
         armed: None,
         blocked_since: None,
-        silent_since: None,
+        overdue_since: None,
     };
     poll_fn(|context| wire.poll(context, timer.as_mut())).await
 }
@@ -116,8 +118,8 @@ struct Wire<'q, S> {
     armed: Option<Duration>,
     /// Since when the socket accepts nothing.
     blocked_since: Option<Duration>,
-    /// Since when calls expire without a single byte arriving.
-    silent_since: Option<Duration>,
+    /// Since when replies are overdue and nobody got one.
+    overdue_since: Option<Duration>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
@@ -255,7 +257,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 }
             }
         }
-        self.silent_since = None;
         self.pulse.answered();
         self.deliver()?;
         Ok(Turn::Moved)
@@ -284,15 +285,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             let chunk = self.arrived.split_to(start).freeze();
             let mut state = self.queue.lock();
             state.session.wrote(std::mem::take(&mut self.unreported));
+            let mut answered = false;
             for frame in self.frames.drain(..) {
                 let reply = Reply::new(chunk.slice(frame));
                 let push = reply.kind() == ReplyKind::Push;
-                if push || state.session.complete(reply, &mut self.woken) == Arrival::Unmatched {
-                    let what =
-                        if push { "a push that nobody asked for" } else { "a reply that nobody asked for" };
-                    broken = Some(Cause::new(Kind::Protocol, what));
-                    break;
+                let arrival =
+                    if push { Arrival::Unmatched } else { state.session.complete(reply, &mut self.woken) };
+                match arrival {
+                    Arrival::Completed | Arrival::Collected => answered = true,
+                    Arrival::Absorbed => {}
+                    Arrival::Unmatched => {
+                        let what = if push { "a push" } else { "a reply" };
+                        broken = Some(Cause::new(Kind::Protocol, format!("{what} that nobody asked for")));
+                        break;
+                    }
                 }
+            }
+            if answered || state.session.owed() == 0 {
+                self.overdue_since = None;
             }
             drop(state);
             self.frames.clear();
@@ -316,9 +326,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
     /// Deadlines: one timer a wire, set to the earliest of them.
     fn watch(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
         loop {
-            let earliest = self.queue.lock().session.earliest();
+            let mut state = self.queue.lock();
+            if let Some(cause) = state.distrusted.take() {
+                return Err(End::Lost(cause));
+            }
+            let earliest = state.session.earliest();
+            let closed = matches!(state.link, Link::Closed(_));
+            drop(state);
+            if closed && earliest.is_none() {
+                // What is still owed belongs to nobody.
+                return Err(End::Served);
+            }
             let blocked = self.blocked_since.map(|since| since.saturating_add(self.deadlines.write));
-            let Some(due) = [earliest, blocked].into_iter().flatten().min() else {
+            let Some(due) = [earliest, blocked, self.hopeless()].into_iter().flatten().min() else {
                 return Ok(());
             };
             // A timer that fires early costs one look; setting it costs more, so it is moved forward only.
@@ -342,21 +362,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
         }
         let cause = overdue(self.deadlines);
         self.queue.expire(&cause, &mut self.woken);
-        if self.woken.is_empty() {
-            return Ok(());
+        if !self.woken.is_empty() {
+            self.woken.drain(..).for_each(Waker::wake);
+            // A call with a short deadline of its own says nothing of the shard: the half allows for the time between
+            // taking a call in and writing it.
+            let half = self.deadlines.reply / 2;
+            if self.measured.is_none_or(|(_, since)| now.saturating_sub(since) >= half) {
+                self.pulse.failed();
+                self.overdue_since.get_or_insert(now);
+            }
         }
-        self.woken.drain(..).for_each(Waker::wake);
-        // A call with a short deadline of its own says nothing of the shard: the half allows for the time between taking a
-        // call in and writing it.
-        if self.measured.is_none_or(|(_, since)| now.saturating_sub(since) >= self.deadlines.reply / 2) {
-            self.pulse.failed();
-        }
-        let since = *self.silent_since.get_or_insert(now);
-        if now >= since.saturating_add(self.deadlines.reply.saturating_mul(SILENCE)) {
-            let text = format!("no byte for {:?} while calls were waiting", now.saturating_sub(since));
+        if self.hopeless().is_some_and(|due| now >= due) {
+            let text =
+                format!("no call was answered for {:?}", self.deadlines.reply.saturating_mul(PATIENCE));
             return Err(End::Lost(Cause::new(Kind::Timeout, text)));
         }
         Ok(())
+    }
+
+    /// When the connection is given up, if nobody gets a reply until then.
+    fn hopeless(&self) -> Option<Duration> {
+        Some(self.overdue_since?.saturating_add(self.deadlines.reply.saturating_mul(PATIENCE)))
     }
 }
 
@@ -390,9 +416,10 @@ const ALONE: usize = 2;
 /// A batch buffer that grew past this is given back once it is written.
 const KEEP_AT_MOST: usize = 1 << 20;
 
-/// After so many reply deadlines in which calls expired and no byte came, the connection is given up: the server may
-/// live and this connection alone be cut off.
-const SILENCE: u32 = 2;
+/// After so many reply deadlines in which replies were overdue and nobody got one, the connection is given up: the
+/// server may live and this connection alone be cut off. Bytes are no sign of life here: what comes can be a reply
+/// without end, or the replies of a server that left one out, each of which is one late.
+const PATIENCE: u32 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -82,7 +82,7 @@ impl Ward {
     }
 
     /// Deletes keys from the shards that stood in, so that they are not found there when they stand in again. What
-    /// cannot be deleted now is entered in the ledger.
+    /// cannot be deleted now, because the shard does not serve or fails, is entered in the ledger.
     fn sweep(self: &Arc<Self>, keys: Vec<Bytes>) {
         if keys.is_empty() {
             return;
@@ -90,6 +90,9 @@ impl Ward {
         let ward = Arc::downgrade(self);
         let (serving, topology) = self.with_engines(|state, engines| {
             let serving: Vec<Arc<Shard>> = state.serving().cloned().collect();
+            for other in state.not_serving() {
+                self.ledger.put_back(other.name(), &keys);
+            }
             (serving, engines.first().map(|engine| engine.topology()))
         });
         let Some(topology) = topology else { return };

@@ -54,6 +54,12 @@ impl State {
         self.known(shard).map_or(Standing::Serving, |known| known.standing)
     }
 
+    /// The shards that do not serve.
+    pub(super) fn not_serving(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        let rests = |known: &&Watched| known.standing != Standing::Serving;
+        self.watched.iter().filter(rests).map(|known| &known.shard)
+    }
+
     /// The shards that serve.
     pub(crate) fn serving(&self) -> impl Iterator<Item = &Arc<Shard>> {
         let serves = |known: &&Watched| known.standing == Standing::Serving;
