@@ -18,6 +18,7 @@ mod local;
 mod transaction;
 mod subscription;
 mod client;
+pub mod embedded;
 mod listen;
 mod admin;
 pub mod serve;

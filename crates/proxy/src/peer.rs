@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+use rendis_engine::transport::Io;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -13,7 +14,6 @@ use tokio::net::UnixStream;
 use tokio_rustls::server::TlsStream;
 
 /// A client's socket.
-#[derive(Debug)]
 pub(crate) enum Peer {
     /// TCP.
     Tcp(TcpStream),
@@ -22,6 +22,8 @@ pub(crate) enum Peer {
     Unix(UnixStream),
     /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),
+    /// What was handed in.
+    Other(Box<dyn Io>),
 }
 
 impl Peer {
@@ -58,6 +60,10 @@ impl Peer {
                 into.reserve(room);
                 socket.read_buf(into).await
             }
+            Self::Other(socket) => {
+                into.reserve(room);
+                socket.read_buf(into).await
+            }
         }
     }
 
@@ -68,6 +74,7 @@ impl Peer {
             #[cfg(unix)]
             Self::Unix(socket) => Pin::new(socket).poll_write(context, bytes),
             Self::Tls(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Other(socket) => Pin::new(socket).poll_write(context, bytes),
         }
     }
 
@@ -75,6 +82,7 @@ impl Peer {
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tls(socket) => Pin::new(socket).poll_flush(context),
+            Self::Other(socket) => Pin::new(socket).poll_flush(context),
             _ => Poll::Ready(Ok(())),
         }
     }
@@ -87,7 +95,7 @@ impl Peer {
         {
             let socket = match self {
                 Self::Tcp(socket) => socket,
-                Self::Unix(_) => return,
+                Self::Unix(_) | Self::Other(_) => return,
                 Self::Tls(socket) => socket.get_ref().0,
             };
             let _ = socket2::SockRef::from(socket).set_tcp_cork(true);
@@ -101,6 +109,7 @@ impl Peer {
             #[cfg(unix)]
             Self::Unix(socket) => socket.shutdown().await,
             Self::Tls(socket) => socket.shutdown().await,
+            Self::Other(socket) => socket.shutdown().await,
         };
     }
 }

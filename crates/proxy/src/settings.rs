@@ -24,7 +24,21 @@ use crate::config;
 /// # Errors
 /// As [`Engine::start`].
 pub(crate) async fn start(ring: &config::Ring, ward: Arc<Ward>) -> Result<Engine, Error> {
-    Engine::start(Plan { ward, ..plan(ring) }).await
+    start_over(ring, ward, &Transport::System).await
+}
+
+/// The same, over connections of this transport.
+///
+/// # Errors
+/// As [`Engine::start`].
+pub(crate) async fn start_over(
+    ring: &config::Ring,
+    ward: Arc<Ward>,
+    transport: &Transport,
+) -> Result<Engine, Error> {
+    let mut plan = Plan { ward, ..plan(ring) };
+    plan.shards.iter_mut().for_each(|shard| shard.transport = transport.clone());
+    Engine::start(plan).await
 }
 
 /// Whether an engine could be made of a ring, as far as can be known without connections.
