@@ -19,6 +19,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod callers;
 mod calls;
 mod faults;
 #[path = "../network/mod.rs"]

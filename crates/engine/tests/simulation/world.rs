@@ -22,7 +22,8 @@ use rendis_testkit::sim::{Dice, Host};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::calls::{Ask, Manner, REGISTERS, Told, call, register};
+use crate::callers::call;
+use crate::calls::{Ask, Manner, REGISTERS, Told, register};
 use crate::faults::{NEAR, Patient};
 use crate::network::shards;
 use crate::oracle::{Ledger, Summary};
