@@ -19,6 +19,7 @@ use crate::config;
 use crate::server_tls;
 use crate::stats::Stats;
 use crate::stop::Stop;
+use crate::ticker::Ticker;
 
 /// What all threads of the process share for one ring.
 #[derive(Debug)]
@@ -127,6 +128,7 @@ pub(crate) struct Context {
     pub(crate) hub: Hub,
     pub(crate) stats: Arc<Stats>,
     pub(crate) stop: Stop,
+    pub(crate) ticker: Ticker,
     /// Desks that nobody sits at.
     #[expect(clippy::vec_box, reason = "they move from here to their clients and back")]
     desks: Mutex<Vec<Box<Desk>>>,
@@ -151,6 +153,7 @@ impl Context {
             hub: Hub::new(engine.clone()),
             stats,
             stop: Stop::default(),
+            ticker: Ticker::start(),
             desks: Mutex::default(),
         }
     }

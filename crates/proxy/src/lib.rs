@@ -6,6 +6,7 @@ pub mod config;
 mod server_tls;
 mod settings;
 mod stop;
+mod ticker;
 mod stats;
 mod peer;
 mod outbox;

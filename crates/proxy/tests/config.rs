@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rendis_core::command::Table;
+use rendis_core::pace::Settings as SlowEjection;
 use rendis_core::placement::Spec;
 use rendis_core::plan::Allow;
 use rendis_engine::secret::Secret;
@@ -89,6 +90,8 @@ fn the_example_is_good_and_shows_the_defaults() {
     assert!(spelt.iter().filter(|line| !line.starts_with('#')).count() > 35);
     let mut explicit = parse(&spelt.join("\n")).unwrap();
     assert_eq!(explicit.threads.take().map(usize::from), Some(2));
+    // Off by default, and what it is when it is on with nothing said.
+    assert_eq!(explicit.rings[0].slow_ejection.take(), Some(SlowEjection::default()));
     assert_eq!(explicit, config);
     // The second ring is good too.
     let (_, second) = second.split_once('\n').unwrap();

@@ -3,12 +3,14 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use rendis_core::reply::Reply;
 use rendis_engine::error::Error;
 use rendis_engine::pipeline::Section;
+use tokio::time::timeout;
 
 use super::Client;
 
@@ -55,21 +57,27 @@ impl Client {
     /// The next answer of the section. What is there goes out when it has to be waited for longer: not at once, because
     /// most often the other shards answer in the same moment, and one write is cheaper than several.
     async fn next_answer(&mut self) -> io::Result<Result<Reply, Error>> {
-        let mut wait = HOLD_BACK;
+        let context = Arc::clone(&self.context);
+        let mut late = false;
         loop {
             let Some(desk) = &mut self.desk else { return Err(io::ErrorKind::Other.into()) };
             let section = &mut desk.section;
             let mut next = poll_fn(|context| section.poll_next(context));
             let answer = match poll_fn(|context| Poll::Ready(Pin::new(&mut next).poll(context))).await {
                 Poll::Ready(answer) => Some(answer),
-                Poll::Pending => tokio::time::timeout(wait, next).await.ok(),
+                Poll::Pending if late => timeout(LOOK_AGAIN, next).await.ok(),
+                Poll::Pending => tokio::select! {
+                    biased;
+                    answer = next => Some(answer),
+                    () = context.ticker.moment() => None,
+                },
             };
             match answer {
                 Some(answer) => return answer.ok_or_else(|| io::ErrorKind::Other.into()),
                 None => self.flush().await?,
             }
             self.held().check_behind()?;
-            wait = LOOK_AGAIN;
+            late = true;
         }
     }
 
@@ -83,9 +91,6 @@ impl Client {
         })
     }
 }
-
-/// How long replies are held back for those behind them.
-const HOLD_BACK: Duration = Duration::from_millis(2);
 
 /// How often is looked what is held while the next reply is late.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
