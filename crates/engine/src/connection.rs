@@ -63,6 +63,11 @@ impl Connection {
         }
     }
 
+    /// See [`Stream::discard_at_close`].
+    pub(crate) fn discard_at_close(&self) {
+        self.stream.discard_at_close();
+    }
+
     /// Appends requests to what [`Connection::flush`] writes. Does no IO, except that it flushes first when 64 KiB are
     /// already waiting.
     ///

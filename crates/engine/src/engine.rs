@@ -429,7 +429,7 @@ impl Inner {
                     if !before.members().iter().any(same) {
                         // What failed before it fell is no vote any more.
                         member.shard.pulse().answered();
-                        member.shard.nudge();
+                        member.shard.renew();
                     }
                 }
                 self.topology.store(Arc::new(next));
@@ -456,7 +456,7 @@ impl Follower for Inner {
     fn expect(&self, shard: &str) {
         let topology = self.topology.load();
         let named = topology.members().iter().find(|member| member.shard.name() == shard);
-        named.iter().for_each(|member| member.shard.nudge());
+        named.iter().for_each(|member| member.shard.renew());
     }
 
     fn topology(&self) -> Arc<Topology<Shard>> {

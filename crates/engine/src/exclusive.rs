@@ -169,7 +169,10 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(object) = self.object.take() {
-            drop(Object::take(object));
+            let connection = Object::take(object);
+            if connection.owed() > 0 {
+                connection.discard_at_close();
+            }
         }
     }
 }

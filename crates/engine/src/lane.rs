@@ -88,8 +88,13 @@ impl Lane {
         self.shared.queue.counts()
     }
 
-    /// The server is known to be back: connect now.
-    pub(crate) fn nudge(&self) {
+    /// The server is known to be back after it was away: connect now, and where a connection stands on which it still owes
+    /// replies from before, make another.
+    pub(crate) fn renew(&self) {
+        if self.in_flight() > 0 {
+            // What was written to it and has not arrived must not arrive later, after newer values.
+            self.shared.queue.distrust(&Cause::new(Kind::ShardDown, "the server was away"));
+        }
         self.shared.nudge.notify_one();
     }
 
@@ -142,6 +147,7 @@ async fn run(shared: Arc<Shared>) {
                         continue;
                     }
                 };
+                stream.discard_at_close();
                 let since = Instant::now();
                 match wire::serve(stream, queue, &shared.pulse, &shared.deadlines).await {
                     End::Served => return,

@@ -1,14 +1,18 @@
 //! Watches one shard: probes it on a connection of its own, and listens to what traffic says.
 //!
-//! One task a shard, so that a shard that hangs delays no other's probe. What a vote changes is told to the engine,
+//! One task a shard, so that a shard that hangs delays no other's probe. Nor does a probe without an answer delay the
+//! next of a shard that is up: it is asked when it is due, on one more connection. So a shard that hangs is down one
+//! deadline and two intervals after the first probe, and not three deadlines. What a vote changes is told to the engine,
 //! which alone decides what becomes of the ring.
 
-use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use rendis_core::health::{Health, Probe, Status, Transition};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::connection::Connection;
 use crate::probe::Heartbeat;
 use crate::settings::HealthSettings;
 use crate::shard::Shard;
@@ -29,33 +33,44 @@ pub(crate) async fn watch<R>(
     if !up {
         fall(&mut health);
     }
-    let mut connection = None;
-    let mut next = Instant::now();
+    let ask = async |mut connection: Option<Connection>| {
+        let asked = Instant::now();
+        let answer = timeout(settings.deadline, heartbeat.ask(&shard, &mut connection)).await;
+        (asked, answer.unwrap_or(Probe::Failed), connection)
+    };
+    // No more at a time than it takes to find a shard down.
+    let most = usize::try_from(settings.votes.fall.get()).unwrap_or(usize::MAX);
+    let mut probes = FuturesUnordered::from_iter([ask(None)]);
+    let mut idle: Option<Connection> = None;
+    let mut next = Instant::now() + health.next_probe(fastrand::f64());
     loop {
-        let asked = next.max(Instant::now());
-        let mut probing = pin!(async {
-            sleep_until(asked).await;
-            timeout(settings.deadline, heartbeat.ask(&shard, &mut connection)).await.unwrap_or(Probe::Failed)
-        });
-        let answer = loop {
-            // What traffic says is heard also while a probe waits for its answer.
-            tokio::select! {
-                biased;
-                () = shard.pulse().next_failure() => {
-                    let transition = heard(&mut health, shard.pulse().failures());
-                    if transition != Transition::Unchanged {
-                        let _ = report(&shard, transition).await;
-                    }
+        let most = if health.status() == Status::Up { most } else { 1 };
+        // What traffic says is heard also while a probe waits for its answer.
+        tokio::select! {
+            biased;
+            () = shard.pulse().next_failure() => {
+                let transition = heard(&mut health, shard.pulse().failures());
+                if transition != Transition::Unchanged {
+                    let _ = report(&shard, transition).await;
                 }
-                answer = &mut probing => break answer,
             }
-        };
-        shard.probes().add(asked.elapsed());
-        let transition = health.probed(answer);
-        if transition != Transition::Unchanged && !report(&shard, transition).await {
-            fall(&mut health);
+            Some((asked, answer, connection)) = probes.next() => {
+                idle = connection.or(idle);
+                shard.probes().add(asked.elapsed());
+                let transition = health.probed(answer);
+                if transition != Transition::Unchanged && !report(&shard, transition).await {
+                    fall(&mut health);
+                }
+                // Of a shard that is up, the next is due already, whatever this one said.
+                if transition != Transition::Unchanged || health.status() != Status::Up {
+                    next = asked + health.next_probe(fastrand::f64());
+                }
+            }
+            () = sleep_until(next), if probes.len() < most => {
+                probes.push(ask(idle.take()));
+                next = Instant::now() + health.next_probe(fastrand::f64());
+            }
         }
-        next = asked + health.next_probe(fastrand::f64());
     }
 }
 

@@ -49,7 +49,8 @@ pub(crate) struct State {
     pub(crate) requests: u64,
     /// Writes to the socket since the start.
     pub(crate) writes: u64,
-    /// Why the connection has to end, where somebody found that what came over it cannot be right.
+    /// Why the connection has to end, where somebody found that what came over it cannot be right, or that its server was
+    /// away since.
     pub(crate) distrusted: Option<Arc<Cause>>,
     /// The socket takes no bytes at present, so the queue may be old.
     pub(crate) stalled: bool,

@@ -259,9 +259,10 @@ impl Shard {
         self.running().for_each(|lane| lane.queue().distrust(cause));
     }
 
-    /// The server is known to be back: connections that rest try again now.
-    pub(crate) fn nudge(&self) {
-        self.running().for_each(Lane::nudge);
+    /// The server is known to be back: connections that rest try again now, and those with requests from before are
+    /// made anew.
+    pub(crate) fn renew(&self) {
+        self.running().for_each(Lane::renew);
     }
 
     /// Returns when each shared wire has tried to connect once.

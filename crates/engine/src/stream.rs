@@ -27,6 +27,21 @@ pub enum Stream {
     Other(Box<dyn Io>),
 }
 
+impl Stream {
+    /// From now on, closing it throws away what was written and has not arrived, where it is a socket of the system. Else
+    /// that may arrive at any later time: when its keys have been written again, elsewhere.
+    pub(crate) fn discard_at_close(&self) {
+        // It fails where the connection has ended already, which is as good.
+        let _ = match self {
+            Self::Tcp(socket) => socket.set_zero_linger(),
+            Self::Tls(stream) => stream.get_ref().0.set_zero_linger(),
+            #[cfg(unix)]
+            Self::Unix(_) => Ok(()),
+            Self::Other(_) => Ok(()),
+        };
+    }
+}
+
 macro_rules! each {
     ($self:expr, $inner:ident => $call:expr) => {
         match $self.get_mut() {

@@ -330,3 +330,54 @@ async fn new_shards_are_announced_before_their_first_command() {
     ring.set_shards([settings(0), settings(1)]).unwrap();
     assert_eq!(*told.lock().unwrap(), ["shard1", "shard2"]);
 }
+
+#[tokio::test]
+async fn an_idle_shard_that_hangs_is_out_one_deadline_and_two_intervals_after_a_probe() {
+    let cluster = Cluster::start(3);
+    // By default: 1 s for a probe, three of them.
+    let ring = builder(&cluster).heartbeat_frequency(Duration::from_millis(200)).build().await.unwrap();
+    let began = Instant::now();
+    cluster[1].stop();
+    eventually("the frozen shard leaving", || ring.len() == 2).await;
+    let took = began.elapsed();
+    cluster[1].cont();
+    assert!(took > Duration::from_millis(1300) && took < Duration::from_millis(2500), "{took:?}");
+}
+
+#[tokio::test]
+async fn what_a_shard_still_owes_from_before_it_was_away_is_not_waited_for() {
+    // A server that hangs, and when it goes on has forgotten what it was asked before.
+    let hangs = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let hanging = std::sync::Arc::clone(&hangs);
+    let fake = FakeServer::start(move |request| {
+        if hanging.load(std::sync::atomic::Ordering::SeqCst) {
+            return Answer::Silence;
+        }
+        Answer::handshake(request).unwrap_or_else(|| {
+            let key = String::from_utf8_lossy(request.arguments.get(1).map_or(&[][..], |key| key));
+            Answer::text(&format!("${}\r\n{key}\r\n", key.len()))
+        })
+    });
+    let real = RedisServer::start();
+    let ring = Ring::builder()
+        .shard("fake", fake.url())
+        .shard("real", real.url())
+        .heartbeat_frequency(Duration::from_millis(50))
+        .heartbeat_timeout(Duration::from_millis(100))
+        .on_return(rendis::OnReturn::Keep)
+        .build()
+        .await
+        .unwrap();
+    let key = key_on(&ring, "fake");
+    hangs.store(true, std::sync::atomic::Ordering::SeqCst);
+    let mut hurried = ring.with_deadline(Duration::from_millis(20));
+    hurried.get::<_, String>("unanswered").await.unwrap_or_default();
+    for number in 0..20 {
+        hurried.get::<_, String>(format!("{{{key}}}{number}")).await.unwrap_or_default();
+    }
+    eventually("the hanging shard leaving", || ring.len() == 1).await;
+    hangs.store(false, std::sync::atomic::Ordering::SeqCst);
+    eventually("the shard coming back", || ring.len() == 2).await;
+    let reply: String = ring.clone().get(&key).await.unwrap();
+    assert_eq!(reply, key);
+}

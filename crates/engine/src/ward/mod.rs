@@ -49,7 +49,8 @@ pub struct Ward {
 pub(crate) trait Follower: Send + Sync {
     /// Makes the standing of the shards its own, in one swap.
     fn follow(&self, state: &State);
-    /// A shard is about to return: connections to it that rest try again now.
+    /// A shard is about to return: connections to it that rest try again now, and none is used on which it owes replies
+    /// from before.
     fn expect(&self, shard: &str);
     /// The topology in force.
     fn topology(&self) -> Arc<Topology<Shard>>;
