@@ -10,7 +10,7 @@
 
 use std::{
     env, fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -44,6 +44,8 @@ pub struct RedisServer {
     directory: TempDir,
     port: Port,
     certificates: Option<Certificates>,
+    /// Of the user `default`; a restart may change it.
+    password: Mutex<Option<String>>,
     process: Mutex<Option<Process>>,
 }
 
@@ -54,6 +56,7 @@ pub struct ServerBuilder {
     tls: Option<ClientCertificate>,
     certificates: Option<Certificates>,
     password: Option<String>,
+    namespace: Option<(String, IpAddr)>,
     users: Vec<String>,
     settings: Vec<(String, String)>,
 }
@@ -100,6 +103,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Runs in this network namespace of the machine (`ip netns`) and listens at this address of it, so that a test can
+    /// cut the server off from its clients. It is asked by its unix socket all the same.
+    #[must_use]
+    pub fn within(mut self, namespace: &str, address: IpAddr) -> Self {
+        self.namespace = Some((namespace.to_owned(), address));
+        self
+    }
+
     /// One more user, by the rules of an ACL file: `user("app", "on >secret ~app:* +@all -@dangerous")`.
     #[must_use]
     pub fn user(mut self, name: &str, rules: &str) -> Self {
@@ -139,6 +150,7 @@ impl ServerBuilder {
                 directory,
                 port: Port::free(),
                 certificates: certificates.clone(),
+                password: Mutex::new(self.password.clone()),
                 process: Mutex::new(None),
             };
             match server.launch() {
@@ -171,7 +183,7 @@ impl RedisServer {
     /// user `default` where one is set.
     #[must_use]
     pub fn url(&self) -> String {
-        self.url_with(self.builder.password.as_ref().map(|password| format!(":{password}@")))
+        self.url_with(self.password().map(|password| format!(":{password}@")))
     }
 
     /// The URL for one of its users.
@@ -192,10 +204,13 @@ impl RedisServer {
     /// Where it listens. (Nobody listens there when it was built with [`ServerBuilder::unix`].)
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.port.address()
+        match &self.builder.namespace {
+            Some((_, address)) => SocketAddr::new(*address, self.port()),
+            None => self.port.address(),
+        }
     }
 
-    /// Its port on 127.0.0.1.
+    /// Its port.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port.number()
@@ -248,8 +263,8 @@ impl RedisServer {
         let mut client = Client::connect_unix(self.socket())?;
         let answer = if !self.builder.users.is_empty() {
             client.command(&["AUTH", KEEPER, KEEPER])?
-        } else if let Some(password) = &self.builder.password {
-            client.command(&["AUTH", password])?
+        } else if let Some(password) = self.password() {
+            client.command(&["AUTH", &password])?
         } else {
             return Ok(client);
         };
@@ -299,6 +314,20 @@ impl RedisServer {
         }
     }
 
+    /// Starts it again at the same place, empty, with another password of the user `default` or with none; kills it first
+    /// where it lives.
+    ///
+    /// # Panics
+    /// As [`ServerBuilder::start`].
+    pub fn restart_with_password(&self, password: Option<&str>) {
+        *self.password.lock().unwrap_or_else(PoisonError::into_inner) = password.map(str::to_owned);
+        self.restart();
+    }
+
+    fn password(&self) -> Option<String> {
+        self.password.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What it wrote to its log so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -325,7 +354,14 @@ impl RedisServer {
     fn launch(&self) -> Result<(), String> {
         let log =
             fs::File::create(self.directory.path().join("server.log")).map_err(|error| error.to_string())?;
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.builder.namespace {
+            Some((namespace, _)) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
         command.args(self.arguments()).current_dir(self.directory.path()).stdin(Stdio::null());
         command.stdout(log.try_clone().map_err(|error| error.to_string())?).stderr(log);
         let child =
@@ -356,7 +392,7 @@ impl RedisServer {
             (false, Some(_)) => ("0", &*port),
         };
         let mut settings = vec![
-            ("bind", "127.0.0.1".to_owned()),
+            ("bind", self.address().ip().to_string()),
             ("port", plain.to_owned()),
             ("unixsocket", self.socket().display().to_string()),
             ("save", String::new()),
@@ -376,15 +412,19 @@ impl RedisServer {
         }
         if !self.builder.users.is_empty() {
             settings.push(("aclfile", self.write_users()));
-        } else if let Some(password) = &self.builder.password {
-            settings.push(("requirepass", password.clone()));
+        } else if let Some(password) = self.password() {
+            settings.push(("requirepass", password));
+        }
+        if self.builder.namespace.is_some() {
+            // Only this machine reaches it.
+            settings.push(("protected-mode", "no".to_owned()));
         }
         let own = self.builder.settings.iter().map(|(name, value)| (name.as_str(), value.clone()));
         settings.into_iter().chain(own).flat_map(|(name, value)| [format!("--{name}"), value]).collect()
     }
 
     fn write_users(&self) -> String {
-        let default = match &self.builder.password {
+        let default = match self.password() {
             Some(password) => format!("user default on >{password} ~* &* +@all"),
             None => "user default on nopass ~* &* +@all".to_owned(),
         };
