@@ -63,6 +63,7 @@ impl Engine {
     /// The rare end of a [`Run`] on one shard: an error reply, or no reply.
     async fn run_again<I: Item>(
         &self,
+        began: Instant,
         outcome: Result<Replies<Reply>, Failure>,
         shard: Arc<Shard>,
         item: I,
@@ -78,7 +79,7 @@ impl Engine {
         };
         let route = Route::Planned { request: request.view(), found, table: &table };
         let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, item).await };
-        let settled = self.settle(Instant::now(), outcome, shard, &route, repeat, send).await;
+        let settled = self.settle(began, outcome, shard, &route, repeat, send).await;
         settled
             .and_then(single)
             .or_else(|error| self.missed(request.view(), found, error))
@@ -480,11 +481,16 @@ impl<'a, I: Item + Send + Sync + 'a> Run<'a, I> {
         }))
     }
 
-    fn again(&mut self, outcome: Result<Replies<Reply>, Failure>, shard: Arc<Shard>) -> Stage<'a> {
+    fn again(
+        &mut self,
+        began: Instant,
+        outcome: Result<Replies<Reply>, Failure>,
+        shard: Arc<Shard>,
+    ) -> Stage<'a> {
         let (engine, item) = (self.engine, self.item.take());
         Stage::Rare(Box::pin(async move {
             match item {
-                Some(item) => engine.run_again(outcome, shard, item).await,
+                Some(item) => engine.run_again(began, outcome, shard, item).await,
                 None => Err(no_shard()),
             }
         }))
@@ -519,8 +525,8 @@ impl<'a, I: Item + Send + Sync + 'a> Future for Run<'a, I> {
                             return Poll::Ready(Ok(Executed::Reply(reply)));
                         }
                         outcome => {
-                            let shard = Arc::clone(call.shard());
-                            this.stage = this.again(outcome, shard);
+                            let (began, shard) = (call.began(), Arc::clone(call.shard()));
+                            this.stage = this.again(began, outcome, shard);
                         }
                     }
                 }

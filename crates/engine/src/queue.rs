@@ -101,7 +101,7 @@ impl Queue {
         frames: &F,
         allowed: Duration,
         waker: Waker,
-    ) -> Result<Ticket, Failure> {
+    ) -> Result<Pushed, Failure> {
         self.append(frames, allowed, |session, size, deadline| {
             session.push(frames.replies(), size, deadline, waker, |out| frames.write(out))
         })
@@ -115,9 +115,10 @@ impl Queue {
         allowed: Duration,
         room: VecDeque<Reply>,
     ) -> Result<Ticket, Failure> {
-        self.append(frames, allowed, |session, size, deadline| {
+        let pushed = self.append(frames, allowed, |session, size, deadline| {
             session.push_stream(frames.replies(), size, deadline, room, |out| frames.write(out))
-        })
+        });
+        pushed.map(|(ticket, _)| ticket)
     }
 
     fn append<F: Frames + ?Sized>(
@@ -125,7 +126,7 @@ impl Queue {
         frames: &F,
         allowed: Duration,
         push: impl FnOnce(&mut Calls, usize, Duration) -> Result<Ticket, Full>,
-    ) -> Result<Ticket, Failure> {
+    ) -> Result<Pushed, Failure> {
         let size = frames.size();
         if size > MOST_BYTES {
             let cause = Cause::new(Kind::Refused, "a request of more than 512 MiB, which no server takes");
@@ -143,7 +144,8 @@ impl Queue {
         if state.stalled || state.session.nothing_queued() {
             state.now = self.now();
         }
-        let deadline = state.now.saturating_add(allowed);
+        let now = state.now;
+        let deadline = now.saturating_add(allowed);
         let pushed = push(&mut state.session, size, deadline);
         state.requests += u64::from(frames.replies());
         let sleeper = state.sleeper.take();
@@ -151,25 +153,26 @@ impl Queue {
         if let Some(sleeper) = sleeper {
             sleeper.wake();
         }
-        pushed.map_err(|_| Failed {
+        pushed.map(|ticket| (ticket, now)).map_err(|_| Failed {
             sent: Sent::No,
             cause: Cause::new(Kind::Busy, "the queue to this shard is full"),
         })
     }
 
     /// One step of a call: pushes where there is no ticket yet, and collects where there is. Who leaves a ticket behind
-    /// gives it to [`Queue::cancel`].
+    /// gives it to [`Queue::cancel`]. `since` becomes the time from which its deadline counts.
     pub(crate) fn poll_call<F: Frames + ?Sized>(
         &self,
         ticket: &mut Option<Ticket>,
+        since: &mut Option<Duration>,
         frames: &F,
         allowed: Duration,
         context: &mut Context<'_>,
     ) -> Poll<Result<Replies<Reply>, Failure>> {
         let Some(pushed) = ticket else {
             return match self.push(frames, allowed, context.waker().clone()) {
-                Ok(pushed) => {
-                    *ticket = Some(pushed);
+                Ok((pushed, now)) => {
+                    (*ticket, *since) = (Some(pushed), Some(now));
                     Poll::Pending
                 }
                 Err(failed) => Poll::Ready(Err(failed)),
@@ -301,7 +304,7 @@ impl<F: Frames + ?Sized> Future for Call<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.queue.poll_call(&mut this.ticket, this.frames, this.allowed, context)
+        this.queue.poll_call(&mut this.ticket, &mut None, this.frames, this.allowed, context)
     }
 }
 
@@ -312,6 +315,9 @@ impl<F: Frames + ?Sized> Drop for Call<'_, F> {
         }
     }
 }
+
+/// What was appended, and the time from which its deadline counts.
+type Pushed = (Ticket, Duration);
 
 /// What servers take in one request, and a little for its headers.
 const MOST_BYTES: usize = (512 << 20) + (1 << 20);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rendis_core::reply::Reply;
 use rendis_core::session::{Failed, QueueLimits, Replies, Sent, Stream, Ticket};
+use tokio::time::Instant;
 
 use crate::connection::Failure;
 use crate::dial::Dialer;
@@ -314,12 +315,13 @@ pub(crate) struct OwnedCall {
     manner: Manner,
     lane: usize,
     ticket: Option<Ticket>,
+    since: Option<Duration>,
 }
 
 impl OwnedCall {
     pub(crate) fn new(shard: Arc<Shard>, manner: Manner) -> Self {
         let lane = shard.turn(manner.protocol);
-        Self { shard, manner, lane, ticket: None }
+        Self { shard, manner, lane, ticket: None, since: None }
     }
 
     /// Pushes at the first call, collects at the following ones.
@@ -330,9 +332,19 @@ impl OwnedCall {
         context: &mut Context<'_>,
     ) -> Poll<Result<Replies<Reply>, Failure>> {
         match self.shard.lanes(self.manner.protocol).get(self.lane) {
-            Some(lane) => lane.queue().poll_call(&mut self.ticket, frames, self.manner.deadline, context),
+            Some(lane) => {
+                let (ticket, since) = (&mut self.ticket, &mut self.since);
+                lane.queue().poll_call(ticket, since, frames, self.manner.deadline, context)
+            }
             None => Poll::Ready(Err(no_wires())),
         }
+    }
+
+    /// When it was taken in; now, when it was not.
+    pub(crate) fn began(&self) -> Instant {
+        let lane = self.shard.lanes(self.manner.protocol).get(self.lane);
+        let began = lane.zip(self.since).map(|(lane, since)| lane.queue().epoch() + since);
+        began.unwrap_or_else(Instant::now)
     }
 
     pub(crate) fn shard(&self) -> &Arc<Shard> {

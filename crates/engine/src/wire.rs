@@ -330,6 +330,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             if let Some(cause) = state.distrusted.take() {
                 return Err(End::Lost(cause));
             }
+            if self.blocked_since.is_some() && state.sleeper.is_none() {
+                // A call that comes meanwhile has a deadline too.
+                state.sleeper = Some(context.waker().clone());
+            }
             let earliest = state.session.earliest();
             let closed = matches!(state.link, Link::Closed(_));
             drop(state);

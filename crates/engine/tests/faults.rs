@@ -16,7 +16,7 @@ use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::Settings;
 use rendis_testkit::sim::{Dice, Host, Lie};
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 async fn engine(host: &Host, settings: Settings) -> Engine {
     let plan = Plan {
@@ -58,4 +58,24 @@ async fn a_reply_that_never_comes_and_that_nobody_waits_for_keeps_no_connection(
     drop(engine);
     sleep(Duration::from_secs(3)).await;
     assert_eq!((host.connections(), Handle::current().metrics().num_alive_tasks()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_comes_while_the_socket_takes_nothing_ends_at_its_deadline() {
+    let host = Host::new("only", &Dice::of_seed(1));
+    host.buffer(100);
+    let mut settings = Settings::default();
+    settings.deadlines.reply = Duration::from_millis(200);
+    settings.deadlines.write = Duration::from_secs(5);
+    let engine = engine(&host, settings).await;
+    host.stop(true);
+    let value = vec![b'.'; 300];
+    let set = RequestBuf::pack([&b"SET"[..], b"key", &value]);
+    // Dropped, and its deadline passed: nothing is left that would wake the wire that is stuck with it.
+    assert!(timeout(Duration::from_millis(20), engine.run(&set)).await.is_err());
+    sleep(Duration::from_millis(300)).await;
+    let began = Instant::now();
+    let error = engine.run(&set).await.unwrap_err();
+    assert_eq!((error.kind(), error.sent()), (Kind::Timeout, Sent::No), "{error}");
+    assert!(began.elapsed() <= Duration::from_millis(210), "{:?}", began.elapsed());
 }

@@ -33,25 +33,6 @@ pub(crate) enum Ask {
     Wait,
 }
 
-/// How it is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
-    Alone,
-    /// In a pipeline or a transaction.
-    Together,
-}
-
-impl Manner {
-    /// How many deadlines there are from the question to the answer, at the most.
-    pub(crate) fn deadlines(self) -> u32 {
-        match self {
-            // What failed before it was written has the deadline of its second attempt.
-            Self::Alone => 2,
-            Self::Together => 2,
-        }
-    }
-}
-
 /// What a caller was told.
 #[derive(Clone, Debug)]
 pub(crate) enum Told {
@@ -190,7 +171,7 @@ impl World {
             Ok(Err(error)) => Told::Failed(error),
             Err(_) => Told::Dropped,
         };
-        self.judge(&ask, began, &told, Manner::Alone);
+        self.judge(&ask, began, &told);
         if let Some(host) = healthy
             && host.is_well_since(began)
         {
@@ -219,7 +200,7 @@ impl World {
             self.trace.wrong(|| format!("{} results for {} requests", told.len(), asks.len()));
         }
         for ((ask, began), told) in asks.iter().zip(began).zip(&told) {
-            self.judge(ask, began, told, Manner::Together);
+            self.judge(ask, began, told);
         }
     }
 
@@ -237,7 +218,7 @@ impl World {
                 Ok(told) => told.clone(),
                 Err(error) => Told::Failed(error.clone()),
             };
-            self.judge(ask, began, &told, Manner::Together);
+            self.judge(ask, began, &told);
         }
     }
 
@@ -246,13 +227,13 @@ impl World {
         Instant::now()
     }
 
-    fn judge(&self, ask: &Ask, began: Instant, told: &Told, manner: Manner) {
+    fn judge(&self, ask: &Ask, began: Instant, told: &Told) {
         let took = began.elapsed();
         self.trace.note(|| format!("{ask:?} after {took:?}: {told}"));
         let mut ledger = self.ledger();
         ledger.end(ask, told.fate(ask), told);
         drop(ledger);
-        if took > self.longest(ask, manner) {
+        if took > self.longest(ask) {
             self.trace.wrong(|| format!("{ask:?} was answered after {took:?}, too late"));
         }
         let right = match told {

@@ -23,7 +23,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::callers::call;
-use crate::calls::{Ask, Manner, REGISTERS, Told, register};
+use crate::calls::{Ask, REGISTERS, Told, register};
 use crate::faults::{NEAR, Patient};
 use crate::network::shards;
 use crate::oracle::{Ledger, Summary};
@@ -154,13 +154,15 @@ impl World {
     }
 
     /// The longest that a call may take.
-    pub(crate) fn longest(&self, ask: &Ask, manner: Manner) -> Duration {
+    pub(crate) fn longest(&self, ask: &Ask) -> Duration {
         let deadlines = &self.settings.deadlines;
         let slack = Duration::from_millis(50);
         match ask {
             // It dials, or waits for its turn.
             Ask::Wait => deadlines.connect + deadlines.wait + deadlines.write + deadlines.reply + slack,
-            _ => deadlines.reply * manner.deadlines() + slack,
+            // Writes wait for the last round of a shard that returns, which is not counted against their deadline.
+            _ if self.forgets => deadlines.reply + LAST_ROUND + slack,
+            _ => deadlines.reply + slack,
         }
     }
 
@@ -310,6 +312,9 @@ impl Trace {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long the last round of a shard may take that forgets.
+const LAST_ROUND: Duration = Duration::from_millis(500);
 
 /// How many events are shown before the first wrong one, and how much of each.
 const BEFORE: usize = 60;
