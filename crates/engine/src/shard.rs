@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rendis_core::reply::Reply;
+use rendis_core::request::RequestBuf;
 use rendis_core::session::{Failed, QueueLimits, Replies, Sent, Stream, Ticket};
 use tokio::time::Instant;
 
@@ -264,6 +265,18 @@ impl Shard {
     /// made anew.
     pub(crate) fn renew(&self) {
         self.running().for_each(Lane::renew);
+    }
+
+    /// Returns when the server has answered all that was handed to the shared wires before.
+    ///
+    /// # Errors
+    /// What a wire met, or that it was not answered in time.
+    pub(crate) async fn answered(&self) -> Result<(), Arc<Cause>> {
+        let ping = RequestBuf::pack([&b"PING"[..]]);
+        for lane in self.running() {
+            lane.call(&ping, self.reply_deadline()).await.map_err(|failure| failure.cause)?;
+        }
+        Ok(())
     }
 
     /// Returns when each shared wire has tried to connect once.

@@ -68,11 +68,7 @@ async fn trials(words: Vec<String>, write: bool) -> bool {
     if write {
         report::write("trials", &report::tables(&all));
     }
-    all.iter().all(report_good)
-}
-
-fn report_good(figures: &trial::Figures) -> bool {
-    figures.good()
+    all.iter().all(trial::Figures::good)
 }
 
 async fn soak(minutes: u64, seed: u64, write: bool) -> bool {

@@ -58,13 +58,14 @@ pub(crate) async fn run(stage: &mut Stage, product: Product, length: Duration, s
             failures.push(format!("not back within 15 s: {} for {hold:?}", fault.text()));
         }
         eprintln!(
-            "soak: {:5.0} s {:36} for {:4} ms, back after {:4} ms, longest call {:?}, {} KiB",
+            "soak: {:5.0} s {:36} for {:4} ms, back after {:4} ms, longest call {:?}, {} KiB, {} wrong",
             began.elapsed().as_secs_f64(),
             fault.text(),
             (serves - at).as_millis(),
             serves.elapsed().as_millis(),
             load.longest(),
             system.usage().0,
+            model.wrong().0,
         );
         sleep(Duration::from_millis(random.u64(200..2000))).await;
         memory.push((began.elapsed(), system.usage().0));

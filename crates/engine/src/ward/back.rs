@@ -88,12 +88,18 @@ impl Ward {
             return;
         }
         let ward = Arc::downgrade(self);
-        let (serving, topology) = self.with_engines(|state, engines| {
+        let (serving, topology, wires) = self.with_engines(|state, engines| {
             let serving: Vec<Arc<Shard>> = state.serving().cloned().collect();
             for other in state.not_serving() {
                 self.ledger.put_back(other.name(), &keys);
             }
-            (serving, engines.first().map(|engine| engine.topology()))
+            let members = engines.iter().map(|engine| engine.topology());
+            let wires: Vec<Arc<Shard>> = members
+                .flat_map(|topology| {
+                    topology.members().iter().map(|member| Arc::clone(&member.shard)).collect::<Vec<_>>()
+                })
+                .collect();
+            (serving, engines.first().map(|engine| engine.topology()), wires)
         });
         let Some(topology) = topology else { return };
         let task = async move {
@@ -103,7 +109,16 @@ impl Ward {
                     owner.is_none_or(|owner| owner.shard.name() != shard.name())
                 };
                 let keys: Vec<Bytes> = keys.iter().filter(strange).cloned().collect();
-                if returning::sweep(&shard, &keys).await.is_err()
+                // Writes that were placed there before the return may still be on their way, on any engine's wires: those
+                // that came after the sweep would stay.
+                let wires = wires.iter().filter(|other| other.name() == shard.name());
+                let swept = async {
+                    for wire in wires {
+                        wire.answered().await?;
+                    }
+                    returning::sweep(&shard, &keys).await
+                };
+                if swept.await.is_err()
                     && let Some(ward) = Weak::upgrade(&ward)
                 {
                     ward.ledger.put_back(shard.name(), &keys);
