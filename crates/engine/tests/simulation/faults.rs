@@ -131,7 +131,11 @@ impl Patient {
             Fault::Slow(_) => host.answer_after(Duration::ZERO),
             Fault::Far => host.delay(0..=NEAR),
             Fault::Sips(_) => host.sip(None),
-            Fault::Lie(_) => host.lie(None),
+            Fault::Lie(_) => {
+                // A connection that fell silent after a lie, and is owed nothing, looks like any idle one.
+                host.lie(None);
+                host.end_lines(true);
+            }
         }
     }
 }
