@@ -64,6 +64,31 @@ fn only_live_shards_get_keys_and_without_them_nobody() {
 }
 
 #[test]
+fn a_placement_that_moves_least_does_so_whichever_shards_are_away() {
+    let nodes = nodes(6);
+    let least: Vec<Spec> = specs().into_iter().filter(Spec::moves_least).collect();
+    assert!(least.len() >= 5, "{least:?}");
+    for spec in least {
+        let at = |away: u32| {
+            let live: Vec<bool> = (0..6).map(|shard| away & (1 << shard) == 0).collect();
+            Placement::build(&spec, &nodes, &live).unwrap()
+        };
+        let placements: Vec<Placement> = (0..63).map(at).collect();
+        for key in keys(200) {
+            for (away, placement) in (0_u32..).zip(&placements) {
+                let owner = placement.locate(&key).unwrap();
+                for more in (0..6).filter(|shard| away & (1 << shard) == 0 && *shard != owner.index()) {
+                    let Some(after) = placements.get(usize::try_from(away | (1 << more)).unwrap()) else {
+                        continue;
+                    };
+                    assert_eq!(after.locate(&key), Some(owner), "{spec:?}, away {away:b} and {more}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_shard_that_goes_takes_only_its_own_keys_along() {
     for spec in specs() {
         // These count shards, or share a fixed number of slots or points among them.

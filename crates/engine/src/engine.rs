@@ -246,10 +246,15 @@ impl Engine {
     ) -> Arc<Topology<Shard>> {
         loop {
             let topology = self.topology();
-            if topology.is_whole() || self.enter(&topology, requests.clone()) == Noted::Entered {
+            if topology.live().len() == topology.members().len() {
                 return topology;
             }
-            self.inner.ward.ledger.settled().await;
+            match self.enter(&topology, requests.clone()) {
+                Noted::Closed => self.inner.ward.ledger.settled().await,
+                // What was entered before a shard returned it has forgotten; what came too late is placed anew.
+                Noted::Entered if Arc::ptr_eq(&topology, &self.topology()) => return topology,
+                Noted::Entered => {}
+            }
         }
     }
 
@@ -262,20 +267,37 @@ impl Engine {
             return Noted::Entered;
         }
         let ledger = &self.inner.ward.ledger;
-        let away: Vec<&str> = topology.ejected().map(|member| member.shard.name()).collect();
+        let names = |away: &dyn Fn(&Member<Shard>) -> bool| -> Vec<&str> {
+            topology
+                .members()
+                .iter()
+                .filter(|member| away(member))
+                .map(|member| member.shard.name())
+                .collect()
+        };
         for (request, found) in requests {
             let Found::Row(row) = found else { continue };
             if row.is_read() {
                 continue;
             }
-            if deletes_everything(row) && ledger.note_everything(&away) == Noted::Closed {
-                return Noted::Closed;
+            if deletes_everything(row) {
+                // Also where it keeps its keys: they are deleted on the others only.
+                let away = names(&|member| member.standing != Standing::Serving);
+                if ledger.note_everything(&away) == Noted::Closed {
+                    return Noted::Closed;
+                }
             }
             let Ok(keys) = row.written_keys(request) else { continue };
             for key in keys.filter_map(|key| request.argument(key.index)) {
-                let Some(home) = topology.displaced(key).and_then(|id| topology.member(id)) else { continue };
-                let mut shards = away.clone();
-                shards.push(home.shard.name());
+                let Some(owner) = topology.locate(key).and_then(|id| topology.member(id)) else { continue };
+                let shards = if !topology.spec().moves_least() {
+                    // Anyone may have stood in for a while, and own it again.
+                    names(&|member| !Arc::ptr_eq(&member.shard, &owner.shard))
+                } else if topology.displaced(key).is_some() {
+                    names(&|member| member.standing == Standing::Ejected)
+                } else {
+                    continue;
+                };
                 if ledger.note(&shards, std::iter::once(key)) == Noted::Closed {
                     return Noted::Closed;
                 }

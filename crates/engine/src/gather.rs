@@ -180,8 +180,8 @@ impl Engine {
         let send = |shard: Arc<Shard>, manner: Manner| async move {
             match blocks {
                 Blocks::No => shard.call(manner, &request).await,
-                Blocks::For(wait) => exclusively(&shard, manner, request, Some(wait)).await,
-                Blocks::Forever => exclusively(&shard, manner, request, None).await,
+                Blocks::For(wait) => self.waiting(&shard, manner, request, Some(wait)).await,
+                Blocks::Forever => self.waiting(&shard, manner, request, None).await,
             }
         };
         let began = Instant::now();
@@ -342,22 +342,49 @@ impl Engine {
         if self.settings().on_down != OnDown::Reroute || within.is_zero() {
             return false;
         }
+        timeout(within, self.left(shard)).await.is_ok()
+    }
+
+    /// Waits until this shard does not serve. Cancel safe.
+    async fn left(&self, shard: &Arc<Shard>) {
         let serves = || {
             let topology = self.topology();
             let same = |member: &Member<Shard>| Arc::ptr_eq(&member.shard, shard);
             topology.members().iter().any(|member| same(member) && member.standing == Standing::Serving)
         };
-        let leaving = async {
-            loop {
-                // Made before looking, so that no change is missed.
-                let swapped = self.swapped();
-                if !serves() {
-                    return;
-                }
-                swapped.await;
+        loop {
+            // Made before looking, so that no change is missed.
+            let swapped = self.swapped();
+            if !serves() {
+                return;
             }
-        };
-        timeout(within, leaving).await.is_ok()
+            swapped.await;
+        }
+    }
+
+    /// Runs a request that may wait on a connection of its own, as long as the shard serves: what it waits for would come
+    /// elsewhere then.
+    async fn waiting(
+        &self,
+        shard: &Arc<Shard>,
+        manner: Manner,
+        request: Request<'_>,
+        wait: Option<Duration>,
+    ) -> Result<Replies<Reply>, Failure> {
+        tokio::select! {
+            biased;
+            outcome = exclusively(shard, manner, request, wait) => outcome,
+            () = self.left(shard) => {
+                let cause = Cause::new(Kind::ShardDown, "the shard was taken out while the command waited");
+                Err(Failed { sent: Sent::Maybe, cause })
+            }
+        }
+    }
+
+    /// Whether a read that ended so is answered as a miss, at once.
+    fn misses(&self, outcome: &Result<Replies<Reply>, Failure>) -> bool {
+        let down = matches!(outcome, Err(failure) if failure.cause.kind == Kind::ShardDown);
+        down && self.settings().on_down == OnDown::Miss
     }
 
     /// What a read of a shard that is down answers, where the ring is set so: as if its keys did not exist.
@@ -412,6 +439,9 @@ impl Engine {
                 return outcome.map_err(|failure| told(self.error(&shard, failure), unknown));
             };
             unknown |= failure == AttemptFailure::OutcomeUnknown;
+            if repeat == Repeat::Read && self.misses(&outcome) {
+                return outcome.map_err(|failure| self.error(&shard, failure));
+            }
             // An attempt that ended at its deadline has used the caller's time up.
             let late = matches!(&outcome, Err(failure) if failure.cause.kind == Kind::Timeout);
             let remaining = if late { Duration::ZERO } else { self.manner_since(began, &shard).deadline };

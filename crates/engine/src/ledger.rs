@@ -43,6 +43,8 @@ struct Pages {
 #[derive(Debug, Default)]
 struct Page {
     keys: HashSet<Bytes>,
+    /// Forgotten here, and still to be swept from the shards that stood in.
+    forgotten: Vec<Bytes>,
     everything: bool,
     overflowed: bool,
 }
@@ -95,9 +97,7 @@ impl Ledger {
             return Noted::Closed;
         }
         for shard in shards {
-            let dropped = pages.clear(shard);
-            pages.bytes -= dropped;
-            pages.of.insert((*shard).to_owned(), Page { everything: true, ..Page::default() });
+            pages.of.entry((*shard).to_owned()).or_default().everything = true;
         }
         Noted::Entered
     }
@@ -120,7 +120,7 @@ impl Ledger {
         }
     }
 
-    /// Takes some keys off a page.
+    /// Takes some keys off a page: to be deleted from the shard, and then entered as forgotten or put back.
     pub(crate) fn take(&self, shard: &str, most: usize) -> Vec<Bytes> {
         let mut pages = self.lock();
         let Some(page) = pages.of.get_mut(shard) else { return Vec::new() };
@@ -128,10 +128,35 @@ impl Ledger {
         for key in &keys {
             page.keys.remove(key);
         }
-        if page.keys.is_empty() && !page.everything && !page.overflowed {
-            pages.of.remove(shard);
-        }
         pages.bytes -= keys.iter().map(cost).sum::<usize>();
+        keys
+    }
+
+    /// The shard has forgotten keys that were taken.
+    pub(crate) fn forgotten(&self, shard: &str, keys: Vec<Bytes>) {
+        let mut pages = self.lock();
+        pages.bytes += keys.iter().map(cost).sum::<usize>();
+        pages.of.entry(shard.to_owned()).or_default().forgotten.extend(keys);
+    }
+
+    /// The shard has forgotten everything, and so its keys.
+    pub(crate) fn forgotten_everything(&self, shard: &str) {
+        let mut pages = self.lock();
+        if let Some(page) = pages.of.get_mut(shard) {
+            page.everything = false;
+            page.overflowed = false;
+            let keys = std::mem::take(&mut page.keys);
+            page.forgotten.extend(keys);
+        }
+    }
+
+    /// All that was forgotten, so that it can be swept, and is not kept here any more.
+    pub(crate) fn sweep(&self) -> Vec<Bytes> {
+        let mut pages = self.lock();
+        let keys: Vec<Bytes> =
+            pages.of.values_mut().flat_map(|page| std::mem::take(&mut page.forgotten)).collect();
+        pages.bytes -= keys.iter().map(cost).sum::<usize>();
+        pages.of.retain(|_, page| !page.keys.is_empty() || page.everything || page.overflowed);
         keys
     }
 
@@ -186,7 +211,7 @@ impl Pages {
                 self.of.insert((*shard).to_owned(), Page::default());
             }
             let Some(page) = self.of.get_mut(*shard) else { continue };
-            if page.everything || page.overflowed || page.keys.contains(key) {
+            if page.overflowed || page.keys.contains(key) {
                 continue;
             }
             if self.bytes + cost(key) <= Ledger::MOST_BYTES {
@@ -207,7 +232,7 @@ impl Pages {
     /// Empties a page, and says how many bytes that were.
     fn clear(&mut self, shard: &str) -> usize {
         let Some(page) = self.of.get_mut(shard) else { return 0 };
-        std::mem::take(&mut page.keys).iter().map(cost).sum()
+        std::mem::take(&mut page.keys).iter().chain(&std::mem::take(&mut page.forgotten)).map(cost).sum()
     }
 }
 
@@ -236,19 +261,28 @@ mod tests {
         assert_eq!(ledger.take("a", 9).len(), 1);
         assert_eq!(ledger.extent("a"), Extent::Keys(0));
         assert_eq!(ledger.extent("b"), Extent::Keys(2));
+        ledger.forgotten("a", vec![Bytes::from_static(b"x")]);
+        assert_eq!(ledger.sweep(), [&b"x"[..]]);
+        assert!(ledger.sweep().is_empty());
         ledger.discard("b");
         assert_eq!(ledger.lock().bytes, 0);
         assert!(ledger.lock().of.is_empty());
     }
 
     #[test]
-    fn everything_covers_every_key() {
+    fn everything_covers_every_key_and_what_comes_after_it_is_swept() {
         let ledger = Ledger::new();
         let _ = ledger.note(&["a"], keys(&["x"]));
         let _ = ledger.note_everything(&["a"]);
         let _ = ledger.note(&["a"], keys(&["y"]));
         assert_eq!(ledger.extent("a"), Extent::Everything);
+        ledger.forgotten_everything("a");
+        assert_eq!(ledger.extent("a"), Extent::Keys(0));
+        let mut swept = ledger.sweep();
+        swept.sort();
+        assert_eq!(swept, [&b"x"[..], b"y"]);
         assert_eq!(ledger.lock().bytes, 0);
+        assert!(ledger.lock().of.is_empty());
     }
 
     #[test]

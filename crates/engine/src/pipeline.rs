@@ -28,6 +28,7 @@ use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::{Frames, Item};
 use crate::gather::{Executed, merged, refused};
+use crate::settings::OnDown;
 use crate::shard::{OwnedStream, Shard};
 
 /// How many requests, and about how many bytes, are sent before their replies are waited for. Less than a wire's queue
@@ -64,10 +65,9 @@ impl Engine {
 
     /// Runs requests as one transaction: `MULTI`, all of them, `EXEC`, on the one shard that holds all their keys.
     ///
-    ///
     /// # Errors
     /// [`Kind::CrossShard`] or [`Kind::Refused`] when they cannot run together; nothing was sent then. Else as
-    /// [`Engine::call`](crate::engine::Engine).
+    /// [`Engine::call_shard`].
     pub async fn transaction<I: Item>(&self, items: &[I]) -> Result<Executions, Error> {
         let table = self.table().load_full();
         let requests: Vec<RequestBuf> = items.iter().map(Item::pack).collect();
@@ -129,6 +129,13 @@ impl Engine {
             Ok(Queued::NoShard) => Err(no_shard()),
             Err((_, refusal)) => Err(refused(&refusal)),
         }
+    }
+
+    /// Whether a request to a dead shard is answered as a miss.
+    fn is_missed<I: Item>(&self, item: &I) -> bool {
+        let request = item.pack();
+        self.settings().on_down == OnDown::Miss
+            && matches!(self.table().load().find(request.view()), Found::Row(row) if row.is_read())
     }
 
     /// [`Engine::topology_for`] the first requests of a pipeline.
@@ -319,13 +326,13 @@ impl Section {
         Poll::Ready(Some(answer))
     }
 
-    /// Whether another attempt may help: the request was never sent, and the ring may have changed; or a shard did not
-    /// know a script, and can be told.
+    /// Whether another attempt may help: the shard is down, and the ring may have changed or answer a read without it; or a
+    /// shard did not know a script, and can be told.
     #[must_use]
     pub fn can_mend(answer: &Result<Reply, Error>) -> bool {
         match answer {
             Ok(reply) => is_unknown_script(reply),
-            Err(error) => error.kind() == Kind::ShardDown && error.sent() == Sent::No,
+            Err(error) => error.kind() == Kind::ShardDown,
         }
     }
 
@@ -341,7 +348,11 @@ impl Section {
     ) -> Result<Reply, Error> {
         let again = match &answer {
             Ok(_) => poll_fn(|context| self.poll_nothing_ran_since(context)).await,
-            Err(_) => self.may_send_again(engine, &item).await,
+            Err(error) if error.sent() == Sent::No || engine.is_missed(&item) => {
+                self.pause(engine).await;
+                true
+            }
+            Err(_) => false,
         };
         if !again {
             return answer;
@@ -381,28 +392,12 @@ impl Section {
         self.shards = 0;
     }
 
-    /// Whether a request that was never sent may be sent now; the first of a section waits a little.
-    async fn may_send_again<I: Item>(&mut self, engine: &Engine, item: &I) -> bool {
-        let request = item.pack();
-        // A command that was split may have run in part.
-        let whole = match engine.table().load().find(request.view()) {
-            Found::Row(row) => row.first_key().is_some(),
-            _ => false,
-        };
-        let attempt = Attempt {
-            repeat: Repeat::Never,
-            failure: AttemptFailure::NotWritten,
-            attempts: 1,
-            remaining: self.remaining(engine),
-        };
-        if !whole || attempt.remaining.is_none() {
-            return false;
+    /// The first request of a section that is made again waits a little.
+    async fn pause(&mut self, engine: &Engine) {
+        if engine.settings().on_down != OnDown::Miss && !std::mem::replace(&mut self.paused, true) {
+            let wait = engine.settings().retry.first_wait.mul_f64(fastrand::f64());
+            tokio::time::sleep(wait.min(self.remaining(engine).unwrap_or_default())).await;
         }
-        let Decision::Again { after } = engine.decide(&attempt) else { return false };
-        if !std::mem::replace(&mut self.paused, true) {
-            tokio::time::sleep(after).await;
-        }
-        true
     }
 
     /// Whether nothing has run on the shard of the last answer since, so that what is made again there comes in its turn:

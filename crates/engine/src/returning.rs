@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rendis_core::health::{Probe, classify};
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
+use rendis_core::topology::Topology;
 
 use crate::connection::{Connection, Failure};
 use crate::error::{Cause, Kind};
@@ -67,18 +68,23 @@ pub(crate) async fn sweep(shard: &Shard, keys: &[Bytes]) -> Result<(), Arc<Cause
 }
 
 /// A shard that forgets what its page of the ledger says.
-#[derive(Debug)]
 pub(crate) struct Forgetting<'l> {
     ledger: &'l Ledger,
     shard: &'l str,
-    keys: Vec<Bytes>,
+    /// Of a shard that serves: what it is the owner of now is new, and not forgotten.
+    serving: Option<Arc<Topology<Shard>>>,
+    keys: usize,
     everything: bool,
     given_up: bool,
 }
 
 impl<'l> Forgetting<'l> {
-    pub(crate) const fn new(ledger: &'l Ledger, shard: &'l str) -> Self {
-        Self { ledger, shard, keys: Vec::new(), everything: false, given_up: false }
+    pub(crate) const fn new(
+        ledger: &'l Ledger,
+        shard: &'l str,
+        serving: Option<Arc<Topology<Shard>>>,
+    ) -> Self {
+        Self { ledger, shard, serving, keys: 0, everything: false, given_up: false }
     }
 
     /// Rounds beside which writes go on, until the page is short, or as many as should have made it so.
@@ -107,17 +113,12 @@ impl<'l> Forgetting<'l> {
     }
 
     /// What it came to.
-    pub(crate) fn forgot(&self) -> Forgot {
+    pub(crate) const fn forgot(&self) -> Forgot {
         match (self.given_up, self.everything) {
             (true, _) => Forgot::Nothing,
             (false, true) => Forgot::Everything,
-            (false, false) => Forgot::Keys(self.keys.len()),
+            (false, false) => Forgot::Keys(self.keys),
         }
-    }
-
-    /// The keys that were deleted.
-    pub(crate) fn into_keys(self) -> Vec<Bytes> {
-        self.keys
     }
 
     async fn round(&mut self, connection: &mut Connection) -> Result<(), Arc<Cause>> {
@@ -129,30 +130,43 @@ impl<'l> Forgetting<'l> {
             Extent::Everything => {
                 // Only the database of this shard: what lies in the others was not deleted elsewhere.
                 let reply = ask(connection, &RequestBuf::pack([&b"FLUSHDB"[..], b"ASYNC"])).await?;
-                self.judge(&reply);
                 self.everything = true;
-                self.ledger.discard(self.shard);
+                if self.agrees(&reply) {
+                    self.ledger.forgotten_everything(self.shard);
+                }
             }
             Extent::Keys(_) => {
-                let keys = self.ledger.take(self.shard, ROUND);
+                let mut keys = self.ledger.take(self.shard, ROUND);
+                keys.retain(|key| !self.owns(key));
+                if keys.is_empty() {
+                    return Ok(());
+                }
                 // Held by a guard: what was taken must not be lost when this future is dropped.
                 let mut taken = Taken { ledger: self.ledger, shard: self.shard, keys };
                 let reply = delete(connection, &taken.keys).await?;
                 let keys = std::mem::take(&mut taken.keys);
-                self.keys.extend(keys);
-                self.judge(&reply);
+                if self.agrees(&reply) {
+                    self.keys += keys.len();
+                    self.ledger.forgotten(self.shard, keys);
+                }
             }
         }
         Ok(())
     }
 
+    /// Whether the shard serves this key at present.
+    fn owns(&self, key: &[u8]) -> bool {
+        let owner = self.serving.as_ref().and_then(|now| now.member(now.locate(key)?));
+        owner.is_some_and(|owner| owner.shard.name() == self.shard)
+    }
+
     /// A server that will not delete is taken back all the same: it would never return otherwise.
-    fn judge(&mut self, reply: &Reply) {
-        if let Some(error) = reply.as_error() {
-            tracing::error!(shard = self.shard, %error, "the shard refuses to forget keys that were written elsewhere");
-            self.given_up = true;
-            self.ledger.discard(self.shard);
-        }
+    fn agrees(&mut self, reply: &Reply) -> bool {
+        let Some(error) = reply.as_error() else { return true };
+        tracing::error!(shard = self.shard, %error, "the shard refuses to forget keys that were written elsewhere");
+        self.given_up = true;
+        self.ledger.discard(self.shard);
+        false
     }
 }
 

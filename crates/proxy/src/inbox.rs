@@ -80,7 +80,11 @@ impl Inbox {
             match rest.first() {
                 None => break,
                 Some(b'*') => {}
-                Some(_) if self.found.is_empty() => return self.inline(guest),
+                Some(_) if self.found.is_empty() => match self.inline()? {
+                    Some(front) => return Ok(front),
+                    // An empty line is passed over, as servers do.
+                    None => continue,
+                },
                 Some(_) => break,
             }
             let Some(length) = self.scanner.scan(rest)? else { break };
@@ -129,28 +133,28 @@ impl Inbox {
         }
     }
 
-    /// A line of words, as a person types it.
-    fn inline(&mut self, guest: bool) -> Result<Front, ScanError> {
+    /// A line of words, as a person types it; `None` where there are none on it.
+    fn inline(&mut self) -> Result<Option<Front>, ScanError> {
         let Some(end) = memchr::memchr(b'\n', &self.arrived) else {
             let limit = Limits::REQUEST.line;
             return if self.arrived.len() > limit {
                 Err(ScanError::LineTooLong { limit })
             } else {
-                Ok(Front::Partial)
+                Ok(Some(Front::Partial))
             };
         };
         let line = self.arrived.split_to(end + 1);
         let words = words(line.trim_ascii()).ok_or(ScanError::BadLength)?;
         self.looked = 0;
         match words.first() {
-            None => return self.look(guest),
+            None => return Ok(None),
             // Not ours: a web page could otherwise have a browser send commands in what it posts.
             Some(word) if word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"Host:") => {
                 return Err(ScanError::UnknownType(word.first().copied().unwrap_or_default()));
             }
             Some(_) => {}
         }
-        Ok(Front::Inline(RequestBuf::pack(words.iter().map(Vec::as_slice).collect::<Vec<_>>())))
+        Ok(Some(Front::Inline(RequestBuf::pack(words.iter().map(Vec::as_slice).collect::<Vec<_>>()))))
     }
 }
 

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
+use rendis::placement::Spec;
 use rendis::{Event, Events, Forgot, Kind, OnDown, OnReturn, Ring, RingBuilder, Sent, SlowEjection};
 use rendis_testkit::{Cluster, RedisServer};
 
@@ -152,6 +153,67 @@ async fn everything_deleted_elsewhere_is_everything_forgotten() {
     thaw(&ring, &cluster[1], 3).await;
     assert_eq!(ring.get::<_, Option<String>>(&key).await.unwrap(), None);
     while !matches!(next(&mut events).await, Event::Returned { forgot: Forgot::Everything, .. }) {}
+}
+
+#[tokio::test]
+async fn what_was_written_after_everything_was_deleted_is_forgotten_by_who_stood_in() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).build().await.unwrap();
+    let key = keys_on(&ring, "shard2", 1).remove(0);
+    freeze(&ring, &cluster[1], 2).await;
+    ring.flushall::<()>().await.unwrap();
+    ring.set::<_, _, ()>(&key, 1).await.unwrap();
+    thaw(&ring, &cluster[1], 3).await;
+    ring.set::<_, _, ()>(&key, 2).await.unwrap();
+    eventually("the sweep", || cluster.sizes() == [0, 1, 0]).await;
+    freeze(&ring, &cluster[1], 2).await;
+    assert_eq!(ring.get::<_, Option<i64>>(&key).await.unwrap(), None);
+    cluster[1].cont();
+}
+
+#[tokio::test]
+async fn a_shard_that_kept_its_keys_forgets_what_was_deleted_on_the_others() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).on_down(OnDown::Fail).build().await.unwrap();
+    let key = keys_on(&ring, "shard2", 1).remove(0);
+    ring.set::<_, _, ()>(&key, "old").await.unwrap();
+    freeze(&ring, &cluster[1], 2).await;
+    ring.flushall::<()>().await.unwrap();
+    thaw(&ring, &cluster[1], 3).await;
+    assert_eq!(ring.get::<_, Option<String>>(&key).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn nobody_finds_old_values_where_a_placement_moves_nearly_all_keys() {
+    let cluster = Cluster::start(5);
+    let modula = Spec::parse("twemproxy", [("distribution".to_owned(), "modula".into())]).unwrap();
+    let mut ring = builder(&cluster).placement(modula).build().await.unwrap();
+    let keys: Vec<String> = (0..200).map(|number| format!("key{number}")).collect();
+    let mut version = 0;
+    // Two are away at a time, in turns: whoever owns a key may have owned it before.
+    for (first, second) in [(0, 3), (1, 2), (4, 0)] {
+        for step in [Some((first, 4)), Some((second, 3)), None] {
+            match step {
+                Some((server, left)) => freeze(&ring, &cluster[server], left).await,
+                None => thaw(&ring, &cluster[second], 4).await,
+            }
+            for key in &keys {
+                if let Some(value) = ring.get::<_, Option<i64>>(key).await.unwrap() {
+                    assert_eq!(value, version, "{key}");
+                }
+            }
+            version += 1;
+            for key in &keys {
+                ring.set::<_, _, ()>(key, version).await.unwrap();
+            }
+        }
+        thaw(&ring, &cluster[first], 5).await;
+        for key in &keys {
+            if let Some(value) = ring.get::<_, Option<i64>>(key).await.unwrap() {
+                assert_eq!(value, version, "{key}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

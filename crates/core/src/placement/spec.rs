@@ -235,6 +235,22 @@ impl Spec {
         }
     }
 
+    /// Whether a shard that leaves moves its own keys and no others, and one that comes takes only keys that are its own from
+    /// then on: so that whoever once had a key and has it no more has left. Said only of rules of which it is certain;
+    /// `tests/placement_properties.rs` checks them.
+    #[must_use]
+    pub const fn moves_least(&self) -> bool {
+        matches!(
+            self.rule,
+            Rule::GoRedis
+                | Rule::GoRedisV7 { .. }
+                | Rule::RedisRb
+                | Rule::RedisRb4
+                | Rule::Jedis(_)
+                | Rule::Jedis29(_)
+        )
+    }
+
     /// Which bytes of a key count under this rule. A custom rule sees them all.
     #[must_use]
     pub const fn tag(&self) -> Tag {

@@ -4,10 +4,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rendis_core::topology::Standing;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Ward;
+use super::state::Watched;
 use crate::connection::Connection;
 use crate::error::{Cause, Kind};
 use crate::events::Forgot;
@@ -19,10 +19,11 @@ use crate::shard::Shard;
 impl Ward {
     /// Takes a shard back that answers again: teaches it, has it forget what grew old, and has all engines use it.
     pub(super) async fn take_back(self: &Arc<Self>, shard: &Arc<Shard>) -> Result<Forgot, Arc<Cause>> {
-        let (was_out, on_return, teacher) = self.with_engines(|state, engines| {
+        let (was_out, falls, on_return, teacher) = self.with_engines(|state, engines| {
             engines.iter().for_each(|engine| engine.expect(shard.name()));
             let teacher = state.serving().next().cloned();
-            (state.standing(shard.name()) == Standing::Ejected, state.settings.on_return, teacher)
+            let (was_out, falls) = state.absence(shard.name());
+            (was_out, falls, state.settings.on_return, teacher)
         });
         let mut connection = shard.dialer().dial().await?;
         returning::teach(&mut connection, &self.scripts.all(), teacher.as_deref()).await?;
@@ -30,12 +31,12 @@ impl Ward {
             OnReturn::Flush if was_out => {
                 returning::flush(&mut connection).await?;
                 self.ledger.discard(shard.name());
-                self.set(shard, true);
+                self.returned(shard, falls)?;
                 Ok(Forgot::Everything)
             }
-            OnReturn::Forget => self.forget(shard, &mut connection).await,
+            OnReturn::Forget => self.forget(shard, &mut connection, falls).await,
             _ => {
-                self.set(shard, true);
+                self.returned(shard, falls)?;
                 Ok(if was_out { Forgot::Nothing } else { Forgot::Keys(0) })
             }
         }
@@ -46,88 +47,129 @@ impl Ward {
         self: &Arc<Self>,
         shard: &Arc<Shard>,
         connection: &mut Connection,
+        falls: u64,
     ) -> Result<Forgot, Arc<Cause>> {
-        let mut forgetting = Forgetting::new(&self.ledger, shard.name());
+        let mut forgetting = Forgetting::new(&self.ledger, shard.name(), None);
         forgetting.rounds(connection).await?;
-        // With some placements a shard that never was away lost keys to others as well.
-        let mut others = Vec::new();
-        let serving: Vec<Arc<Shard>> = self.lock().serving().cloned().collect();
-        for other in serving.iter().filter(|other| self.ledger.extent(other.name()) != Extent::Keys(0)) {
-            let mut connection = other.dialer().dial().await?;
-            let mut forgetting = Forgetting::new(&self.ledger, other.name());
-            forgetting.rounds(&mut connection).await?;
-            others.push((connection, forgetting));
-        }
         {
             let last = self.ledger.close();
             let ends = async {
                 forgetting.end(connection).await?;
-                for (connection, forgetting) in &mut others {
-                    forgetting.end(connection).await?;
-                }
-                Ok::<(), Arc<Cause>>(())
+                // With some placements shards that serve lost keys to others as well.
+                self.forget_on_others(shard).await
             };
             match timeout(LAST_ROUND, ends).await {
                 Ok(ended) => ended?,
                 Err(_) => return Err(Cause::new(Kind::Timeout, "it did not forget its old keys in time")),
             }
-            self.set(shard, true);
+            self.returned(shard, falls)?;
             drop(last);
         }
-        let forgot = forgetting.forgot();
-        let mut keys = forgetting.into_keys();
-        keys.extend(others.into_iter().flat_map(|(_, forgetting)| forgetting.into_keys()));
-        self.sweep(keys);
-        Ok(forgot)
+        self.sweep();
+        Ok(forgetting.forgot())
     }
 
-    /// Deletes keys from the shards that stood in, so that they are not found there when they stand in again. What
-    /// cannot be deleted now, because the shard does not serve or fails, is entered in the ledger.
-    fn sweep(self: &Arc<Self>, keys: Vec<Bytes>) {
+    /// Takes a shard out. With placements that move more than its keys, somebody else may own a key again whose newer
+    /// value lies elsewhere, and forgets it first. False when the shard is not watched any more.
+    pub(super) async fn leave_out(
+        self: &Arc<Self>,
+        shard: &Arc<Shard>,
+        change: impl FnOnce(&mut Watched),
+    ) -> bool {
+        if self.others_to_forget(shard).is_empty() {
+            return self.change(shard, change);
+        }
+        let last = self.ledger.close();
+        if !matches!(timeout(LAST_ROUND, self.forget_on_others(shard)).await, Ok(Ok(()))) {
+            tracing::warn!(
+                shard = shard.name(),
+                "shards that take over may hold values that were overwritten elsewhere"
+            );
+        }
+        let known = self.change(shard, change);
+        drop(last);
+        self.sweep();
+        known
+    }
+
+    /// The shards beside this one that serve, and have to forget something.
+    fn others_to_forget(&self, shard: &Arc<Shard>) -> Vec<Arc<Shard>> {
+        let has_to = |other: &&Arc<Shard>| {
+            !Arc::ptr_eq(other, shard) && self.ledger.extent(other.name()) != Extent::Keys(0)
+        };
+        self.lock().serving().filter(has_to).cloned().collect()
+    }
+
+    async fn forget_on_others(&self, shard: &Arc<Shard>) -> Result<(), Arc<Cause>> {
+        let topology = self.with_engines(|_, engines| engines.first().map(|engine| engine.topology()));
+        for other in self.others_to_forget(shard) {
+            let mut connection = other.dialer().dial().await?;
+            Forgetting::new(&self.ledger, other.name(), topology.clone()).end(&mut connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what was forgotten from the shards that stood in, so that it is not found there when they stand in again:
+    /// at once, and again when nothing can be under way to them any more. What cannot be deleted now, because a shard does
+    /// not serve or fails, is entered in the ledger.
+    fn sweep(self: &Arc<Self>) {
+        let keys = self.ledger.sweep();
         if keys.is_empty() {
             return;
         }
         let ward = Arc::downgrade(self);
-        let (serving, topology, wires) = self.with_engines(|state, engines| {
-            let serving: Vec<Arc<Shard>> = state.serving().cloned().collect();
-            for other in state.not_serving() {
-                self.ledger.put_back(other.name(), &keys);
-            }
-            let members = engines.iter().map(|engine| engine.topology());
-            let wires: Vec<Arc<Shard>> = members
-                .flat_map(|topology| {
-                    topology.members().iter().map(|member| Arc::clone(&member.shard)).collect::<Vec<_>>()
-                })
-                .collect();
-            (serving, engines.first().map(|engine| engine.topology()), wires)
-        });
-        let Some(topology) = topology else { return };
+        let wait = self.lock().reply_deadline();
         let task = async move {
-            for shard in serving {
-                let strange = |key: &&Bytes| {
-                    let owner = topology.locate(key).and_then(|id| topology.member(id));
-                    owner.is_none_or(|owner| owner.shard.name() != shard.name())
-                };
-                let keys: Vec<Bytes> = keys.iter().filter(strange).cloned().collect();
-                // Writes that were placed there before the return may still be on their way, on any engine's wires: those
-                // that came after the sweep would stay.
-                let wires = wires.iter().filter(|other| other.name() == shard.name());
-                let swept = async {
-                    for wire in wires {
-                        wire.answered().await?;
-                    }
-                    returning::sweep(&shard, &keys).await
-                };
-                if swept.await.is_err()
-                    && let Some(ward) = Weak::upgrade(&ward)
-                {
-                    ward.ledger.put_back(shard.name(), &keys);
-                }
+            for wait in [Duration::ZERO, wait] {
+                sleep(wait).await;
+                let Some(ward) = Weak::upgrade(&ward) else { return };
+                ward.sweep_once(&keys).await;
             }
         };
         self.lock().keep(tokio::spawn(task).abort_handle());
     }
+
+    async fn sweep_once(&self, keys: &[Bytes]) {
+        let serving = self.with_engines(|state, _| {
+            for other in state.not_serving() {
+                self.ledger.put_back(other.name(), keys);
+            }
+            state.serving().cloned().collect::<Vec<Arc<Shard>>>()
+        });
+        for shard in serving {
+            if self.swept(&shard, keys).await.is_err() {
+                self.ledger.put_back(shard.name(), keys);
+            }
+        }
+    }
+
+    async fn swept(&self, shard: &Arc<Shard>, keys: &[Bytes]) -> Result<(), Arc<Cause>> {
+        let look = || {
+            self.with_engines(|_, engines| engines.iter().map(|engine| engine.topology()).collect::<Vec<_>>())
+        };
+        // Writes that were placed there before the return may still be on their way, on any engine's wires: those that came
+        // after the sweep would stay.
+        for topology in look() {
+            for member in topology.members().iter().filter(|member| member.shard.name() == shard.name()) {
+                member.shard.answered().await?;
+            }
+        }
+        for keys in keys.chunks(SWEPT_AT_ONCE) {
+            // Looked at each time: the ring may have changed, and what a shard owns now is new.
+            let Some(now) = look().into_iter().next() else { return Ok(()) };
+            let strange = |key: &&Bytes| {
+                let owner = now.locate(key).and_then(|id| now.member(id));
+                owner.is_some_and(|owner| owner.shard.name() != shard.name())
+            };
+            let keys: Vec<Bytes> = keys.iter().filter(strange).cloned().collect();
+            returning::sweep(shard, &keys).await?;
+        }
+        Ok(())
+    }
 }
+
+/// How many keys are swept between two looks at the ring.
+const SWEPT_AT_ONCE: usize = 4096;
 
 /// How long the last round of a return may take, in which writes wait.
 const LAST_ROUND: Duration = Duration::from_millis(500);

@@ -24,9 +24,10 @@ use rendis_core::topology::{Member, Standing, Topology};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep};
 
+use crate::error::{Cause, Kind};
 use crate::events::{Event, Events, KEPT};
 use crate::laggards::Laggards;
-use crate::ledger::Ledger;
+use crate::ledger::{Extent, Ledger};
 use crate::monitor;
 use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
@@ -115,9 +116,19 @@ impl Ward {
                 Some(known) if same_watch && known.settings.same_connections(settings) => known,
                 Some(known) => {
                     known.monitor.abort();
-                    Watched { standing: known.standing, ..self.watch(state, shard, known.up) }
+                    Watched {
+                        rests: known.rests,
+                        standing: known.standing,
+                        was_out: known.was_out,
+                        falls: known.falls,
+                        ..self.watch(state, shard, known.up)
+                    }
                 }
-                None => self.watch(state, shard, true),
+                // Under the name of one that was away, it may hold what that one held.
+                None => {
+                    let up = self.ledger.extent(shard.name()) == Extent::Keys(0);
+                    Watched { was_out: !up, ..self.watch(state, shard, up) }
+                }
             };
             state.watched.push(next);
         }
@@ -130,7 +141,23 @@ impl Ward {
         state.pulses.retain(|(name, _)| state.watched.iter().any(|known| known.shard.name() == name));
         if state.pacing.as_ref().map(|(settings, _)| *settings) != settings.slow_ejection {
             state.pacing.take().into_iter().for_each(|(_, task)| task.abort());
-            state.watched.iter_mut().for_each(|known| known.rests = None);
+            // Nobody else ends their rest: they are taken back like dead ones.
+            for at in 0..state.watched.len() {
+                let Some(known) = state.watched.get(at).filter(|known| known.rests.is_some()) else {
+                    continue;
+                };
+                known.monitor.abort();
+                let (shard, was_out, falls) = (Arc::clone(&known.shard), known.was_out, known.falls);
+                let next = Watched {
+                    standing: Standing::Ejected,
+                    was_out,
+                    falls,
+                    ..self.watch(state, &shard, false)
+                };
+                if let Some(known) = state.watched.get_mut(at) {
+                    *known = next;
+                }
+            }
             state.pacing = settings.slow_ejection.map(|slow| {
                 let task = tokio::spawn(Self::pace(Arc::downgrade(self), slow));
                 (slow, task.abort_handle())
@@ -178,6 +205,8 @@ impl Ward {
             up,
             rests: None,
             standing: Standing::Serving,
+            was_out: false,
+            falls: 0,
             monitor: tokio::spawn(task).abort_handle(),
         }
     }
@@ -205,11 +234,11 @@ impl Ward {
                 };
             }
             Transition::StartedLoading => {
-                self.set(shard, false);
+                self.fell(shard).await;
                 self.tell(Event::Loading(place()));
             }
             Transition::Fell => {
-                self.set(shard, false);
+                self.fell(shard).await;
                 self.tell(Event::Down(place()));
             }
         }
@@ -230,14 +259,15 @@ impl Ward {
             let serving: Vec<Arc<Shard>> = ward.lock().serving().cloned().collect();
             for shard in laggards.look(&serving) {
                 let may = ward.lock().may_rest();
-                if may && ward.change(&shard, |known| known.rests = Some(now + settings.rest)) {
+                let rests = |known: &mut Watched| known.rests = Some(now + settings.rest);
+                if may && ward.leave_out(&shard, rests).await {
                     ward.tell(Event::Slow(Arc::clone(shard.place())));
                 }
             }
         }
     }
 
-    /// A slow shard has rested and is taken back like one that was dead. Where that fails it is dead.
+    /// A slow shard has rested and is taken back like one that was dead. Where that fails it is tried again.
     async fn end_rest(self: &Arc<Self>, shard: &Arc<Shard>) {
         match self.take_back(shard).await {
             Ok(forgot) => self.tell(Event::Returned { shard: Arc::clone(shard.place()), forgot }),
@@ -248,9 +278,25 @@ impl Ward {
         }
     }
 
-    /// Makes it so that a shard is up or not, for all engines. Nothing, when it is not watched any more.
-    fn set(&self, shard: &Arc<Shard>, up: bool) {
-        self.change(shard, |known| (known.up, known.rests) = (up, None));
+    /// A shard does not serve any more.
+    async fn fell(self: &Arc<Self>, shard: &Arc<Shard>) {
+        self.leave_out(shard, |known| {
+            (known.up, known.rests) = (false, None);
+            known.falls += 1;
+        })
+        .await;
+    }
+
+    /// A shard serves again, for all engines at once; unless it fell meanwhile.
+    fn returned(&self, shard: &Arc<Shard>, falls: u64) -> Result<(), Arc<Cause>> {
+        let mut stands = false;
+        self.change(shard, |known| {
+            stands = known.falls == falls;
+            if stands {
+                (known.up, known.rests, known.was_out) = (true, None, false);
+            }
+        });
+        if stands { Ok(()) } else { Err(Cause::new(Kind::ShardDown, "it is down again, or was removed")) }
     }
 
     /// Changes what is known of a shard, and has all engines follow. False when it is not watched any more.

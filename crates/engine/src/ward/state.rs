@@ -1,6 +1,7 @@
 //! What the ward knows of the shards, and what follows from it.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use rendis_core::health::may_eject;
 use rendis_core::pace;
@@ -35,6 +36,10 @@ pub(super) struct Watched {
     /// It is up, and left alone until then because it is much slower than its peers.
     pub(super) rests: Option<Instant>,
     pub(super) standing: Standing,
+    /// Its keys went to others since it last served.
+    pub(super) was_out: bool,
+    /// How often it fell.
+    pub(super) falls: u64,
     pub(super) monitor: AbortHandle,
 }
 
@@ -100,8 +105,18 @@ impl State {
         self.watched.iter().find(|known| known.shard.name() == shard)
     }
 
+    /// Whether the keys of this shard went to others since it last served, and how often it fell.
+    pub(super) fn absence(&self, shard: &str) -> (bool, u64) {
+        self.known(shard).map_or((false, 0), |known| (known.was_out, known.falls))
+    }
+
+    pub(super) fn reply_deadline(&self) -> Duration {
+        self.settings.deadlines.reply
+    }
+
     /// Sets every shard's standing by what is known of its health. Who is out already stays out: the limit holds for
-    /// those that fall later.
+    /// those that fall later. A shard that rests is not counted against one that is dead: it lives, and is no sign that
+    /// we are cut off; and it stays out until it was taken back, whatever the settings have become.
     pub(super) fn settle(&mut self) {
         let total = self.watched.len();
         let reroute = self.settings.on_down == OnDown::Reroute;
@@ -110,17 +125,23 @@ impl State {
         let mut ejected = 0;
         for first in [true, false] {
             for (known, was_out) in self.watched.iter_mut().zip(&was_out) {
-                if known.up && known.rests.is_none() {
-                    known.standing = Standing::Serving;
+                if known.up {
+                    known.standing =
+                        if known.rests.is_some() { Standing::Ejected } else { Standing::Serving };
                 } else if *was_out == first {
                     let eject = reroute && may_eject(ejected, total, self.settings.max_ejected);
                     ejected += usize::from(eject);
-                    known.standing = match (eject, known.up) {
-                        (true, _) => Standing::Ejected,
-                        (false, true) => Standing::Serving,
-                        (false, false) => Standing::Absent,
-                    };
+                    known.standing = if eject { Standing::Ejected } else { Standing::Absent };
                 }
+            }
+        }
+        for known in &mut self.watched {
+            known.was_out |= known.standing == Standing::Ejected;
+        }
+        // A slow shard is better than none.
+        if self.serving().next().is_none() {
+            for known in self.watched.iter_mut().filter(|known| known.rests.is_some()) {
+                known.rests = Some(Instant::now());
             }
         }
     }
