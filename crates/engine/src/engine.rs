@@ -1,7 +1,7 @@
-//! Holds the topology in force and owns every task.
+//! Holds the topology in force, and follows the ward.
 //!
-//! One [`ArcSwap`] holds the topology; a change builds the next one under a lock and swaps it in. Two engines in one
-//! process share nothing.
+//! One [`ArcSwap`] holds the topology; a change builds the next one under the ward's lock and swaps it in. Engines share
+//! what their ward knows where they are given the same one, and else nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

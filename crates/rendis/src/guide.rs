@@ -334,9 +334,10 @@
 //! `redis::Script`, `EVAL` and `EVALSHA` work when the keys are on one shard. A script without keys always runs on the
 //! same shard, as long as the same shards are up. Bodies that were seen are remembered (up to 16 MiB), so a shard that
 //! answers `NOSCRIPT` is given the script and asked again; not where that happens inside of a transaction, or inside of a
-//! pipeline before a request that has run on that shard: there the caller sees `NOSCRIPT`. Functions are loaded on the shards that are up at that
-//! moment; load them again on a shard that comes later ([`RingBuilder::on_new_shard`], which must not change or close the
-//! ring itself: that would wait for the change that it is part of).
+//! pipeline before a request that has run on that shard: there the caller sees `NOSCRIPT`. Functions are loaded on the
+//! shards that are up at that moment, and one that returns is given them; load them again on a shard that is new
+//! ([`RingBuilder::on_new_shard`], which must not change or close the ring itself: that would wait for the change that it
+//! is part of).
 //!
 //! # Pool
 //!
