@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) accepted: AtomicU64,
     /// Clients that were one too many.
     pub(crate) turned_away: AtomicU64,
+    /// Logins with a wrong name or password.
+    pub(crate) failed_logins: AtomicU64,
     pub(crate) max_clients: AtomicUsize,
     pub(crate) started: Instant,
     /// The port that `INFO` names; 0 where the ring listens on sockets alone.
@@ -79,6 +81,7 @@ impl Shared {
             connected: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
+            failed_logins: AtomicU64::new(0),
             max_clients: AtomicUsize::new(ring.max_clients),
             started: Instant::now(),
             port,

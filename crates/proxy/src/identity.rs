@@ -1,6 +1,7 @@
 //! What is known of one client.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rendis_core::command::{Found, Table};
@@ -105,6 +106,7 @@ impl Identity {
             Err(wrong) => {
                 let penalty = SHORTEST_PENALTY.saturating_mul(1 << self.failures.min(10));
                 self.failures = self.failures.saturating_add(1);
+                shared.failed_logins.fetch_add(1, Ordering::Relaxed);
                 let (address, failures) = (&self.card.address, self.failures);
                 tracing::warn!(ring = shared.name, address, failures, "a client failed to log in");
                 tokio::time::sleep(penalty.min(LONGEST_PENALTY)).await;

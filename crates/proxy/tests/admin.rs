@@ -64,13 +64,15 @@ fn what_clients_do_is_counted_over_all_threads() {
     clients[0].send_raw(b"*1\r\n$8\r\nNO.SUCH1\r\nno-such\r\n").unwrap();
     (0..2).for_each(|_| assert!(clients[0].read().unwrap().error().is_some()));
     drop(client(&proxy, "cache").read_to_end().unwrap());
+    assert!(clients[1].command(&["AUTH", "nobody", "nothing"]).unwrap().error().is_some());
     let (status, page) = get(admin(&proxy), "/metrics");
     assert_eq!(status, 200);
     assert_eq!(sample(&page, "rendis_ready"), 1);
     assert_eq!(sample(&page, "rendis_clients{ring=\"cache\"}"), 8);
     assert_eq!(sample(&page, "rendis_clients_accepted_total{ring=\"cache\"}"), 8);
     assert_eq!(sample(&page, "rendis_clients_refused_total{ring=\"cache\"}"), 1);
-    assert_eq!(sample(&page, "rendis_requests_total{ring=\"cache\"}"), 8 * 42 + 2);
+    assert_eq!(sample(&page, "rendis_logins_failed_total{ring=\"cache\"}"), 1);
+    assert_eq!(sample(&page, "rendis_requests_total{ring=\"cache\"}"), 8 * 42 + 2 + 1);
     let of = |command: &str| {
         sample(&page, &format!("rendis_commands_total{{ring=\"cache\",command=\"{command}\"}}"))
     };

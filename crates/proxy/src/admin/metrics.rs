@@ -84,6 +84,9 @@ fn clients(text: &mut Text, rings: &[Ring]) {
     });
     let help = "Clients that were dropped because they did not read their replies.";
     each("rendis_clients_dropped_total", "counter", help, &|ring| ring.sum(|stats| stats.too_slow.read()));
+    each("rendis_logins_failed_total", "counter", "Logins with a wrong name or password.", &|ring| {
+        ring.shared.failed_logins.load(Ordering::Relaxed)
+    });
     let help = "TLS handshakes of clients that failed or took too long.";
     each("rendis_tls_handshakes_failed_total", "counter", help, &|ring| {
         ring.sum(|stats| stats.handshakes_failed.read())
