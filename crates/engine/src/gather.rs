@@ -342,28 +342,25 @@ impl Engine {
         if self.settings().on_down != OnDown::Reroute || within.is_zero() {
             return false;
         }
-        timeout(within, self.left(shard)).await.is_ok()
+        timeout(within, self.becomes(shard, |standing| standing != Some(Standing::Serving))).await.is_ok()
     }
 
-    /// Waits until this shard does not serve. Cancel safe.
-    async fn left(&self, shard: &Arc<Shard>) {
-        let serves = || {
-            let topology = self.topology();
-            let same = |member: &Member<Shard>| Arc::ptr_eq(&member.shard, shard);
-            topology.members().iter().any(|member| same(member) && member.standing == Standing::Serving)
-        };
+    /// Waits until the standing of this shard is as wanted; a shard that was removed has none. Cancel safe.
+    async fn becomes(&self, shard: &Arc<Shard>, wanted: impl Fn(Option<Standing>) -> bool) {
         loop {
             // Made before looking, so that no change is missed.
             let swapped = self.swapped();
-            if !serves() {
+            let topology = self.topology();
+            let same = |member: &&Member<Shard>| Arc::ptr_eq(&member.shard, shard);
+            if wanted(topology.members().iter().find(same).map(|member| member.standing)) {
                 return;
             }
             swapped.await;
         }
     }
 
-    /// Runs a request that may wait on a connection of its own, as long as the shard serves: what it waits for would come
-    /// elsewhere then.
+    /// Runs a request that may wait on a connection of its own, until the shard is taken out: what it waits for comes
+    /// elsewhere then. On a shard that was removed it is served to its end.
     async fn waiting(
         &self,
         shard: &Arc<Shard>,
@@ -374,7 +371,7 @@ impl Engine {
         tokio::select! {
             biased;
             outcome = exclusively(shard, manner, request, wait) => outcome,
-            () = self.left(shard) => {
+            () = self.becomes(shard, |standing| standing.is_some_and(|now| now != Standing::Serving)) => {
                 let cause = Cause::new(Kind::ShardDown, "the shard was taken out while the command waited");
                 Err(Failed { sent: Sent::Maybe, cause })
             }
