@@ -75,7 +75,10 @@ pub fn versions(programs: &Path, envoy: Option<&Path>) -> Vec<String> {
     ask("nutcracker", "-V");
     ask(&programs.join("rendis").display().to_string(), "--version");
     if let Some(envoy) = envoy {
-        ask(&envoy.display().to_string(), "--version");
+        // It says first where it lies.
+        let said = first_line(&envoy.display().to_string(), &["--version"]);
+        let version = said.as_deref().and_then(|line| line.split("version: ").nth(1));
+        versions.extend(version.map(|version| format!("Envoy {version}")));
     }
     let crates = locked(include_str!("../Cargo.lock"), &["redis", "fred", "rustis", "tokio"]);
     versions.push(format!("crates: {}", crates.join(", ")));
