@@ -141,3 +141,35 @@ fn no_client_on_any_thread_sees_an_old_value_after_a_shard_came_back() {
         assert!(reader.join().unwrap() > 100);
     }
 }
+
+#[test]
+fn a_slow_shard_that_rests_forgets_before_it_serves_again_after_a_reload() {
+    const SLOW: &str =
+        "slow_ejection = { factor = 3, floor = \"10ms\", window = \"100ms\", windows = 3, rest = \"60s\" }\n";
+    for reloaded in [format!("{SLOW}deadlines = {{ reply = \"2s\" }}\n"), String::new()] {
+        let shards = Cluster::start_with(3, |_, server| server.setting("enable-debug-command", "yes"));
+        let text = |fields: &str| ring("cache", fields, &shards.urls());
+        let mut proxy = Proxy::start(&config(&text(SLOW))).unwrap();
+        let mut asking = client(&proxy, "cache");
+        let keys = keys(&mut asking, &shards);
+        let mut brake = shards[1].client().unwrap();
+        let braking = thread::spawn(move || {
+            let end = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < end {
+                brake.command(&["DEBUG", "SLEEP", "0.04"]).unwrap();
+            }
+        });
+        until("the slow shard is taken out", || {
+            keys.iter().for_each(|key| drop(asking.command(&["GET", key]).unwrap()));
+            asking.command(&["GET", &keys[1]]).unwrap() == Reply::Nil
+        });
+        assert!(asking.command(&["SET", &keys[1], "new"]).unwrap().is_ok());
+        braking.join().unwrap();
+        proxy.reload(&config(&text(&reloaded))).unwrap();
+        let end = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < end {
+            let value = asking.command(&["GET", &keys[1]]).unwrap();
+            assert!(value == Reply::Nil || value.text() == "new", "{value:?} after {reloaded:?}");
+        }
+    }
+}

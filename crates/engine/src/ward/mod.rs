@@ -99,6 +99,7 @@ impl Ward {
         settings: &Arc<Settings>,
         heartbeat: &Heartbeat,
     ) {
+        let new_pace = state.pacing.as_ref().map(|(settings, _)| *settings) != settings.slow_ejection;
         let same_watch = settings.health == state.settings.health && heartbeat.same(&state.heartbeat);
         let names =
             |list: &[Watched]| list.iter().map(|known| known.shard.name().to_owned()).collect::<Vec<_>>();
@@ -113,15 +114,20 @@ impl Ward {
             };
             let known = left.iter().position(same).map(|at| left.swap_remove(at));
             let next = match known {
-                Some(known) if same_watch && known.settings.same_connections(settings) => known,
                 Some(known) => {
-                    known.monitor.abort();
-                    Watched {
-                        rests: known.rests,
-                        standing: known.standing,
-                        was_out: known.was_out,
-                        falls: known.falls,
-                        ..self.watch(state, shard, known.up)
+                    // Nobody will end its rest: it is taken back like a dead one.
+                    let stranded = new_pace && known.rests.is_some();
+                    if same_watch && !stranded && known.settings.same_connections(settings) {
+                        known
+                    } else {
+                        known.monitor.abort();
+                        Watched {
+                            rests: known.rests.filter(|_| !stranded),
+                            standing: known.standing,
+                            was_out: known.was_out,
+                            falls: known.falls,
+                            ..self.watch(state, shard, known.up && !stranded)
+                        }
                     }
                 }
                 // Under the name of one that was away, it may hold what that one held.
@@ -139,25 +145,8 @@ impl Ward {
             }
         }
         state.pulses.retain(|(name, _)| state.watched.iter().any(|known| known.shard.name() == name));
-        if state.pacing.as_ref().map(|(settings, _)| *settings) != settings.slow_ejection {
+        if new_pace {
             state.pacing.take().into_iter().for_each(|(_, task)| task.abort());
-            // Nobody else ends their rest: they are taken back like dead ones.
-            for at in 0..state.watched.len() {
-                let Some(known) = state.watched.get(at).filter(|known| known.rests.is_some()) else {
-                    continue;
-                };
-                known.monitor.abort();
-                let (shard, was_out, falls) = (Arc::clone(&known.shard), known.was_out, known.falls);
-                let next = Watched {
-                    standing: Standing::Ejected,
-                    was_out,
-                    falls,
-                    ..self.watch(state, &shard, false)
-                };
-                if let Some(known) = state.watched.get_mut(at) {
-                    *known = next;
-                }
-            }
             state.pacing = settings.slow_ejection.map(|slow| {
                 let task = tokio::spawn(Self::pace(Arc::downgrade(self), slow));
                 (slow, task.abort_handle())
@@ -273,7 +262,6 @@ impl Ward {
             Ok(forgot) => self.tell(Event::Returned { shard: Arc::clone(shard.place()), forgot }),
             Err(cause) => {
                 tracing::warn!(shard = shard.name(), why = cause.text, "shard cannot be taken back yet");
-                self.change(shard, |known| known.rests = Some(Instant::now()));
             }
         }
     }
