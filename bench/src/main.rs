@@ -112,7 +112,7 @@ fn run(arguments: Run) -> Result<(), String> {
         results,
         file: arguments.file,
     };
-    stage.results.machine = machine::description();
+    stage.results.machine = rendis_testkit::machine::description();
     stage.results.versions = machine::versions(&stage.tools.programs, stage.tools.envoy.as_deref());
     stage.results.rounds = stage.rounds;
     stage.results.missing = arguments.missing;

@@ -163,8 +163,11 @@ pub(crate) fn write(part: &str, body: &str) {
     let (begin, end) = (format!("<!-- {part} -->\n"), format!("<!-- end of {part} -->\n"));
     let (before, rest) = page.split_once(&begin).unwrap_or((&page, ""));
     let after = rest.split_once(&end).map_or("", |(_, after)| after);
-    let machine =
-        format!("Measured on {}, with a load average of {}.\n", machine::description(), machine::busy());
+    let machine = format!(
+        "Measured on {}, with a load average of {}.\n",
+        rendis_testkit::machine::description(),
+        machine::busy()
+    );
     fs::create_dir_all("docs").expect("the directory docs");
     fs::write(path, format!("{before}{begin}{machine}{body}{end}{after}")).expect("writing docs/faults.md");
 }

@@ -26,6 +26,15 @@ fn own(error: &redis::RedisError) -> Error {
     Error::of(error).cloned().unwrap_or_else(|| panic!("not an error of this crate: {error}"))
 }
 
+/// Waits until so many shards of a ring are up.
+async fn until(ring: &Ring, count: usize) {
+    let started = Instant::now();
+    while ring.len() != count {
+        assert!(started.elapsed() < Duration::from_secs(10), "{} are up", ring.len());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_pipeline_larger_than_any_socket_buffer_is_answered_and_disturbs_nobody() {
     let server = RedisServer::start();
@@ -304,19 +313,9 @@ async fn a_heartbeat_that_panics_takes_the_shard_out_and_not_the_watch() {
         .build()
         .await
         .unwrap();
-    let until = |count: usize| {
-        let ring = ring.clone();
-        async move {
-            let started = Instant::now();
-            while ring.len() != count {
-                assert!(started.elapsed() < Duration::from_secs(10), "{} are up", ring.len());
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
-    };
-    until(1).await;
+    until(&ring, 1).await;
     panics.store(false, order);
-    until(2).await;
+    until(&ring, 2).await;
 }
 
 #[tokio::test]
@@ -325,31 +324,21 @@ async fn a_ping_says_when_no_shard_is_up_and_who_was_out_first_stays_out() {
     let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{at}"), url));
     let ring =
         Ring::builder().shards(shards).heartbeat_frequency(Duration::from_millis(30)).build().await.unwrap();
-    let until = |count: usize| {
-        let ring = ring.clone();
-        async move {
-            let started = Instant::now();
-            while ring.len() != count {
-                assert!(started.elapsed() < Duration::from_secs(10), "{} are up", ring.len());
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
-    };
     let moved = (0..300).map(|n| format!("k{n}")).find(|key| ring.shard_for(key).unwrap().name() == "shard1");
     let moved = moved.unwrap();
     cluster[1].kill();
-    until(2).await;
+    until(&ring, 2).await;
     let elsewhere = ring.shard_for(&moved).unwrap().name().to_owned();
     // One of three may be out. The second that dies keeps its keys, and those of the first stay where they went.
     let second = if elsewhere == "shard0" { 2 } else { 0 };
     cluster[second].kill();
-    until(1).await;
+    until(&ring, 1).await;
     assert_eq!(ring.shard_for(&moved).unwrap().name(), elsewhere);
     let lost = (0..300).map(|n| format!("k{n}")).find(|key| ring.shard_for(key).is_err()).unwrap();
     let error = ring.shard_for(lost).unwrap_err();
     assert_eq!((error.kind(), error.shard()), (Kind::ShardDown, Some(format!("shard{second}").as_str())));
     cluster[if second == 0 { 2 } else { 0 }].kill();
-    until(0).await;
+    until(&ring, 0).await;
     let error = redis::cmd("PING").exec_async(&mut ring.clone()).await.unwrap_err();
     assert_eq!(own(&error).kind(), Kind::ShardDown);
 }

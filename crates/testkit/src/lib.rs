@@ -8,6 +8,7 @@
 //! | [`Client`], [`Reply`] | a plain blocking connection, to look at what servers hold and what the proxy answers |
 //! | [`Certificates`] | a certificate authority, and what it signed, in files |
 //! | [`Port`] | a loopback port that no other test of this machine uses |
+//! | [`machine`] | what machine this is, for reports |
 //! | [`sim`] | servers and a network in memory, for faults on virtual time |
 //!
 //! But for [`sim`], everything is synchronous and made of plain threads, so that it works in any test and under any runtime. A call
@@ -23,6 +24,7 @@ mod tls;
 mod server;
 mod cluster;
 mod fake;
+pub mod machine;
 pub mod sim;
 
 pub use client::Client;
