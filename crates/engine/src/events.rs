@@ -19,7 +19,8 @@ pub enum Event {
     Loading(Arc<Place>),
     /// A shard was much slower than its peers for a while: out of use for a while.
     Slow(Arc<Place>),
-    /// A shard answers again. It is not in use yet: it may have to forget keys first.
+    /// A shard answers again. It is not in use yet: it may have to forget keys first. Told again when that failed and it
+    /// answers anew.
     Up(Arc<Place>),
     /// A shard is in use again.
     Returned {
@@ -28,7 +29,8 @@ pub enum Event {
         /// What it had to forget.
         forgot: Forgot,
     },
-    /// The list of shards or the placement was changed by its owner.
+    /// The list of shards was changed by its owner: shards were added, removed or reordered. A change of addresses, weights or
+    /// the placement alone is not told.
     TopologyChanged,
     /// This listener fell behind, and so many events before this one are lost to it.
     Missed(u64),
@@ -74,7 +76,7 @@ impl Event {
             Self::Returned { forgot: Forgot::Nothing, .. } => {
                 "shard is up; it may hold values that were overwritten elsewhere"
             }
-            Self::TopologyChanged => "the shards or their placement changed",
+            Self::TopologyChanged => "the list of shards changed",
             Self::Missed(count) => return Cow::Owned(format!("{count} events were missed")),
         })
     }
@@ -98,7 +100,7 @@ impl Events {
         Self(receiver)
     }
 
-    /// The next event; `None` when the ring is gone. A listener that is more than 256 events behind loses the oldest and
+    /// The next event; `None` when the last handle to the ring is gone (one that is only closed tells nothing more). A listener that is more than 256 events behind loses the oldest and
     /// is told how many ([`Event::Missed`]). Cancel safe.
     pub async fn next(&mut self) -> Option<Event> {
         match self.0.recv().await {

@@ -183,7 +183,11 @@ fn shards(text: &mut Text, rings: &[Ring]) {
     let help = "Requests for an exclusive connection that waited in vain.";
     each("rendis_shard_exclusive_timeouts_total", "counter", help, &|shard| shard.exclusive.timeouts);
     let name = "rendis_shard_errors_total";
-    text.metric(name, "counter", "Calls to the shard that got no reply, by the kind of error.");
+    text.metric(
+        name,
+        "counter",
+        "Errors of calls to the shard, by their kind; a batch that fails counts once.",
+    );
     for ring in rings {
         for shard in &ring.shards {
             for (kind, count) in &shard.errors {
