@@ -1,0 +1,63 @@
+//! Shards that die.
+
+use rendis_testkit::Reply;
+
+use crate::ring::until;
+use crate::{Stage, alive, ask, blocked, bulks};
+
+#[test]
+fn a_split_command_with_a_dead_part_fails_and_says_where() {
+    let stage = Stage::with("on_down = \"fail\"");
+    let keys = stage.keys("k");
+    stage.shards[1].kill();
+    let mut client = stage.client();
+    let error = ask(&mut client, &["MSET", &keys[0], "1", &keys[1], "2", &keys[2], "3"]);
+    let text = error.error().unwrap_or_else(|| panic!("{error}"));
+    let address = stage.shards[1].address().to_string();
+    assert!(text.starts_with("SHARDDOWN shard2 (") && text.contains(&address), "{text}");
+    // What the other parts did stands.
+    assert_eq!(
+        ask(&mut client, &["MGET", &keys[0], &keys[2]]),
+        Reply::array([Reply::bulk("1"), Reply::bulk("3")])
+    );
+    assert!(ask(&mut client, &["MGET", &keys[0], &keys[1]]).error().unwrap().starts_with("SHARDDOWN shard2"));
+}
+
+#[test]
+fn clients_survive_a_shard_that_is_killed() {
+    let stage = Stage::with("heartbeat_frequency = \"50ms\"");
+    let keys = stage.keys("k");
+    let (mut client, mut listener, mut waiting) = (stage.client(), stage.client(), stage.client());
+    for key in &keys {
+        ask(&mut client, &["SET", key, "v"]);
+    }
+    // A channel is placed as a key is.
+    ask(&mut listener, &["SUBSCRIBE", &keys[1]]);
+    waiting.send(&["BLPOP", &format!("{{{}}}list", keys[1]), "0"]).unwrap();
+    until("it waits", || stage.shards.iter().any(blocked));
+    let mut pinned = stage.client();
+    ask(&mut pinned, &["WATCH", &keys[1]]);
+    stage.shards[1].kill();
+    let told = waiting.read().unwrap();
+    assert!(told.error().is_some_and(|text| text.contains("shard2")), "{told}");
+    ask(&mut pinned, &["MULTI"]);
+    ask(&mut pinned, &["SET", &keys[1], "v"]);
+    let told = ask(&mut pinned, &["EXEC"]);
+    assert!(told.error().is_some(), "{told}");
+    until("its keys are served elsewhere", || ask(&mut client, &["SET", &keys[1], "new"]).is_ok());
+    assert_eq!(ask(&mut client, &["GET", &keys[1]]), Reply::bulk("new"));
+    assert_eq!(ask(&mut client, &["GET", &keys[0]]), Reply::bulk("v"));
+    until("the subscription has moved", || ask(&mut client, &["PUBLISH", &keys[1], "text"]).integer() > 0);
+    assert_eq!(listener.read().unwrap(), Reply::Array(bulks(&["message", &keys[1], "text"])));
+    for client in [&mut waiting, &mut pinned] {
+        alive(client);
+        until("it is served", || ask(client, &["GET", &keys[1]]) == Reply::bulk("new"));
+    }
+    stage.shards[1].restart();
+    until("the shard is back", || {
+        ask(&mut client, &["SET", &keys[1], "again"]).is_ok()
+            && stage.shards[1]
+                .try_command(&["GET", &keys[1]])
+                .is_ok_and(|reply| reply == Reply::bulk("again"))
+    });
+}

@@ -1,0 +1,116 @@
+//! Channels, patterns and sharded channels.
+
+use rendis_testkit::Reply;
+
+use crate::ring::until;
+use crate::{Stage, alive, ask, bulks, texts};
+
+#[test]
+fn messages_reach_who_listens_wherever_the_channel_lives() {
+    let stage = Stage::start();
+    let mut sender = stage.client();
+    let channels: Vec<_> = (0..12).map(|number| format!("channel:{number}")).collect();
+    for resp3 in [false, true] {
+        let mut listener = if resp3 { stage.resp3() } else { stage.client() };
+        let list = |words: Vec<Reply>| if resp3 { Reply::Push(words) } else { Reply::Array(words) };
+        let mut subscribe = vec!["SUBSCRIBE"];
+        subscribe.extend(channels.iter().map(String::as_str));
+        listener.send(&subscribe).unwrap();
+        for (at, channel) in channels.iter().enumerate() {
+            let mut words = bulks(&["subscribe", channel]);
+            words.push(Reply::Integer(i64::try_from(at).unwrap() + 1));
+            assert_eq!(listener.read().unwrap(), list(words));
+        }
+        for channel in &channels {
+            assert_eq!(ask(&mut sender, &["PUBLISH", channel, "text"]).integer(), 1);
+            assert_eq!(listener.read().unwrap(), list(bulks(&["message", channel, "text"])));
+        }
+        let known = texts(&ask(&mut sender, &["PUBSUB", "CHANNELS", "channel:*"]));
+        assert_eq!(known, channels.iter().cloned().collect());
+        let numbers = ask(&mut sender, &["PUBSUB", "NUMSUB", "channel:0", "none", "channel:1"]);
+        assert_eq!(numbers.to_string(), "[channel:0, 1, none, 0, channel:1, 1]");
+        listener.send(&["UNSUBSCRIBE"]).unwrap();
+        (0..channels.len()).for_each(|_| drop(listener.read().unwrap()));
+        alive(&mut listener);
+        // The shard hears of it a moment after the client.
+        until("nobody listens", || ask(&mut sender, &["PUBLISH", "channel:0", "text"]).integer() == 0);
+        alive(&mut listener);
+    }
+}
+
+#[test]
+fn patterns_hear_every_shard_and_sharded_channels_are_their_own() {
+    let stage = Stage::start();
+    let mut client = stage.client();
+    assert!(ask(&mut client, &["CONFIG", "SET", "notify-keyspace-events", "KEA"]).is_ok());
+    let keys = stage.keys("k");
+    let mut listener = stage.client();
+    ask(&mut listener, &["PSUBSCRIBE", "__keyevent@0__:set"]);
+    assert_eq!(ask(&mut client, &["PUBSUB", "NUMPAT"]).integer(), 1);
+    for key in &keys {
+        ask(&mut client, &["SET", key, "v"]);
+        let message = bulks(&["pmessage", "__keyevent@0__:set", "__keyevent@0__:set", key]);
+        assert_eq!(listener.read().unwrap(), Reply::Array(message));
+    }
+    assert_eq!(ask(&mut listener, &["PUNSUBSCRIBE"]).elements()[2].integer(), 0);
+    // Once, though the pattern is on three servers.
+    ask(&mut listener, &["PSUBSCRIBE", "news.*"]);
+    ask(&mut client, &["PUBLISH", "news.a", "one"]);
+    ask(&mut client, &["PUBLISH", "news.b", "two"]);
+    assert_eq!(listener.read().unwrap(), Reply::Array(bulks(&["pmessage", "news.*", "news.a", "one"])));
+    assert_eq!(listener.read().unwrap(), Reply::Array(bulks(&["pmessage", "news.*", "news.b", "two"])));
+
+    let mut sharded = stage.client();
+    assert_eq!(ask(&mut sharded, &["SSUBSCRIBE", "orders"]).elements()[2].integer(), 1);
+    assert_eq!(ask(&mut client, &["PUBLISH", "orders", "not this"]).integer(), 0);
+    assert_eq!(ask(&mut client, &["SPUBLISH", "orders", "this"]).integer(), 1);
+    assert_eq!(sharded.read().unwrap(), Reply::Array(bulks(&["smessage", "orders", "this"])));
+    assert_eq!(texts(&ask(&mut client, &["PUBSUB", "SHARDCHANNELS"])), ["orders".to_owned()].into());
+}
+
+#[test]
+fn many_listeners_share_one_subscription_upstream() {
+    let stage = Stage::with("");
+    let mut listeners: Vec<_> = (0..20).map(|_| stage.client()).collect();
+    for listener in &mut listeners {
+        ask(listener, &["SUBSCRIBE", "news"]);
+    }
+    let upstream: i64 = stage
+        .shards
+        .iter()
+        .map(|shard| shard.command(&["PUBSUB", "NUMSUB", "news"]).elements()[1].integer())
+        .sum();
+    assert!((1..=2).contains(&upstream), "{upstream} subscriptions for two threads");
+    ask(&mut stage.client(), &["PUBLISH", "news", "text"]);
+    for listener in &mut listeners {
+        assert_eq!(listener.read().unwrap(), Reply::Array(bulks(&["message", "news", "text"])));
+    }
+    drop(listeners);
+    until("nobody listens any more", || {
+        stage.shards.iter().all(|shard| shard.command(&["PUBSUB", "CHANNELS"]) == Reply::array([]))
+    });
+}
+
+#[test]
+fn who_listens_may_send_what_the_protocol_allows() {
+    let stage = Stage::start();
+    let mut old = stage.client();
+    ask(&mut old, &["SUBSCRIBE", "news"]);
+    let refused = ask(&mut old, &["GET", "key"]);
+    let expected = "ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+                    allowed in this context";
+    assert_eq!(refused.error(), Some(expected));
+    assert_eq!(ask(&mut old, &["PING"]), Reply::Array(bulks(&["pong", ""])));
+    assert_eq!(ask(&mut old, &["PING", "x"]), Reply::Array(bulks(&["pong", "x"])));
+    assert_eq!(ask(&mut old, &["RESET"]), Reply::simple("RESET"));
+    assert_eq!(ask(&mut old, &["GET", "key"]), Reply::Nil);
+    let mut new = stage.resp3();
+    assert!(matches!(ask(&mut new, &["SUBSCRIBE", "news"]), Reply::Push(_)));
+    assert!(ask(&mut new, &["SET", "key", "v"]).is_ok());
+    alive(&mut new);
+    // One that publishes to itself gets its reply and the message.
+    new.send(&["PUBLISH", "news", "me"]).unwrap();
+    let mut both = [new.read().unwrap(), new.read().unwrap()];
+    both.sort_by_key(|reply| matches!(reply, Reply::Push(_)));
+    assert_eq!(both, [Reply::Integer(1), Reply::Push(bulks(&["message", "news", "me"]))]);
+}

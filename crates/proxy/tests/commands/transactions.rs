@@ -1,0 +1,144 @@
+//! `MULTI`, `EXEC` and `WATCH`.
+
+use rendis_testkit::Reply;
+
+use crate::ring::until;
+use crate::{Stage, alive, ask};
+
+#[test]
+fn a_transaction_runs_on_the_shard_of_its_first_key() {
+    let stage = Stage::start();
+    let keys = stage.keys("k");
+    let mut client = stage.client();
+    for key in &keys {
+        assert!(ask(&mut client, &["MULTI"]).is_ok());
+        for line in [vec!["SET", key, "1"], vec!["INCR", key], vec!["LPUSH", key, "x"], vec!["PING"]] {
+            assert_eq!(ask(&mut client, &line), Reply::simple("QUEUED"));
+        }
+        let reply = ask(&mut client, &["EXEC"]);
+        let [set, increased, wrong, ping] = reply.elements() else { panic!("{reply}") };
+        assert!(set.is_ok() && *increased == Reply::Integer(2) && *ping == Reply::simple("PONG"), "{reply}");
+        assert!(wrong.error().unwrap().starts_with("WRONGTYPE"));
+    }
+    // A key elsewhere is refused when it comes, and nothing runs.
+    assert!(ask(&mut client, &["MULTI"]).is_ok());
+    assert_eq!(ask(&mut client, &["SET", &keys[0], "9"]), Reply::simple("QUEUED"));
+    let refused = ask(&mut client, &["SET", &keys[1], "9"]);
+    assert!(refused.error().unwrap().starts_with("CROSSSLOT "), "{refused}");
+    let abort = "EXECABORT Transaction discarded because of previous errors.";
+    assert_eq!(ask(&mut client, &["EXEC"]).error(), Some(abort));
+    assert_eq!(ask(&mut client, &["GET", &keys[0]]), Reply::bulk("2"));
+    for broken in [
+        vec!["NOSUCH"],
+        vec!["GET"],
+        vec!["DBSIZE"],
+        vec!["SUBSCRIBE", "x"],
+        vec!["MGET", &keys[0], &keys[1]],
+    ] {
+        assert!(ask(&mut client, &["MULTI"]).is_ok());
+        assert!(ask(&mut client, &broken).error().is_some(), "{broken:?}");
+        assert_eq!(ask(&mut client, &["EXEC"]).error(), Some(abort), "{broken:?}");
+    }
+    assert!(ask(&mut client, &["MULTI"]).is_ok());
+    assert_eq!(ask(&mut client, &["SET", &keys[0], "9"]), Reply::simple("QUEUED"));
+    assert!(ask(&mut client, &["DISCARD"]).is_ok());
+    assert_eq!(ask(&mut client, &["GET", &keys[0]]), Reply::bulk("2"));
+    assert_eq!(ask(&mut client, &["EXEC"]).error(), Some("ERR EXEC without MULTI"));
+    assert_eq!(ask(&mut client, &["DISCARD"]).error(), Some("ERR DISCARD without MULTI"));
+    assert!(ask(&mut client, &["MULTI"]).is_ok());
+    assert_eq!(ask(&mut client, &["EXEC"]), Reply::array([]));
+}
+
+#[test]
+fn a_nested_multi_and_a_late_watch_are_refused_and_the_rest_runs() {
+    let stage = Stage::start();
+    let mut client = stage.client();
+    ask(&mut client, &["MULTI"]);
+    assert_eq!(ask(&mut client, &["MULTI"]).error(), Some("ERR MULTI calls can not be nested"));
+    assert_eq!(ask(&mut client, &["WATCH", "key"]).error(), Some("ERR WATCH inside MULTI is not allowed"));
+    assert_eq!(ask(&mut client, &["INCR", "key"]), Reply::simple("QUEUED"));
+    assert_eq!(ask(&mut client, &["EXEC"]), Reply::array([Reply::Integer(1)]));
+    // But not where one is written wrongly.
+    ask(&mut client, &["MULTI"]);
+    assert!(ask(&mut client, &["WATCH"]).error().is_some());
+    assert!(ask(&mut client, &["EXEC"]).error().unwrap().starts_with("EXECABORT"));
+}
+
+#[test]
+fn a_script_without_keys_has_its_place_in_any_transaction() {
+    let stage = Stage::start();
+    let mut client = stage.client();
+    for key in stage.keys("k") {
+        ask(&mut client, &["MULTI"]);
+        ask(&mut client, &["SET", &key, "v"]);
+        for script in ["return 1", "return 2", "return 3"] {
+            assert_eq!(ask(&mut client, &["EVAL", script, "0"]), Reply::simple("QUEUED"));
+        }
+        assert_eq!(ask(&mut client, &["EXEC"]).to_string(), "[OK, 1, 2, 3]");
+    }
+}
+
+#[test]
+fn a_watch_that_was_broken_makes_exec_null() {
+    let stage = Stage::start();
+    let keys = stage.keys("k");
+    for mut client in [stage.client(), stage.resp3()] {
+        let mut other = stage.client();
+        let key = &keys[1];
+        for (change, expected) in [(true, Reply::Nil), (false, Reply::array([Reply::simple("OK")]))] {
+            ask(&mut other, &["SET", key, "before"]);
+            assert!(ask(&mut client, &["WATCH", key]).is_ok());
+            assert_eq!(ask(&mut client, &["GET", key]), Reply::bulk("before"));
+            if change {
+                ask(&mut other, &["SET", key, "changed"]);
+            }
+            assert!(ask(&mut client, &["MULTI"]).is_ok());
+            assert_eq!(ask(&mut client, &["SET", key, "mine"]), Reply::simple("QUEUED"));
+            assert_eq!(ask(&mut client, &["EXEC"]), expected);
+            let now = if change { "changed" } else { "mine" };
+            assert_eq!(ask(&mut client, &["GET", key]), Reply::bulk(now));
+        }
+        // UNWATCH and DISCARD forget it.
+        for forget in [vec!["UNWATCH"], vec!["MULTI", "DISCARD"]] {
+            ask(&mut client, &["WATCH", key]);
+            ask(&mut other, &["SET", key, "changed"]);
+            forget.iter().for_each(|word| assert!(ask(&mut client, &[word]).is_ok()));
+            ask(&mut client, &["MULTI"]);
+            ask(&mut client, &["SET", key, "mine"]);
+            assert_eq!(ask(&mut client, &["EXEC"]), Reply::array([Reply::simple("OK")]));
+        }
+        // All that is watched, and what is queued then, is on one shard.
+        ask(&mut client, &["WATCH", key]);
+        assert!(ask(&mut client, &["WATCH", &keys[0]]).error().unwrap().starts_with("CROSSSLOT"));
+        ask(&mut client, &["MULTI"]);
+        assert!(ask(&mut client, &["SET", &keys[0], "v"]).error().unwrap().starts_with("CROSSSLOT"));
+        assert!(ask(&mut client, &["EXEC"]).error().unwrap().starts_with("EXECABORT"));
+        alive(&mut client);
+    }
+}
+
+#[test]
+fn who_leaves_in_a_transaction_leaves_nothing_behind() {
+    let stage = Stage::start();
+    let keys = stage.keys("k");
+    let before = stage.connections();
+    let mut leaving = Vec::new();
+    for at in 0..20 {
+        let mut client = stage.client();
+        let key = &keys[at % 3];
+        if at % 2 == 0 {
+            ask(&mut client, &["WATCH", key]);
+        }
+        ask(&mut client, &["MULTI"]);
+        ask(&mut client, &["SET", key, "never"]);
+        leaving.push(client);
+    }
+    drop(leaving);
+    until("watching connections end", || {
+        stage.connections().iter().zip(&before).all(|(now, before)| now <= &(before + 2))
+    });
+    let mut client = stage.client();
+    for key in &keys {
+        assert_eq!(ask(&mut client, &["GET", key]), Reply::Nil);
+    }
+}
