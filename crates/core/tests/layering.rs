@@ -314,6 +314,8 @@ fn collect(source_root: &Path, directory: &Path, sources: &mut Vec<Source>) {
         let path = entry.expect("a directory entry").path();
         if path.is_dir() {
             collect(source_root, &path, sources);
+        } else if path.ends_with("tests.rs") {
+            // Unit tests in a file of their own: below, whoever declares them says that they are tests.
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let inside = path.strip_prefix(source_root).expect("a path inside").with_extension("");
             let mut parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
@@ -322,6 +324,7 @@ fn collect(source_root: &Path, directory: &Path, sources: &mut Vec<Source>) {
             }
             let text = fs::read_to_string(&path).expect("a source file");
             let Plain { code, byte_strings } = plain(&text);
+            assert!(!names(&code, "mod tests"), "{}: the room `tests` is for unit tests", path.display());
             let room = parts.first().cloned().unwrap_or_default();
             sources.push(Source { path, room, depth: parts.len(), code, byte_strings });
         }
