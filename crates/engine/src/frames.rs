@@ -26,7 +26,36 @@ pub trait Item: Frames {
     fn count(&self) -> usize;
 
     /// The request as a frame with its arguments, for everything that needs more than a look at one of them.
-    fn pack(&self) -> RequestBuf;
+    fn pack(&self) -> Packed<'_>;
+}
+
+/// A packed request: the caller's own, or one that had to be made.
+#[derive(Clone, Debug)]
+pub enum Packed<'i> {
+    /// It was packed already.
+    Lent(Request<'i>),
+    /// It was packed for this look.
+    Made(RequestBuf),
+}
+
+impl Packed<'_> {
+    /// The view of it.
+    #[must_use]
+    pub fn view(&self) -> Request<'_> {
+        match self {
+            Self::Lent(request) => *request,
+            Self::Made(request) => request.view(),
+        }
+    }
+
+    /// The request by itself; copied where it is the caller's own.
+    #[must_use]
+    pub fn into_buf(self) -> RequestBuf {
+        match self {
+            Self::Lent(request) => request.to_buf(),
+            Self::Made(request) => request,
+        }
+    }
 }
 
 impl Item for Request<'_> {
@@ -38,8 +67,8 @@ impl Item for Request<'_> {
         Request::count(self)
     }
 
-    fn pack(&self) -> RequestBuf {
-        self.to_buf()
+    fn pack(&self) -> Packed<'_> {
+        Packed::Lent(*self)
     }
 }
 
@@ -52,7 +81,7 @@ impl<I: Item + ?Sized> Item for &I {
         (**self).count()
     }
 
-    fn pack(&self) -> RequestBuf {
+    fn pack(&self) -> Packed<'_> {
         (**self).pack()
     }
 }
@@ -66,8 +95,8 @@ impl Item for RequestBuf {
         self.view().count()
     }
 
-    fn pack(&self) -> RequestBuf {
-        self.clone()
+    fn pack(&self) -> Packed<'_> {
+        Packed::Lent(self.view())
     }
 }
 

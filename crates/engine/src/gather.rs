@@ -502,9 +502,10 @@ impl<'a, I: Item + Send + Sync + 'a> Run<'a, I> {
     fn planned(&mut self) -> Stage<'a> {
         let (engine, item) = (self.engine, self.item.take());
         Stage::Rare(Box::pin(async move {
-            let request = item.map(|item| item.pack()).unwrap_or_default();
-            let view = request.view();
-            engine.execute(view).await.map_err(|error| error.of_command(view.name()))
+            let Some(item) = item else { return Err(no_shard()) };
+            let packed = item.pack();
+            let request = packed.view();
+            engine.execute(request).await.map_err(|error| error.of_command(request.name()))
         }))
     }
 

@@ -70,7 +70,7 @@ impl Engine {
     /// [`Engine::call_shard`].
     pub async fn transaction<I: Item>(&self, items: &[I]) -> Result<Executions, Error> {
         let table = self.table().load_full();
-        let requests: Vec<RequestBuf> = items.iter().map(Item::pack).collect();
+        let requests: Vec<RequestBuf> = items.iter().map(|item| item.pack().into_buf()).collect();
         let wrap = |name: &'static [u8]| RequestBuf::pack([name]);
         let mut frames = Vec::with_capacity(requests.len() + 2);
         frames.push(wrap(b"MULTI"));
@@ -145,7 +145,8 @@ impl Engine {
         most: usize,
     ) -> Arc<Topology<Shard>> {
         let table = self.table().load_full();
-        let requests: Vec<RequestBuf> = (0..most).map_while(|index| Some(item(index)?.pack())).collect();
+        let requests = (0..most).map_while(|index| Some(item(index)?.pack().into_buf()));
+        let requests: Vec<RequestBuf> = requests.collect();
         self.topology_for(requests.iter().map(|request| (request.view(), table.find(request.view())))).await
     }
 }

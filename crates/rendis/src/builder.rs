@@ -197,8 +197,7 @@ impl RingBuilder {
     /// Asks with this command instead of `PING`, on a connection of its own. Any reply that is no error is good.
     #[must_use]
     pub fn heartbeat_command(mut self, cmd: &Cmd) -> Self {
-        use rendis_engine::frames::Item as _;
-        self.heartbeat = Heartbeat::Command(Packed(cmd).pack());
+        self.heartbeat = Heartbeat::Command(Packed(cmd).request());
         self
     }
 

@@ -133,7 +133,7 @@ impl aio::ConnectionLike for Shard {
             if Table::one_key(packed.argument(0).unwrap_or_default()).is_some() {
                 return typed::value(&self.call(&packed).await.map_err(named)?);
             }
-            let request = packed.pack();
+            let request = packed.request();
             let reply = match self.admit(&request).map_err(named)? {
                 Blocks::No => self.call(&request).await,
                 wait => self.call_alone(&request, wait).await,

@@ -7,7 +7,6 @@ use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_engine::engine::Engine;
 use rendis_engine::exclusive::Lease;
-use rendis_engine::frames::Item;
 use rendis_engine::gather::Executed;
 use rendis_engine::shard::Shard;
 
@@ -50,7 +49,7 @@ impl Ring {
     {
         let mut watch = typed::cmd("WATCH");
         watch.arg(keys);
-        let watch = Packed(&watch).pack();
+        let watch = Packed(&watch).request();
         for tried in 0..ATTEMPTS {
             if tried > 0 {
                 tokio::time::sleep(PAUSE.mul_f64(fastrand::f64() * f64::from(tried))).await;
@@ -151,7 +150,7 @@ impl Transaction {
     }
 
     async fn command(&mut self, cmd: &Cmd) -> RedisResult<Value> {
-        let requests = [Packed(cmd).pack()];
+        let requests = [Packed(cmd).request()];
         self.engine.check_shard(&requests, &self.shard).await.map_err(Error::from)?;
         let replies = self.ask_all(&requests).await?;
         replies.first().map_or(Ok(Value::Nil), typed::value)
@@ -163,7 +162,7 @@ impl Transaction {
         offset: usize,
         count: usize,
     ) -> RedisResult<Vec<Value>> {
-        let mut requests: Vec<RequestBuf> = pipeline.cmd_iter().map(|cmd| Packed(cmd).pack()).collect();
+        let mut requests: Vec<RequestBuf> = pipeline.cmd_iter().map(|cmd| Packed(cmd).request()).collect();
         if requests.is_empty() {
             return Ok(Vec::new());
         }

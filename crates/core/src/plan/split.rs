@@ -34,7 +34,8 @@ where
     if keys.len() * step + 1 != request.count() {
         return Plan::Refused(Refusal::arity(row));
     }
-    let mut parts: Vec<(ShardId, Vec<u32>)> = Vec::new();
+    let count = keys.len();
+    let mut parts: Vec<Dealt> = Vec::new();
     let mut first = None;
     for (position, key) in (0_u32..).zip(keys) {
         let Some(shard) = (ring.locate)(super::key(request, key)) else {
@@ -46,34 +47,45 @@ where
             Some(first) if parts.is_empty() && first == shard => {}
             Some(first) => {
                 if parts.is_empty() {
-                    parts.push((first, (0..position).collect()));
+                    let mut part = Dealt::new(first, count, ring.live.len());
+                    part.positions.extend(0..position);
+                    parts.push(part);
                 }
-                match parts.iter_mut().find(|(known, _)| *known == shard) {
-                    Some((_, positions)) => positions.push(position),
-                    None => parts.push((shard, vec![position])),
+                match parts.iter_mut().find(|part| part.shard == shard) {
+                    Some(part) => part.positions.push(position),
+                    None => {
+                        let mut part = Dealt::new(shard, count, ring.live.len());
+                        part.positions.push(position);
+                        parts.push(part);
+                    }
                 }
             }
         }
     }
     match first {
         Some(shard) if parts.is_empty() => Plan::One(shard),
-        Some(_) => Plan::Split {
-            parts: parts
-                .into_iter()
-                .map(|(shard, positions)| part(request, shard, positions, step))
-                .collect(),
-            response,
-        },
+        Some(_) => {
+            Plan::Split { parts: parts.into_iter().map(|part| part.cut(request, step)).collect(), response }
+        }
         None => Plan::Refused(Refusal::arity(row)),
     }
 }
 
-fn part(request: Request<'_>, shard: ShardId, positions: Vec<u32>, step: usize) -> Part {
-    let mut arguments = Vec::with_capacity(1 + positions.len() * step);
-    arguments.push(request.name());
-    for position in &positions {
-        let begin = 1 + usize::try_from(*position).unwrap_or(usize::MAX - 1) * step;
-        arguments.extend((begin..begin + step).filter_map(|index| request.argument(index)));
+/// Which keys a shard gets.
+struct Dealt {
+    shard: ShardId,
+    positions: Vec<u32>,
+}
+
+impl Dealt {
+    /// With room for its fair share of `keys` dealt to `shards`, and a little more.
+    fn new(shard: ShardId, keys: usize, shards: usize) -> Self {
+        let share = keys / shards.max(1);
+        Self { shard, positions: Vec::with_capacity((share + share / 4 + 4).min(keys)) }
     }
-    Part { shard, request: RequestBuf::pack(arguments), positions }
+
+    fn cut(self, request: Request<'_>, step: usize) -> Part {
+        let request = RequestBuf::cut(request, &self.positions, step);
+        Part { shard: self.shard, request, positions: self.positions }
+    }
 }

@@ -3,7 +3,7 @@
 use redis::{Arg, Cmd, RedisResult};
 use rendis_core::request::{RequestBuf, RequestScanner, push_header};
 use rendis_core::scan::Limits;
-use rendis_engine::frames::{Frames, Item};
+use rendis_engine::frames::{self, Frames, Item};
 
 use crate::error::{Error, Kind};
 
@@ -48,15 +48,19 @@ impl Item for Packed<'_> {
         self.0.args_iter().len()
     }
 
-    fn pack(&self) -> RequestBuf {
+    fn pack(&self) -> frames::Packed<'_> {
+        frames::Packed::Made(self.request())
+    }
+}
+
+impl Packed<'_> {
+    /// The command as a request of its own.
+    pub(crate) fn request(self) -> RequestBuf {
         if self.0.in_scan_mode() {
             // Packed by the redis crate itself, because only it can see the cursor.
             return RequestBuf::parse(self.0.get_packed_command()).unwrap_or_default();
         }
-        RequestBuf::pack(self.0.args_iter().map(|argument| match argument {
-            Arg::Simple(bytes) => bytes,
-            _ => &[],
-        }))
+        RequestBuf::pack(self.0.args_iter().map(|argument| bytes(&argument).unwrap_or_default()))
     }
 }
 
