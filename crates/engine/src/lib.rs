@@ -33,5 +33,6 @@ pub mod ward;
 mod members;
 pub mod engine;
 pub mod gather;
+pub mod section;
 pub mod pipeline;
 pub mod pubsub;

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rendis_engine::engine::Engine;
-use rendis_engine::pipeline::Section;
 use rendis_engine::pubsub::Hub;
+use rendis_engine::section::Section;
 use rendis_engine::settings::Protocol;
 use rendis_engine::ward::Ward;
 use tokio_rustls::rustls::ServerConfig;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rendis_core::reply::Reply;
 use rendis_engine::error::Error;
-use rendis_engine::pipeline::Section;
+use rendis_engine::section::Section;
 use tokio::time::timeout;
 
 use super::Client;

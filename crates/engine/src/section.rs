@@ -1,0 +1,490 @@
+//! A section: as many requests as can go out at once, dealt to their shards, sent side by side, answered in the order
+//! written.
+//!
+//! Every shard gets one batch, which is one write, and within it the requests keep the order in which they were
+//! written; a command that is split has its parts in the batches at its own place. So for any one key things happen in
+//! the order written, as on one server. Between shards there is no order, and nothing is atomic.
+//!
+//! A command that cannot stand in a batch (it blocks, or walks over shards) ends a section, and is run by itself: when
+//! everything before it is answered, and before anything after it is sent.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rendis_core::command::{Blocks, Found, Response, Table};
+use rendis_core::id::ShardId;
+use rendis_core::merge;
+use rendis_core::plan::{Plan, Ring, plan};
+use rendis_core::reply::Reply;
+use rendis_core::request::RequestBuf;
+use rendis_core::retry::Failure as AttemptFailure;
+use rendis_core::session::{Sent, Stream};
+use rendis_core::topology::Topology;
+use tokio::time::Instant;
+
+use crate::engine::{Engine, no_shard, serving};
+use crate::error::{Cause, Error, Kind};
+use crate::frames::{Frames, Item};
+use crate::gather::{Executed, merged, refused};
+use crate::settings::OnDown;
+use crate::shard::{OwnedStream, Shard};
+
+/// As many requests from the front of a pipeline as can be sent at once: sent, and answered in the order written, each
+/// as soon as it and those before it are.
+///
+/// One can be used again and again, and then allocates next to nothing. Dropping or clearing it gives up what is not
+/// answered: what was not written is never sent.
+#[derive(Default)]
+pub struct Section {
+    topology: Option<Arc<Topology<Shard>>>,
+    /// For each request: what becomes of it.
+    fates: Vec<Fate>,
+    /// How many of them were answered.
+    answered: usize,
+    /// What is sent, in the order in which it was planned.
+    pieces: Vec<Piece>,
+    /// One a shard. Those from `shards` on were of use earlier, and keep their memory.
+    batches: Vec<Batch>,
+    shards: usize,
+    /// Something was made again, after a pause.
+    paused: bool,
+    /// When it was sent.
+    began: Option<Instant>,
+}
+
+/// Where the answer to a request comes from.
+enum Fate {
+    /// The next reply of this batch.
+    One(usize),
+    /// The next replies of these batches, merged.
+    Merged(Box<Merged>),
+    /// It is refused, and nothing is sent for it.
+    Refused(Box<Error>),
+}
+
+struct Merged {
+    parts: Vec<(usize, Vec<u32>)>,
+    response: Response,
+}
+
+/// One frame of a batch, and the place of the next.
+struct Piece {
+    frame: Frame,
+    next: usize,
+}
+
+enum Frame {
+    /// The request with this index.
+    Whole(usize),
+    Part(Box<RequestBuf>),
+}
+
+/// What goes to one shard, and what came back.
+struct Batch {
+    id: ShardId,
+    first: usize,
+    last: usize,
+    /// Frames whose replies were not handed out.
+    owed: usize,
+    size: usize,
+    arrived: VecDeque<Reply>,
+    link: Link,
+}
+
+enum Link {
+    Open(OwnedStream),
+    /// What those get that are not answered by what has arrived.
+    Failed(Error),
+    /// All that will ever come has arrived.
+    Over,
+}
+
+impl Section {
+    /// Sends as many of the first requests as can go out at once, `most` of them at most, and says how many those are.
+    /// There are none when the first has to be run by itself: it blocks, walks over shards, is not known yet, or
+    /// concerns the caller's own connection. What the section held before is given up.
+    ///
+    /// Cancel safe: before it has ended nothing is sent.
+    pub async fn send<I: Item>(
+        &mut self,
+        engine: &Engine,
+        item: impl Fn(usize) -> Option<I>,
+        most: usize,
+    ) -> usize {
+        self.clear();
+        let most = most.min(MOST_REQUESTS);
+        let mut topology = engine.topology();
+        if !topology.is_whole() {
+            topology = Box::pin(engine.topology_for_items(&item, most)).await;
+        }
+        self.began = Some(Instant::now());
+        let table = engine.table().load();
+        let mut bytes = 0;
+        while self.fates.len() < most && bytes < MOST_BYTES {
+            let index = self.fates.len();
+            let Some(item) = item(index) else { break };
+            let Some(fate) = self.plan(index, &item, engine, &topology, &table) else { break };
+            bytes += item.size();
+            self.fates.push(fate);
+        }
+        for batch in self.batches.iter_mut().take(self.shards) {
+            batch.send(engine, &topology, &self.pieces, &item);
+        }
+        self.topology = Some(topology);
+        self.fates.len()
+    }
+
+    /// The next answer in the order written; `None` when there are no more. An answer that is an error may have to be
+    /// mended ([`Section::mend`]).
+    pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Result<Reply, Error>>> {
+        let answer = match self.fates.get(self.answered) {
+            None => return Poll::Ready(None),
+            Some(Fate::One(index)) => match self.batches.get_mut(*index) {
+                Some(batch) => {
+                    ready!(batch.poll_ready(context));
+                    batch.pop()
+                }
+                None => Err(no_shard()),
+            },
+            Some(Fate::Refused(error)) => Err(Error::clone(error)),
+            Some(Fate::Merged(merge)) => {
+                let (batches, parts) = (&mut self.batches, &merge.parts);
+                let mut ready = |index: usize| {
+                    batches.get_mut(index).is_none_or(|batch| batch.poll_ready(context).is_ready())
+                };
+                if !parts.iter().all(|(index, _)| ready(*index)) {
+                    return Poll::Pending;
+                }
+                let mut pop =
+                    |index: usize| batches.get_mut(index).map_or_else(|| Err(no_shard()), Batch::pop);
+                let replies =
+                    parts.iter().map(|(index, positions)| merge::Part { reply: pop(*index), positions });
+                let replies = replies.collect();
+                let topology = self.topology.as_deref();
+                merged(merge.response, replies, |part| {
+                    let (index, _) = parts.get(part)?;
+                    topology?.member(batches.get(*index)?.id)
+                })
+            }
+        };
+        self.answered += 1;
+        Poll::Ready(Some(answer))
+    }
+
+    /// Whether another attempt may help: the shard is down, and the ring may have changed or answer a read without it; or a
+    /// shard did not know a script, and can be told.
+    #[must_use]
+    pub fn can_mend(answer: &Result<Reply, Error>) -> bool {
+        match answer {
+            Ok(reply) => is_unknown_script(reply),
+            Err(error) => error.kind() == Kind::ShardDown,
+        }
+    }
+
+    /// Makes a request again whose answer [`Section::poll_next`] has just given, where that is safe.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn mend<I: Item + Send + Sync>(
+        &mut self,
+        engine: &Engine,
+        item: I,
+        answer: Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let again = match &answer {
+            Ok(_) => poll_fn(|context| self.poll_nothing_ran_since(context)).await,
+            Err(error) if error.sent() == Sent::No || engine.is_missed(&item) => {
+                self.pause(engine).await;
+                true
+            }
+            Err(_) => false,
+        };
+        if !again {
+            return answer;
+        }
+        let Some(remaining) = self.remaining(engine) else { return answer };
+        match engine.allowing(remaining).run(item).await {
+            Ok(Executed::Reply(reply)) => Ok(reply),
+            Ok(_) => answer,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is left of the deadline that all attempts share.
+    fn remaining(&self, engine: &Engine) -> Option<Duration> {
+        let (topology, began) = (self.topology.as_ref()?, self.began?);
+        let deadline = engine.manner(&topology.members().first()?.shard).deadline;
+        Some(deadline.saturating_sub(began.elapsed())).filter(|remaining| !remaining.is_zero())
+    }
+
+    /// The bytes of replies that are here and were not handed out.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.batches.iter().map(Batch::held).sum()
+    }
+
+    /// Gives up what is not answered, and lets go of all but its memory.
+    pub fn clear(&mut self) {
+        self.topology = None;
+        self.fates.clear();
+        self.pieces.clear();
+        self.answered = 0;
+        self.paused = false;
+        for batch in self.batches.iter_mut().take(self.shards) {
+            batch.link = Link::Over;
+            batch.arrived.clear();
+        }
+        self.shards = 0;
+    }
+
+    /// The first request of a section that is made again waits a little.
+    async fn pause(&mut self, engine: &Engine) {
+        if engine.settings().on_down != OnDown::Miss && !std::mem::replace(&mut self.paused, true) {
+            let wait = engine.settings().retry.first_wait.mul_f64(fastrand::f64());
+            tokio::time::sleep(wait.min(self.remaining(engine).unwrap_or_default())).await;
+        }
+    }
+
+    /// Whether nothing has run on the shard of the last answer since, so that what is made again there comes in its turn:
+    /// what followed met the same error.
+    fn poll_nothing_ran_since(&mut self, context: &Context<'_>) -> Poll<bool> {
+        let Some(Fate::One(index)) = self.answered.checked_sub(1).and_then(|last| self.fates.get(last))
+        else {
+            return Poll::Ready(false);
+        };
+        let Some(batch) = self.batches.get_mut(*index) else { return Poll::Ready(false) };
+        if batch.poll_ended(context).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(batch.arrived.len() == batch.owed && batch.arrived.iter().all(is_unknown_script))
+    }
+
+    /// `None` when the request cannot stand in a batch.
+    fn plan<I: Item>(
+        &mut self,
+        index: usize,
+        item: &I,
+        engine: &Engine,
+        topology: &Topology<Shard>,
+        table: &Table,
+    ) -> Option<Fate> {
+        if let Some(row) = Table::one_key(item.argument(0)?)
+            && row.takes(item.count())
+            && let Some(key) = row.first_key().and_then(|index| item.argument(index))
+        {
+            return Some(match topology.locate(key) {
+                Some(id) => Fate::One(self.add(id, Frame::Whole(index), item.size())),
+                None => Fate::Refused(Box::new(no_shard())),
+            });
+        }
+        let packed = item.pack();
+        let found = table.find(packed.view());
+        let settings = engine.settings();
+        let locate = |key: &[u8]| topology.locate(key);
+        let ring = Ring::new(locate, topology.live()).tag(topology.tag()).allow(&settings.allow);
+        let waits = match found {
+            Found::Row(row) => {
+                engine.scripts().notice(row, packed.view());
+                row.blocks(packed.view()) != Blocks::No
+            }
+            Found::Unknown | Found::UnknownSubcommand(_) => return None,
+        };
+        if waits {
+            return None;
+        }
+        Some(match plan(packed.view(), found, &ring) {
+            Plan::One(id) => Fate::One(self.add(id, Frame::Whole(index), item.size())),
+            Plan::Split { parts, response } => {
+                let parts =
+                    parts.into_iter().map(|part| (self.add_part(part.shard, part.request), part.positions));
+                Fate::Merged(Box::new(Merged { parts: parts.collect(), response }))
+            }
+            Plan::Every(response) => {
+                let parts = topology.live().iter();
+                let parts = parts.map(|id| (self.add(*id, Frame::Whole(index), item.size()), Vec::new()));
+                Fate::Merged(Box::new(Merged { parts: parts.collect(), response }))
+            }
+            Plan::Refused(refusal) => Fate::Refused(Box::new(refused(&refusal))),
+            Plan::NoShard => Fate::Refused(Box::new(no_shard())),
+            _ => return None,
+        })
+    }
+
+    fn add_part(&mut self, id: ShardId, request: RequestBuf) -> usize {
+        let size = request.size();
+        self.add(id, Frame::Part(Box::new(request)), size)
+    }
+
+    /// Adds a frame to the batch of a shard, and says which batch that is.
+    fn add(&mut self, id: ShardId, frame: Frame, size: usize) -> usize {
+        let place = self.pieces.len();
+        self.pieces.push(Piece { frame, next: usize::MAX });
+        let known = self.batches.iter().take(self.shards).position(|batch| batch.id == id);
+        let index = known.unwrap_or(self.shards);
+        if known.is_none() {
+            self.shards += 1;
+        }
+        match self.batches.get_mut(index) {
+            Some(batch) if known.is_some() => {
+                if let Some(last) = self.pieces.get_mut(batch.last) {
+                    last.next = place;
+                }
+                batch.last = place;
+                batch.owed += 1;
+                batch.size += size;
+            }
+            Some(batch) => batch.begin(id, place, size),
+            None => {
+                let mut batch = Batch::new(id);
+                batch.begin(id, place, size);
+                self.batches.push(batch);
+            }
+        }
+        index
+    }
+}
+
+impl Batch {
+    const fn new(id: ShardId) -> Self {
+        Self { id, first: 0, last: 0, owed: 0, size: 0, arrived: VecDeque::new(), link: Link::Over }
+    }
+
+    /// It begins with this frame.
+    const fn begin(&mut self, id: ShardId, place: usize, size: usize) {
+        self.id = id;
+        (self.first, self.last) = (place, place);
+        (self.owed, self.size) = (1, size);
+    }
+
+    fn send<I: Item>(
+        &mut self,
+        engine: &Engine,
+        topology: &Topology<Shard>,
+        pieces: &[Piece],
+        item: &impl Fn(usize) -> Option<I>,
+    ) {
+        let room = std::mem::take(&mut self.arrived);
+        let sent = serving(topology, self.id).and_then(|shard| {
+            let frames = Outgoing { batch: self, pieces, item };
+            OwnedStream::send(&shard, engine.manner(&shard), &frames, room)
+                .map_err(|failure| shard.error(failure))
+        });
+        self.link = match sent {
+            Ok(stream) => Link::Open(stream),
+            Err(error) => Link::Failed(error),
+        };
+    }
+
+    /// Ready when there is a reply, or will be none.
+    fn poll_ready(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.arrived.is_empty() { self.receive(context) } else { Poll::Ready(()) }
+    }
+
+    /// Ready when all of its replies are there that will ever be.
+    fn poll_ended(&mut self, context: &Context<'_>) -> Poll<()> {
+        while matches!(self.link, Link::Open(_)) {
+            let before = self.arrived.len();
+            if self.receive(context).is_pending() || self.arrived.len() == before {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn receive(&mut self, context: &Context<'_>) -> Poll<()> {
+        let Link::Open(stream) = &mut self.link else { return Poll::Ready(()) };
+        let before = self.arrived.len();
+        match stream.receive(&mut self.arrived, context) {
+            Ok(Stream::Open) if self.arrived.len() == before => return Poll::Pending,
+            Ok(Stream::Open) => {}
+            Ok(Stream::Ended) => self.link = Link::Over,
+            Err(error) => self.link = Link::Failed(error),
+        }
+        Poll::Ready(())
+    }
+
+    fn pop(&mut self) -> Result<Reply, Error> {
+        self.owed = self.owed.saturating_sub(1);
+        self.arrived.pop_front().ok_or_else(|| match &self.link {
+            Link::Failed(error) => error.clone(),
+            Link::Open(_) | Link::Over => too_few(),
+        })
+    }
+
+    fn held(&self) -> usize {
+        let taken: usize = self.arrived.iter().map(|reply| reply.frame().len()).sum();
+        match &self.link {
+            Link::Open(stream) => taken + stream.held(),
+            Link::Failed(_) | Link::Over => taken,
+        }
+    }
+}
+
+fn is_unknown_script(reply: &Reply) -> bool {
+    reply.is_error() && AttemptFailure::of(reply) == Some(AttemptFailure::NoScript)
+}
+
+fn too_few() -> Error {
+    Error::new(Cause::new(Kind::Protocol, "too few replies to a batch"), Sent::Maybe, None)
+}
+
+/// The frames of a batch as they are written.
+struct Outgoing<'s, F> {
+    batch: &'s Batch,
+    pieces: &'s [Piece],
+    item: &'s F,
+}
+
+impl<I: Item, F: Fn(usize) -> Option<I>> Frames for Outgoing<'_, F> {
+    fn replies(&self) -> u32 {
+        u32::try_from(self.batch.owed).unwrap_or(u32::MAX)
+    }
+
+    fn size(&self) -> usize {
+        self.batch.size
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut at = self.batch.first;
+        while let Some(piece) = self.pieces.get(at) {
+            match &piece.frame {
+                Frame::Whole(index) => {
+                    if let Some(item) = (self.item)(*index) {
+                        item.write(out);
+                    }
+                }
+                Frame::Part(request) => request.write(out),
+            }
+            at = piece.next;
+        }
+    }
+}
+
+impl Engine {
+    /// Whether a request to a dead shard is answered as a miss.
+    fn is_missed<I: Item>(&self, item: &I) -> bool {
+        let request = item.pack();
+        self.settings().on_down == OnDown::Miss
+            && matches!(self.table().load().find(request.view()), Found::Row(row) if row.is_read())
+    }
+
+    /// [`Engine::topology_for`] the first requests of a pipeline.
+    async fn topology_for_items<I: Item>(
+        &self,
+        item: impl Fn(usize) -> Option<I>,
+        most: usize,
+    ) -> Arc<Topology<Shard>> {
+        let table = self.table().load_full();
+        let requests = (0..most).map_while(|index| Some(item(index)?.pack().into_buf()));
+        let requests: Vec<RequestBuf> = requests.collect();
+        self.topology_for(requests.iter().map(|request| (request.view(), table.find(request.view())))).await
+    }
+}
+
+/// How many requests, and about how many bytes, are sent before their replies are waited for. Less than a wire's queue
+/// holds, so that a pipeline of any length goes through.
+pub(crate) const MOST_REQUESTS: usize = 8192;
+const MOST_BYTES: usize = 16 << 20;
