@@ -56,7 +56,7 @@ impl Stage {
     fn fill(&self, size: usize) {
         let value = vec![b'v'; size];
         for key in &self.keys {
-            assert!(self.client().command(&[b"SET", key.as_bytes(), &value]).unwrap().is_ok());
+            assert!(self.client().command(&[&b"SET"[..], key.as_bytes(), &value]).unwrap().is_ok());
         }
     }
 

@@ -115,7 +115,7 @@ fn a_client_that_never_reads_is_not_read_from() {
     let stage = Stage::start();
     let mut client = stage.client();
     let big = vec![b'x'; 64 << 10];
-    assert!(ask(&mut client, &[b"SET", &b"big"[..], &big]).is_ok());
+    assert!(ask(&mut client, &[&b"SET"[..], b"big", &big]).is_ok());
     let mut deaf = TcpStream::connect(stage.address()).unwrap();
     deaf.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let request = b"*2\r\n$3\r\nGET\r\n$3\r\nbig\r\n".repeat(1000);

@@ -126,7 +126,7 @@ fn big_values_go_both_ways() {
     let big: Vec<u8> = (0..20_u32 << 20).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect();
     for mut client in [stage.client(), stage.resp3()] {
         client.timeout(Duration::from_secs(30)).unwrap();
-        assert!(ask(&mut client, &[b"SET", &b"big"[..], &big]).is_ok());
+        assert!(ask(&mut client, &[&b"SET"[..], b"big", &big]).is_ok());
         assert_eq!(ask(&mut client, &["GET", "big"]).as_bytes().unwrap(), big);
         let many = ask(&mut client, &["MGET", "big", "small", "big"]);
         assert_eq!(many.elements()[2].as_bytes().unwrap(), big);
