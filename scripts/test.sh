@@ -58,7 +58,11 @@ if [ "$full" = yes ]; then
 fi
 
 step "format" cargo fmt --all --check
+step "format of the benchmarks" cargo fmt --manifest-path bench/Cargo.toml --check
 step "clippy" cargo clippy --workspace --all-targets --all-features -- -D warnings
+# No part of the workspace; in its target directory, so that what both depend on is there already.
+step "clippy of the benchmarks" cargo clippy --manifest-path bench/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" \
+    --locked --all-targets -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --quiet
 step "tests" cargo test --workspace --all-features --no-fail-fast --lib --bins --tests --examples
 step "clients of other languages" scripts/clients.sh
