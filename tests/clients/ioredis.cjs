@@ -2,6 +2,7 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { Redis } = require('ioredis');
+const { outlives, until } = require('./node.cjs');
 
 const at = { host: process.env.RENDIS_HOST, port: Number(process.env.RENDIS_PORT) };
 const opened = [];
@@ -10,14 +11,6 @@ const connect = (more = {}) => {
   opened.push(client);
   return client;
 };
-
-async function until(what, so) {
-  const deadline = Date.now() + 20_000;
-  while (!(await so())) {
-    assert(Date.now() < deadline, `${what}: not within 20 s`);
-    await new Promise((done) => setTimeout(done, 2));
-  }
-}
 
 async function everyday(redis) {
   await redis.flushall();
@@ -94,17 +87,6 @@ async function waits(redis) {
   assert.equal(await waiting.blpop('queue', 0.05), null);
 }
 
-async function outlives(redis) {
-  const keys = Array.from({ length: 50 }, (_, number) => `after:${number}`);
-  await Promise.all(keys.map((key) => redis.set(key, 'before')));
-  process.kill(Number(process.env.RENDIS_SHARD), 'SIGKILL');
-  await until('all keys are served', async () => {
-    const set = await Promise.allSettled(keys.map((key) => redis.set(key, 'after')));
-    return set.every((one) => one.status === 'fulfilled');
-  });
-  assert.deepEqual(await redis.mget(keys), keys.map(() => 'after'));
-}
-
 (async () => {
   for (const more of [{}, { enableAutoPipelining: true }]) {
     const redis = connect({ ...more, maxRetriesPerRequest: 3 });
@@ -114,7 +96,8 @@ async function outlives(redis) {
     await messages(redis);
     await waits(redis);
   }
-  await outlives(connect());
+  const redis = connect();
+  await outlives(redis, (keys) => redis.mget(keys));
   opened.forEach((client) => client.disconnect());
 })().catch((error) => {
   console.error(error);

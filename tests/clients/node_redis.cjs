@@ -2,6 +2,7 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { createClient, defineScript, WatchError } = require('redis');
+const { outlives, until } = require('./node.cjs');
 
 const url = `redis://${process.env.RENDIS_HOST}:${process.env.RENDIS_PORT}`;
 const opened = [];
@@ -19,14 +20,6 @@ async function connect(RESP) {
   client.on('error', (error) => console.error(`client: ${error}`));
   opened.push(client);
   return client.connect();
-}
-
-async function until(what, so) {
-  const deadline = Date.now() + 20_000;
-  while (!(await so())) {
-    assert(Date.now() < deadline, `${what}: not within 20 s`);
-    await new Promise((done) => setTimeout(done, 2));
-  }
 }
 
 async function everyday(redis) {
@@ -97,17 +90,6 @@ async function waits(redis, RESP) {
   assert.equal(await waiting.blPop('queue', 0.05), null);
 }
 
-async function outlives(redis) {
-  const keys = Array.from({ length: 50 }, (_, number) => `after:${number}`);
-  await Promise.all(keys.map((key) => redis.set(key, 'before')));
-  process.kill(Number(process.env.RENDIS_SHARD), 'SIGKILL');
-  await until('all keys are served', async () => {
-    const set = await Promise.allSettled(keys.map((key) => redis.set(key, 'after')));
-    return set.every((one) => one.status === 'fulfilled');
-  });
-  assert.deepEqual(await redis.mGet(keys), keys.map(() => 'after'));
-}
-
 (async () => {
   for (const RESP of [2, 3]) {
     const redis = await connect(RESP);
@@ -117,7 +99,8 @@ async function outlives(redis) {
     await messages(redis, RESP);
     await waits(redis, RESP);
   }
-  await outlives(await connect(3));
+  const redis = await connect(3);
+  await outlives(redis, (keys) => redis.mGet(keys));
   opened.forEach((client) => client.destroy());
 })().catch((error) => {
   console.error(error);
