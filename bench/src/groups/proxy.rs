@@ -66,7 +66,7 @@ fn over(stage: &mut Stage, cluster: &Cluster, spots: Vec<Spot>) -> Result<(), St
 fn kinds(value: usize, shards: usize) -> Vec<Kind> {
     let mut kinds = vec![Kind::Rendis(1)];
     if shards == 3 {
-        kinds.push(Kind::Rendis(2));
+        kinds.extend([Kind::Rendis(2), Kind::QuietTwemproxy]);
     }
     kinds.extend([Kind::Twemproxy, Kind::Envoy, Kind::Direct, Kind::Floor(value)]);
     kinds
@@ -86,7 +86,7 @@ pub(super) fn fill(cluster: &Cluster, servers: &[Server], load: &Load) -> Result
 
 fn cell(stage: &mut Stage, spot: &Spot, servers: &[Server]) {
     let able = |server: &&Server| match server.kind() {
-        Kind::Rendis(2) => spot.group == "proxy",
+        Kind::Rendis(2) | Kind::QuietTwemproxy => spot.group == "proxy",
         // It does not know what MGET answers.
         Kind::Floor(_) => matches!(spot.ask, Ask::SetGet),
         _ => true,

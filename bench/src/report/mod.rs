@@ -106,7 +106,9 @@ generator of the load share.
   hand, side by side. go-redis is its `Ring`, which splits pipelines but not `MGET` and `MSET`, so that these are pipelines of
   single commands there. `raw` is the limit: a loop that writes prepared bytes into sockets and counts the bytes of replies.
 - **Proxies** have one thread, three redis-servers behind them unless said, and redis-benchmark before them (`SET`, then
-  `GET`, for half of a round each; the latencies are the worse of the two). `redis-server` is one of them asked directly.
+  `GET`, for half of a round each; the latencies are the worse of the two). twemproxy runs as its package starts it, at a
+  level that writes a line of log for each request (thrown away here); `twemproxy, quiet` has `-v 4` and writes none.
+  `redis-server` is one of the shards' kind, asked directly.
   `floor` is a tokio server that answers each request with a fixed reply: what kernel and runtime cost.
 - **Load**: `GET` and `SET` in turn of 64-byte values of 100 000 keys, drawn uniformly, all of which exist, unless said. A
   closed loop: each task or client begins an operation when its last has ended. P is the depth of pipelines.

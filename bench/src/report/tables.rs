@@ -6,7 +6,7 @@ use crate::figures::{Table, short};
 use crate::results::{Cell, Results};
 
 /// Systems in the order of tables.
-pub(super) const SYSTEMS: [&str; 14] = [
+pub(super) const SYSTEMS: [&str; 15] = [
     "rendis",
     "rendis, 2 threads",
     "rendis-frames",
@@ -17,6 +17,7 @@ pub(super) const SYSTEMS: [&str; 14] = [
     "go-redis",
     "raw",
     "twemproxy",
+    "twemproxy, quiet",
     "Envoy",
     "redis-server",
     "floor",

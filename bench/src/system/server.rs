@@ -17,8 +17,11 @@ use crate::wire::Client;
 pub enum Kind {
     /// `rendis serve` with so many threads.
     Rendis(usize),
-    /// twemproxy: `nutcracker` from `PATH`.
+    /// twemproxy: `nutcracker` from `PATH`, as its package starts it. At its default level it writes a line of log for
+    /// each request, which is thrown away here.
     Twemproxy,
+    /// The same with `-v 4`, which leaves these lines out.
+    QuietTwemproxy,
     /// Envoy with the filter `redis_proxy` and one worker.
     Envoy,
     /// A redis-server, asked directly.
@@ -35,6 +38,7 @@ impl Kind {
             Self::Rendis(1) => "rendis",
             Self::Rendis(_) => "rendis, 2 threads",
             Self::Twemproxy => "twemproxy",
+            Self::QuietTwemproxy => "twemproxy, quiet",
             Self::Envoy => "Envoy",
             Self::Direct => "redis-server",
             Self::Floor(_) => "floor",
@@ -56,7 +60,7 @@ impl Toolbox {
     #[must_use]
     pub fn able(&self, kinds: &[Kind]) -> Vec<Kind> {
         let can = |kind: &Kind| match kind {
-            Kind::Twemproxy => machine::has("nutcracker"),
+            Kind::Twemproxy | Kind::QuietTwemproxy => machine::has("nutcracker"),
             Kind::Envoy => self.envoy.is_some(),
             _ => true,
         };
@@ -150,11 +154,15 @@ fn command(
             let file = write("rendis.toml", rendis(threads, port, shards))?;
             (ours("rendis"), words(&["serve", "--config", &file]))
         }
-        Kind::Twemproxy => {
+        Kind::Twemproxy | Kind::QuietTwemproxy => {
             let file = write("nutcracker.yml", twemproxy(port, shards))?;
             let (stats, pid) =
                 (Port::free().number().to_string(), directory.join("pid").display().to_string());
-            let arguments = words(&["-c", &file, "-a", "127.0.0.1", "-s", &stats, "-p", &pid, "-v", "4"]);
+            let mut arguments =
+                words(&["-c", &file, "-a", "127.0.0.1", "-s", &stats, "-p", &pid, "-o", "/dev/null"]);
+            if matches!(kind, Kind::QuietTwemproxy) {
+                arguments.extend(words(&["-v", "4"]));
+            }
             ("nutcracker".to_owned(), arguments)
         }
         Kind::Envoy => {
