@@ -446,6 +446,12 @@ impl<W, R, E: Clone> Session<W, R, E> {
         self.outgoing.is_empty()
     }
 
+    /// Bytes that are queued and not yet taken by the writer.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.outgoing.len()
+    }
+
     fn slot(&mut self, index: u32) -> Option<&mut Slot<W, R, E>> {
         self.slots.get_mut(usize::try_from(index).ok()?)
     }

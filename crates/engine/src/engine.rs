@@ -392,7 +392,8 @@ impl Engine {
     pub(crate) fn decide(&self, attempt: &Failed) -> Decision {
         let inner = &self.inner;
         inner.settings.load().retry.decide(attempt, fastrand::f64(), || {
-            let requests = inner.topology.load().members().iter().map(|member| member.shard.requests()).sum();
+            let requests =
+                inner.topology.load().members().iter().map(|member| member.shard.wire_stats().requests).sum();
             let mut budget = inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
             budget.withdraw(inner.started.elapsed(), requests)
         })

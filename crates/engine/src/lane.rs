@@ -24,7 +24,7 @@ use crate::dial::Dialer;
 use crate::error::{Cause, Kind};
 use crate::frames::Frames;
 use crate::pulse::Pulse;
-use crate::queue::{Call, Link, Queue};
+use crate::queue::{Call, Link, Queue, WireStats};
 use crate::settings::Deadlines;
 use crate::wire::{self, End};
 
@@ -83,9 +83,9 @@ impl Lane {
         self.shared.queue.owed()
     }
 
-    /// Requests taken in, and writes to the socket, since the start.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        self.shared.queue.counts()
+    /// See [`WireStats`].
+    pub(crate) fn stats(&self) -> WireStats {
+        self.shared.queue.stats()
     }
 
     /// The server is known to be back after it was away: connect now, and where a connection stands on which it still owes

@@ -49,6 +49,9 @@ pub(crate) struct State {
     pub(crate) requests: u64,
     /// Writes to the socket since the start.
     pub(crate) writes: u64,
+    /// Whether a connection stands, and how many have been made.
+    connected: bool,
+    connects: u64,
     /// Why the connection has to end, where somebody found that what came over it cannot be right, or that its server was
     /// away since.
     pub(crate) distrusted: Option<Arc<Cause>>,
@@ -73,6 +76,8 @@ impl Queue {
             refused: false,
             requests: 0,
             writes: 0,
+            connected: false,
+            connects: 0,
             distrusted: None,
             stalled: false,
             now: Duration::ZERO,
@@ -225,6 +230,7 @@ impl Queue {
         }
         state.stalled = false;
         state.distrusted = None;
+        state.connected = false;
         drop(state);
         woken.into_iter().for_each(Waker::wake);
     }
@@ -240,6 +246,14 @@ impl Queue {
         if !matches!(state.link, Link::Closed(_)) {
             state.link = Link::Open;
         }
+    }
+
+    /// A connection stands. Nobody can distrust it: it has said nothing yet.
+    pub(crate) fn connected(&self) {
+        let mut state = self.lock();
+        state.distrusted = None;
+        state.connected = true;
+        state.connects += 1;
     }
 
     /// Ends the connection that is served, if there is one.
@@ -270,15 +284,54 @@ impl Queue {
         std::mem::take(&mut state.refused) || state.session.owed() > 0
     }
 
-    /// Requests taken in, and writes to the socket, since the start.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        let state = self.lock();
-        (state.requests, state.writes)
-    }
-
     /// Requests that are queued or not yet answered.
     pub(crate) fn owed(&self) -> usize {
         self.lock().session.owed()
+    }
+
+    pub(crate) fn stats(&self) -> WireStats {
+        let state = self.lock();
+        WireStats {
+            connected: usize::from(state.connected),
+            connects: state.connects,
+            requests: state.requests,
+            writes: state.writes,
+            in_flight: state.session.owed(),
+            queued: state.session.queued(),
+        }
+    }
+}
+
+/// Shared wires, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WireStats {
+    /// Wires whose connection stands now.
+    pub connected: usize,
+    /// Connections made since the start.
+    pub connects: u64,
+    /// Requests taken in since the start.
+    pub requests: u64,
+    /// Writes to the sockets since the start. Each carries one request or more.
+    pub writes: u64,
+    /// Requests that are queued or not yet answered.
+    pub in_flight: usize,
+    /// Bytes of requests that no write has taken yet.
+    pub queued: usize,
+}
+
+impl WireStats {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            connected: self.connected + other.connected,
+            connects: self.connects + other.connects,
+            requests: self.requests + other.requests,
+            writes: self.writes + other.writes,
+            in_flight: self.in_flight + other.in_flight,
+            queued: self.queued + other.queued,
+        }
     }
 }
 

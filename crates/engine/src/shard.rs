@@ -18,6 +18,7 @@ use crate::exclusive::{Exclusive, Lease, PoolStats};
 use crate::frames::Frames;
 use crate::lane::Lane;
 use crate::pulse::Pulse;
+pub use crate::queue::WireStats;
 use crate::settings::{Deadlines, Protocol, Settings, ShardSettings};
 use crate::times::Times;
 
@@ -190,16 +191,10 @@ impl Shard {
         Waiting(&self.waiting)
     }
 
-    /// Requests that the shared wires took in since the start.
+    /// The shared wires.
     #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.running().map(|lane| lane.counts().0).sum()
-    }
-
-    /// Writes to the sockets of the shared wires since the start.
-    #[must_use]
-    pub fn writes(&self) -> u64 {
-        self.running().map(|lane| lane.counts().1).sum()
+    pub fn wire_stats(&self) -> WireStats {
+        self.running().map(Lane::stats).fold(WireStats::default(), WireStats::plus)
     }
 
     /// The exclusive connections.

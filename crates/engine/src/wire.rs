@@ -48,8 +48,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     pulse: &Pulse,
     deadlines: &Deadlines,
 ) -> End {
-    // Nobody can distrust a connection that has said nothing yet.
-    queue.lock().distrusted = None;
+    queue.connected();
     let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
     let mut wire = Wire {
         stream,

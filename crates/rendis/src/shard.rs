@@ -61,13 +61,14 @@ impl Shard {
     /// Its connections.
     #[must_use]
     pub fn stats(&self) -> ShardStats {
+        let wires = self.inner.wire_stats();
         ShardStats {
             name: self.name().to_owned(),
             address: self.address().to_owned(),
             up: self.up,
-            requests: self.inner.requests(),
-            writes: self.inner.writes(),
-            in_flight: self.inner.in_flight(),
+            requests: wires.requests,
+            writes: wires.writes,
+            in_flight: wires.in_flight,
             pool: self.inner.pool_stats(),
         }
     }

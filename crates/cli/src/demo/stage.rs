@@ -238,7 +238,7 @@ impl Stage {
     }
 
     fn requests(&self) -> Vec<u64> {
-        self.engine.topology().members().iter().map(|member| member.shard.requests()).collect()
+        self.engine.topology().members().iter().map(|member| member.shard.wire_stats().requests).collect()
     }
 
     /// Writes to the screen.

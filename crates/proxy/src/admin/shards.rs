@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rendis_core::topology::Standing;
 use rendis_engine::error::Kind;
 use rendis_engine::exclusive::PoolStats;
+use rendis_engine::shard::WireStats;
 use rendis_engine::times::Distribution;
 use serde_json::json;
 
@@ -19,9 +20,7 @@ pub(super) struct Overview {
     pub(super) serving: usize,
     pub(super) ejected: usize,
     pub(super) absent: usize,
-    pub(super) requests: u64,
-    pub(super) writes: u64,
-    pub(super) in_flight: usize,
+    pub(super) wires: WireStats,
     pub(super) health_changes: u64,
     pub(super) exclusive: PoolStats,
     pub(super) probes: Distribution,
@@ -52,9 +51,7 @@ pub(super) fn overview(threads: &[Seat]) -> Vec<Overview> {
                     serving: 0,
                     ejected: 0,
                     absent: 0,
-                    requests: 0,
-                    writes: 0,
-                    in_flight: 0,
+                    wires: WireStats::default(),
                     health_changes: 0,
                     exclusive: PoolStats::default(),
                     probes: Distribution::default(),
@@ -70,9 +67,7 @@ pub(super) fn overview(threads: &[Seat]) -> Vec<Overview> {
                 Standing::Ejected => known.ejected += 1,
                 Standing::Absent => known.absent += 1,
             }
-            known.requests += shard.requests();
-            known.writes += shard.writes();
-            known.in_flight += shard.in_flight();
+            known.wires = known.wires.plus(shard.wire_stats());
             known.health_changes += shard.health_changes();
             known.exclusive = known.exclusive.plus(shard.pool_stats());
             known.probes.merge(&shard.probes().read());
@@ -95,8 +90,10 @@ pub(super) fn page(rings: &[Arc<Shared>]) -> String {
                         "weight": shard.weight,
                         "up": shard.is_up(),
                         "threads": { "serving": shard.serving, "ejected": shard.ejected, "down": shard.absent },
-                        "requests": shard.requests,
-                        "in_flight": shard.in_flight,
+                        "requests": shard.wires.requests,
+                        "in_flight": shard.wires.in_flight,
+                        "queued_bytes": shard.wires.queued,
+                        "connections": shard.wires.connected + shard.exclusive.total,
                         "health_changes": shard.health_changes,
                     })
                 })

@@ -12,6 +12,7 @@ use rendis_core::topology::Standing;
 
 use crate::context::{Context, Shared};
 use crate::identity::Identity;
+use rendis_engine::shard::WireStats;
 
 use super::push_text;
 use super::session::REDIS_VERSION;
@@ -173,9 +174,8 @@ fn shards(context: &Context) -> String {
             .iter()
             .flat_map(|topology| topology.members())
             .filter(|other| other.shard.name() == member.shard.name());
-        let (requests, in_flight) = same.fold((0, 0), |(requests, in_flight), other| {
-            (requests + other.shard.requests(), in_flight + other.shard.in_flight())
-        });
+        let wires = same.map(|other| other.shard.wire_stats()).fold(WireStats::default(), WireStats::plus);
+        let WireStats { requests, in_flight, .. } = wires;
         let state = match member.standing {
             Standing::Serving => "up",
             Standing::Ejected => "down,keys=elsewhere",

@@ -174,11 +174,11 @@ async fn what_a_server_says_unasked_is_no_reply() {
 #[tokio::test]
 async fn a_blocking_command_may_take_longer_than_the_read_timeout() {
     let server = RedisServer::start();
-    let pool = builder(&server).read_timeout(Duration::from_millis(100)).build().unwrap();
+    let pool = builder(&server).read_timeout(Duration::from_millis(400)).build().unwrap();
     for wait in [0.0, 5.0] {
         let waiting = pool.with("list", async |conn| conn.blpop::<_, (String, String)>("list", wait).await);
         let pushing = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_millis(700)).await;
             server.command(&["RPUSH", "list", "item"]);
         };
         let (got, ()) = tokio::join!(waiting, pushing);
@@ -187,11 +187,11 @@ async fn a_blocking_command_may_take_longer_than_the_read_timeout() {
     // By hand and in a pipeline the same; each command its own.
     let (nothing, after) = pool
         .with("list", async |conn| {
-            conn.send(redis::cmd("BLPOP").arg("list").arg(0.3)).await?;
+            conn.send(redis::cmd("BLPOP").arg("list").arg(0.7)).await?;
             conn.send(&redis::cmd("PING")).await?;
             let by_hand: (Option<String>, String) = (conn.receive().await?, conn.receive().await?);
             let piped: (Option<String>, String) =
-                redis::pipe().cmd("BLPOP").arg("list").arg(0.3).cmd("PING").query_async(conn).await?;
+                redis::pipe().cmd("BLPOP").arg("list").arg(0.7).cmd("PING").query_async(conn).await?;
             assert_eq!(piped, by_hand);
             Ok(by_hand)
         })
