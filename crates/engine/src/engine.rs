@@ -20,7 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::connection::Failure;
-use crate::error::{Cause, Error, Kind};
+use crate::error::{Error, Kind};
 use crate::events::Events;
 use crate::exclusive::Lease;
 use crate::ledger::Noted;
@@ -60,6 +60,8 @@ pub struct Engine {
     protocol: Option<Protocol>,
     /// How long a call through this handle may take; as long as the settings say where `None`.
     deadline: Option<Duration>,
+    /// How long the whole of it was allowed, where `deadline` is what is left.
+    whole: Option<Duration>,
 }
 
 struct Inner {
@@ -107,6 +109,7 @@ impl Engine {
             }),
             protocol: None,
             deadline: None,
+            whole: None,
         };
         let shards: Vec<Arc<Shard>> =
             engine.topology().members().iter().map(|member| Arc::clone(&member.shard)).collect();
@@ -135,15 +138,18 @@ impl Engine {
     /// shard to be taken out counted. What was not written by then is withdrawn.
     #[must_use]
     pub fn allowing(&self, deadline: Duration) -> Self {
-        Self { deadline: Some(deadline), ..self.clone() }
+        Self { deadline: Some(deadline), whole: None, ..self.clone() }
     }
 
-    /// The error of a failed call to this shard. The wires know nothing of a deadline of this handle's own.
-    pub(crate) fn error(&self, shard: &Shard, mut failure: Failure) -> Error {
-        if let (Some(deadline), Kind::Timeout) = (self.deadline, failure.cause.kind) {
-            failure.cause = Cause::new(Kind::Timeout, format!("no reply in {deadline:?}"));
-        }
-        shard.error(failure)
+    /// The same engine, for the rest of a call of which so much time is left. Its errors name the deadline of the whole.
+    pub(crate) fn for_the_rest(&self, remaining: Duration, shard: &Shard) -> Self {
+        let whole = self.whole.unwrap_or_else(|| self.manner(shard).deadline);
+        Self { deadline: Some(remaining), whole: Some(whole), ..self.clone() }
+    }
+
+    /// The error of a failed call to this shard.
+    pub(crate) fn error(&self, shard: &Shard, failure: Failure) -> Error {
+        shard.error_within(failure, self.whole.unwrap_or_else(|| self.manner(shard).deadline))
     }
 
     /// How a call to this shard is made.

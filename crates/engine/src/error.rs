@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rendis_core::session::{Failed, Sent};
 
@@ -78,13 +79,25 @@ pub struct Cause {
     pub text: String,
     /// The error underneath, when there is one.
     pub source: Option<Arc<dyn StdError + Send + Sync>>,
+    /// Set where a call's own deadline passed, which whoever made the call words ([`Cause::within`]): a wire knows when
+    /// that was, and not how long the caller allowed.
+    pub(crate) late: Option<Late>,
+}
+
+/// What a wire was at when the deadline of a call passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// It had no connection yet.
+    Connecting,
+    /// It had one.
+    Serving,
 }
 
 impl Cause {
     /// A cause in words.
     #[must_use]
     pub fn new(kind: Kind, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { kind, text: text.into(), source: None })
+        Arc::new(Self { kind, text: text.into(), source: None, late: None })
     }
 
     /// A cause with the error underneath.
@@ -94,7 +107,24 @@ impl Cause {
         text: impl Into<String>,
         source: impl StdError + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { kind, text: text.into(), source: Some(Arc::new(source)) })
+        Arc::new(Self { kind, text: text.into(), source: Some(Arc::new(source)), late: None })
+    }
+
+    /// The cause of calls whose own deadline passed.
+    pub(crate) fn late(late: Late) -> Arc<Self> {
+        let text = "no reply in time".to_owned();
+        Arc::new(Self { kind: Kind::Timeout, text, source: None, late: Some(late) })
+    }
+
+    /// The failure of a call that was allowed so long. What ended otherwise than by that deadline keeps its words.
+    pub(crate) fn within(failed: Failed<Arc<Self>>, deadline: Duration) -> Failed<Arc<Self>> {
+        let Some(late) = failed.cause.late else { return failed };
+        let text = match (late, failed.sent) {
+            (Late::Connecting, _) => format!("no connection in {deadline:?}"),
+            (Late::Serving, Sent::No) => format!("nothing could be written in {deadline:?}"),
+            (Late::Serving, Sent::Maybe) => format!("no reply in {deadline:?}"),
+        };
+        Failed { cause: Self::new(Kind::Timeout, text), ..failed }
     }
 }
 

@@ -12,9 +12,9 @@ use rendis_core::command::{
 };
 use rendis_core::id::ShardId;
 use rendis_core::merge::{self, MergeError, Scanned, merge};
-use rendis_core::plan::{Part, Plan, Refusal, RefusalKind, Ring, ScanStep, plan};
+use rendis_core::plan::{Part, Plan, Queued, Refusal, RefusalKind, Ring, ScanStep, plan, same_shard};
 use rendis_core::reply::Reply;
-use rendis_core::request::Request;
+use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
 use rendis_core::session::{Failed, Replies, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
@@ -107,6 +107,21 @@ impl Engine {
         let outcome = shard.call(self.manner(&shard), frames).await;
         let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
         Box::pin(self.settle(began, outcome, shard, &route, repeat, send)).await
+    }
+
+    /// [`Engine::call_shard`] for frames of which `requests` are what says where they have to run, together.
+    pub(crate) async fn call_together(
+        &self,
+        requests: &[RequestBuf],
+        frames: &[RequestBuf],
+        table: &Table,
+    ) -> Result<Replies<Reply>, Error> {
+        let route = Route::Together { requests, table };
+        let shard = self.route(&route).await?;
+        let began = Instant::now();
+        let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
+        let outcome = send(Arc::clone(&shard), self.manner(&shard)).await;
+        self.settle(began, outcome, shard, &route, Repeat::Never, send).await
     }
 
     /// Plans a request and runs the plan.
@@ -257,7 +272,8 @@ impl Engine {
             && error.sent() == Sent::No
             && let remaining = self.manner_since(began, &member.shard).deadline
             && self.taken_out(&member.shard, remaining).await
-            && let rest = self.allowing(self.manner_since(began, &member.shard).deadline)
+            && let remaining = self.manner_since(began, &member.shard).deadline
+            && let rest = self.for_the_rest(remaining, &member.shard)
             && let Executed::Reply(reply) = Box::pin(rest.execute_known(request, table)).await?
         {
             return Ok(reply);
@@ -401,6 +417,10 @@ impl Engine {
         match *route {
             Route::Shard(id) => self.shard(id),
             Route::Member(topology, id) => serving(topology, id),
+            Route::Together { requests, table } => {
+                let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
+                shard_of_all(&*self.topology_for(views.clone()).await, views)
+            }
             Route::Planned { request, found, table } => {
                 let topology = self.topology_for([(request, found)].into_iter()).await;
                 let settings = self.settings();
@@ -447,7 +467,7 @@ impl Engine {
                 Decision::Again { after } => tokio::time::sleep(after).await,
                 // It was never sent, and its keys are about to go to others: worth the wait.
                 _ if failure == AttemptFailure::NotWritten
-                    && matches!(route, Route::Planned { .. })
+                    && matches!(route, Route::Planned { .. } | Route::Together { .. })
                     && self.taken_out(&shard, remaining).await => {}
                 _ => return outcome.map_err(|failure| told(self.error(&shard, failure), unknown)),
             }
@@ -462,6 +482,8 @@ impl Engine {
 enum Route<'r> {
     /// By the plan of a request that has one shard.
     Planned { request: Request<'r>, found: Found<'r>, table: &'r Table },
+    /// By the one shard on which all of these can run as one transaction.
+    Together { requests: &'r [RequestBuf], table: &'r Table },
     /// By its number in the topology in force.
     Shard(ShardId),
     /// By its number in the topology that was planned with, whatever the ring is meanwhile.
@@ -603,6 +625,20 @@ fn failure_of(outcome: &Result<Replies<Reply>, Failure>) -> Option<AttemptFailur
             (_, Sent::No) => Some(AttemptFailure::NotWritten),
             (_, Sent::Maybe) => Some(AttemptFailure::OutcomeUnknown),
         },
+    }
+}
+
+/// The shard on which all of these requests can run as one transaction.
+fn shard_of_all<'r>(
+    topology: &Topology<Shard>,
+    requests: impl Iterator<Item = (Request<'r>, Found<'r>)>,
+) -> Result<Arc<Shard>, Error> {
+    let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
+    match same_shard(requests, &ring) {
+        Ok(Queued::On(id) | Queued::Rather(id)) => serving(topology, id),
+        Ok(Queued::Anywhere) => serving(topology, *topology.live().first().ok_or_else(no_shard)?),
+        Ok(Queued::NoShard) => Err(no_shard()),
+        Err((_, refusal)) => Err(refused(&refusal)),
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::connection::{Connection, Failure};
 use crate::dial::Dialer;
-use crate::error::{Cause, Kind};
+use crate::error::{Cause, Kind, Late};
 use crate::frames::Frames;
 use crate::pulse::Pulse;
 use crate::queue::{Call, Link, Queue, WireStats};
@@ -243,7 +243,7 @@ async fn connect(shared: &Shared) -> Result<Connection, Arc<Cause>> {
             }
             armed = None;
             let mut woken = Vec::new();
-            shared.queue.expire(&wire::overdue(&shared.deadlines), &mut woken);
+            shared.queue.expire(&Cause::late(Late::Connecting), &mut woken);
             woken.into_iter().for_each(Waker::wake);
         }
     })

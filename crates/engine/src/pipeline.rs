@@ -3,16 +3,12 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use rendis_core::command::{Found, Repeat};
 use rendis_core::plan::{Queued, Ring, same_shard};
 use rendis_core::reply::Reply;
-use rendis_core::request::{Request, RequestBuf};
-use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
-use rendis_core::session::{Replies, Sent};
-use rendis_core::topology::Topology;
-use tokio::time::Instant;
+use rendis_core::request::RequestBuf;
+use rendis_core::session::Replies;
 
-use crate::engine::{Engine, no_shard, serving};
+use crate::engine::{Engine, no_shard};
 use crate::error::{Error, Kind};
 use crate::frames::Item;
 use crate::gather::{Executed, refused};
@@ -59,32 +55,10 @@ impl Engine {
         frames.push(wrap(b"MULTI"));
         frames.extend(requests.iter().cloned());
         frames.push(wrap(b"EXEC"));
-        let mut attempts = 1;
-        let began = Instant::now();
-        loop {
-            let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
-            let shard = shard_of_all(&*self.topology_for(views.clone()).await, views)?;
-            let manner = self.manner_since(began, &shard);
-            let failure = match shard.call(manner, frames.as_slice()).await {
-                Ok(replies) => return executed(replies),
-                Err(failure) => failure,
-            };
-            let unsent = failure.sent == Sent::No && failure.cause.kind == Kind::ShardDown;
-            let remaining = self.manner_since(began, &shard).deadline;
-            let error = self.error(&shard, failure).of_command(b"EXEC");
-            if !unsent {
-                return Err(error);
-            }
-            let attempt = Attempt {
-                repeat: Repeat::Never,
-                failure: AttemptFailure::NotWritten,
-                attempts,
-                remaining: Some(remaining),
-            };
-            let Decision::Again { after } = self.decide(&attempt) else { return Err(error) };
-            tokio::time::sleep(after).await;
-            attempts += 1;
-        }
+        self.call_together(&requests, &frames, &table)
+            .await
+            .and_then(executed)
+            .map_err(|error| if error.shard().is_some() { error.of_command(b"EXEC") } else { error })
     }
 
     /// Whether these requests can run on this shard, as parts of a transaction or beside one.
@@ -112,20 +86,6 @@ impl Engine {
             Ok(Queued::NoShard) => Err(no_shard()),
             Err((_, refusal)) => Err(refused(&refusal)),
         }
-    }
-}
-
-/// The shard on which all of these requests can run as one transaction.
-fn shard_of_all<'r>(
-    topology: &Topology<Shard>,
-    requests: impl Iterator<Item = (Request<'r>, Found<'r>)>,
-) -> Result<Arc<Shard>, Error> {
-    let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
-    match same_shard(requests, &ring) {
-        Ok(Queued::On(id) | Queued::Rather(id)) => serving(topology, id),
-        Ok(Queued::Anywhere) => serving(topology, *topology.live().first().ok_or_else(no_shard)?),
-        Ok(Queued::NoShard) => Err(no_shard()),
-        Err((_, refusal)) => Err(refused(&refusal)),
     }
 }
 

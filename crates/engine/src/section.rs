@@ -205,19 +205,19 @@ impl Section {
         if !again {
             return answer;
         }
-        let Some(remaining) = self.remaining(engine) else { return answer };
-        match engine.allowing(remaining).run(item).await {
+        let Some((rest, _)) = self.rest(engine) else { return answer };
+        match rest.run(item).await {
             Ok(Executed::Reply(reply)) => Ok(reply),
             Ok(_) => answer,
             Err(error) => Err(error),
         }
     }
 
-    /// What is left of the deadline that all attempts share.
-    fn remaining(&self, engine: &Engine) -> Option<Duration> {
-        let (topology, began) = (self.topology.as_ref()?, self.began?);
-        let deadline = engine.manner(&topology.members().first()?.shard).deadline;
-        Some(deadline.saturating_sub(began.elapsed())).filter(|remaining| !remaining.is_zero())
+    /// The engine for what is left of the deadline that all attempts share, and how much that is.
+    fn rest(&self, engine: &Engine) -> Option<(Engine, Duration)> {
+        let shard = &self.topology.as_ref()?.members().first()?.shard;
+        let remaining = engine.manner_since(self.began?, shard).deadline;
+        (!remaining.is_zero()).then(|| (engine.for_the_rest(remaining, shard), remaining))
     }
 
     /// The bytes of replies that are here and were not handed out.
@@ -244,7 +244,7 @@ impl Section {
     async fn pause(&mut self, engine: &Engine) {
         if engine.settings().on_down != OnDown::Miss && !std::mem::replace(&mut self.paused, true) {
             let wait = engine.settings().retry.first_wait.mul_f64(fastrand::f64());
-            tokio::time::sleep(wait.min(self.remaining(engine).unwrap_or_default())).await;
+            tokio::time::sleep(wait.min(self.rest(engine).map(|(_, left)| left).unwrap_or_default())).await;
         }
     }
 

@@ -167,11 +167,16 @@ impl Shard {
         self.side(protocol).exclusive.lease().await
     }
 
-    /// The error of a failure here.
+    /// The error of a failure here, of a call that was made as the settings say.
     #[must_use]
     pub fn error(&self, failure: Failure) -> Error {
+        self.error_within(failure, self.reply_deadline())
+    }
+
+    /// The error of a failure here, of a call that was allowed so long.
+    pub(crate) fn error_within(&self, failure: Failure, deadline: Duration) -> Error {
         self.pulse.error(failure.cause.kind);
-        Error::at(&self.place, failure)
+        Error::at(&self.place, Cause::within(failure, deadline))
     }
 
     /// Requests on the shared wires that are queued or not yet answered.
@@ -380,7 +385,7 @@ impl Drop for Waiting<'_> {
 /// and what is left is given up.
 pub(crate) struct OwnedStream {
     shard: Arc<Shard>,
-    protocol: Protocol,
+    manner: Manner,
     lane: usize,
     ticket: Option<Ticket>,
 }
@@ -397,7 +402,7 @@ impl OwnedStream {
         let lane = shard.turn(protocol);
         let queue = shard.lanes(protocol).get(lane).ok_or_else(no_wires)?.queue();
         let ticket = Some(queue.push_stream(frames, deadline, room)?);
-        Ok(Self { shard: Arc::clone(shard), protocol, lane, ticket })
+        Ok(Self { shard: Arc::clone(shard), manner, lane, ticket })
     }
 
     /// Moves what has arrived behind what is in `into`; where nothing has, the task is woken by the next reply.
@@ -406,16 +411,16 @@ impl OwnedStream {
         into: &mut VecDeque<Reply>,
         context: &Context<'_>,
     ) -> Result<Stream, Error> {
-        match self.shard.lanes(self.protocol).get(self.lane) {
+        match self.shard.lanes(self.manner.protocol).get(self.lane) {
             Some(lane) => lane.queue().receive(&mut self.ticket, into, context),
             None => Err(no_wires()),
         }
-        .map_err(|failure| self.shard.error(failure))
+        .map_err(|failure| self.shard.error_within(failure, self.manner.deadline))
     }
 
     /// The bytes of the replies that arrived and were not taken.
     pub(crate) fn held(&self) -> usize {
-        match (&self.ticket, self.shard.lanes(self.protocol).get(self.lane)) {
+        match (&self.ticket, self.shard.lanes(self.manner.protocol).get(self.lane)) {
             (Some(ticket), Some(lane)) => lane.queue().held(ticket),
             _ => 0,
         }
@@ -425,7 +430,7 @@ impl OwnedStream {
 impl Drop for OwnedStream {
     fn drop(&mut self) {
         if let (Some(ticket), Some(lane)) =
-            (self.ticket.take(), self.shard.lanes(self.protocol).get(self.lane))
+            (self.ticket.take(), self.shard.lanes(self.manner.protocol).get(self.lane))
         {
             lane.queue().cancel(ticket);
         }

@@ -28,7 +28,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Sleep;
 
 use crate::connection::lost;
-use crate::error::{Cause, Kind};
+use crate::error::{Cause, Kind, Late};
 use crate::pulse::Pulse;
 use crate::queue::{Link, Queue};
 use crate::settings::Deadlines;
@@ -363,8 +363,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             let text = format!("nothing could be written for {:?}", self.deadlines.write);
             return Err(End::Lost(Cause::new(Kind::Timeout, text)));
         }
-        let cause = overdue(self.deadlines);
-        self.queue.expire(&cause, &mut self.woken);
+        self.queue.expire(&Cause::late(Late::Serving), &mut self.woken);
         if !self.woken.is_empty() {
             self.woken.drain(..).for_each(Waker::wake);
             // A call with a short deadline of its own says nothing of the shard: the half allows for the time between
@@ -397,11 +396,6 @@ impl<S> Drop for Wire<'_, S> {
             self.queue.lock().session.wrote(self.unreported);
         }
     }
-}
-
-/// The cause of a call whose deadline passed.
-pub(crate) fn overdue(deadlines: &Deadlines) -> Arc<Cause> {
-    Cause::new(Kind::Timeout, format!("no reply in {:?}", deadlines.reply))
 }
 
 fn gone(text: &str) -> End {
