@@ -19,8 +19,8 @@ pub enum Event {
     Loading(Arc<Place>),
     /// A shard was much slower than its peers for a while: out of use for a while.
     Slow(Arc<Place>),
-    /// A shard answers again. It is not in use yet: it may have to forget keys first. Told again when that failed and it
-    /// answers anew.
+    /// A shard answers again. It is not in use yet: it may have to forget keys first. Where that fails it is tried again,
+    /// and told when it is in use.
     Up(Arc<Place>),
     /// A shard is in use again.
     Returned {

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
 use rendis::placement::Spec;
 use rendis::{Event, Events, Forgot, Kind, OnDown, OnReturn, Ring, RingBuilder, Sent, SlowEjection};
-use rendis_testkit::{Cluster, RedisServer};
+use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
 
 fn builder(cluster: &Cluster) -> RingBuilder {
     let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
@@ -402,4 +404,32 @@ async fn a_shard_that_is_far_slower_than_its_peers_rests_and_comes_back() {
     for worker in load {
         worker.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_shard_that_cannot_be_taken_back_at_once_is_told_to_answer_once() {
+    let cluster = Cluster::start(1);
+    // Well, away, back without being ready for anything but probes, ready.
+    let stage = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&stage);
+    let fake = FakeServer::start(move |request| match (seen.load(Ordering::SeqCst), request.name().as_str()) {
+        (1, _) => Answer::Close,
+        (2, "UNLINK") => Answer::text("-LOADING not yet\r\n"),
+        (_, "UNLINK") => Answer::text(":1\r\n"),
+        _ => Answer::handshake(request).unwrap_or_else(Answer::ok),
+    });
+    let ring = builder(&cluster).shard("fake", fake.url()).build().await.unwrap();
+    let key = keys_on(&ring, "fake", 1).remove(0);
+    let mut events = ring.events();
+    stage.store(1, Ordering::SeqCst);
+    assert!(matches!(next(&mut events).await, Event::Down(_)));
+    ring.clone().set::<_, _, ()>(&key, "elsewhere").await.unwrap();
+    stage.store(2, Ordering::SeqCst);
+    assert!(matches!(next(&mut events).await, Event::Up(_)));
+    // It is tried several times.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(ring.len(), 1);
+    stage.store(3, Ordering::SeqCst);
+    let event = next(&mut events).await;
+    assert!(matches!(event, Event::Returned { forgot: Forgot::Keys(1), .. }), "{event:?}");
 }

@@ -124,6 +124,7 @@ impl Ward {
                         Watched {
                             rests: known.rests.filter(|_| !stranded),
                             standing: known.standing,
+                            answers: known.answers,
                             was_out: known.was_out,
                             falls: known.falls,
                             ..self.watch(state, shard, known.up && !stranded)
@@ -192,6 +193,7 @@ impl Ward {
             shard: Arc::clone(shard),
             settings: Arc::clone(&state.settings),
             up,
+            answers: false,
             rests: None,
             standing: Standing::Serving,
             was_out: false,
@@ -206,7 +208,9 @@ impl Ward {
         match transition {
             Transition::Unchanged => {}
             Transition::Rose => {
-                self.tell(Event::Up(place()));
+                if !self.lock().answers(shard) {
+                    self.tell(Event::Up(place()));
+                }
                 return match self.take_back(shard).await {
                     Ok(forgot) => {
                         self.tell(Event::Returned { shard: place(), forgot });
@@ -269,7 +273,7 @@ impl Ward {
     /// A shard does not serve any more.
     async fn fell(self: &Arc<Self>, shard: &Arc<Shard>) {
         self.leave_out(shard, |known| {
-            (known.up, known.rests) = (false, None);
+            (known.up, known.answers, known.rests) = (false, false, None);
             known.falls += 1;
         })
         .await;
@@ -281,7 +285,7 @@ impl Ward {
         self.change(shard, |known| {
             stands = known.falls == falls;
             if stands {
-                (known.up, known.rests, known.was_out) = (true, None, false);
+                (known.up, known.answers, known.rests, known.was_out) = (true, false, None, false);
             }
         });
         if stands { Ok(()) } else { Err(Cause::new(Kind::ShardDown, "it is down again, or was removed")) }

@@ -33,6 +33,8 @@ pub(super) struct Watched {
     /// What its connections are made with.
     pub(super) settings: Arc<Settings>,
     pub(super) up: bool,
+    /// It is not up, and was told to answer again.
+    pub(super) answers: bool,
     /// It is up, and left alone until then because it is much slower than its peers.
     pub(super) rests: Option<Instant>,
     pub(super) standing: Standing,
@@ -108,6 +110,12 @@ impl State {
     /// Whether the keys of this shard went to others since it last served, and how often it fell.
     pub(super) fn absence(&self, shard: &str) -> (bool, u64) {
         self.known(shard).map_or((false, 0), |known| (known.was_out, known.falls))
+    }
+
+    /// Notes that a shard answers again, and says whether that was known.
+    pub(super) fn answers(&mut self, shard: &Arc<Shard>) -> bool {
+        let known = self.watched.iter_mut().find(|known| Arc::ptr_eq(&known.shard, shard));
+        known.is_none_or(|known| std::mem::replace(&mut known.answers, true))
     }
 
     pub(super) fn reply_deadline(&self) -> Duration {
