@@ -331,12 +331,14 @@ impl Engine {
     /// becomes visible at once.
     ///
     /// # Errors
-    /// [`Kind::Config`] when the list cannot be used; nothing is changed then.
+    /// [`Kind::Config`] when the list cannot be used, [`Kind::Refused`] when the engine is closed or the caller is who is told
+    /// of new shards; nothing is changed then.
     pub fn set_shards(&self, shards: &[ShardSettings]) -> Result<(), Error> {
-        let mut ward = self.inner.ward.lock();
-        let spec = self.inner.topology.load().spec().clone();
-        let (settings, heartbeat) = (self.settings(), ward.heartbeat().clone());
-        self.change(&mut ward, shards, spec, settings, &heartbeat)
+        self.change(|ward| {
+            let spec = self.inner.topology.load().spec().clone();
+            let (settings, heartbeat) = (self.settings(), ward.heartbeat().clone());
+            self.replace(ward, shards, spec, settings, &heartbeat)
+        })
     }
 
     /// Changes everything that a plan says, but for who is told of new shards, while the engine runs: as
@@ -345,7 +347,7 @@ impl Engine {
     /// learned of commands and scripts stays, and so do subscriptions.
     ///
     /// # Errors
-    /// [`Kind::Config`] when a setting cannot be used; nothing is changed then.
+    /// [`Kind::Config`] when a setting cannot be used; else as [`Engine::set_shards`]. Nothing is changed then.
     pub fn reconfigure(
         &self,
         shards: &[ShardSettings],
@@ -354,10 +356,25 @@ impl Engine {
         heartbeat: Heartbeat,
     ) -> Result<(), Error> {
         let settings = Arc::new(settings.checked()?);
-        self.change(&mut self.inner.ward.lock(), shards, placement, settings, &heartbeat)
+        self.change(|ward| self.replace(ward, shards, placement, settings, &heartbeat))
     }
 
-    fn change(
+    fn change(&self, change: impl FnOnce(&mut ward::State) -> Result<(), Error>) -> Result<(), Error> {
+        let ward = &self.inner.ward;
+        if ward.tells() {
+            let text =
+                "the ring is just being changed: who is told of its new shards cannot change it as well";
+            return Err(Error::local(Kind::Refused, text));
+        }
+        let changed = change(&mut ward.lock());
+        if self.is_closed() {
+            // Meanwhile, by who was told of a new shard.
+            self.end();
+        }
+        changed
+    }
+
+    fn replace(
         &self,
         ward: &mut ward::State,
         shards: &[ShardSettings],
@@ -376,7 +393,7 @@ impl Engine {
             |shard: &&Arc<Shard>| current.members().iter().all(|member| !Arc::ptr_eq(&member.shard, shard));
         let new: Vec<Arc<Shard>> =
             next.members().iter().map(|member| &member.shard).filter(is_new).cloned().collect();
-        self.adopt(&new);
+        inner.ward.telling(ward, || self.adopt(&new));
         inner.publish(ward, &next);
         Ok(())
     }
@@ -384,6 +401,13 @@ impl Engine {
     /// Refuses all further calls, and ends monitors and connections. Calls under way are served first.
     pub fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
+        // A change that is just telling of a new shard has the lock, and does it when it is made.
+        if !self.inner.ward.tells() {
+            self.end();
+        }
+    }
+
+    fn end(&self) {
         self.inner.leave();
         self.inner.topology.load().members().iter().for_each(|member| member.shard.close());
     }

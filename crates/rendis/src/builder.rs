@@ -269,7 +269,8 @@ impl RingBuilder {
     }
 
     /// Called with every shard that comes into use, when the ring is built and by [`Ring::set_shards`], before it gets
-    /// its first command. It must not change or close the ring itself: that would wait for the change it is part of.
+    /// its first command. It runs as a part of that change: [`Ring::set_shards`] is refused to it, and must not be waited for
+    /// where another thread calls it. It may close the ring.
     #[must_use]
     pub fn on_new_shard(mut self, told: impl Fn(Shard) + Send + Sync + 'static) -> Self {
         self.on_new_shard =

@@ -336,8 +336,7 @@
 //! answers `NOSCRIPT` is given the script and asked again; not where that happens inside of a transaction, or inside of a
 //! pipeline before a request that has run on that shard: there the caller sees `NOSCRIPT`. Functions are loaded on the
 //! shards that are up at that moment, and one that returns is given them; load them again on a shard that is new
-//! ([`RingBuilder::on_new_shard`], which must not change or close the ring itself: that would wait for the change that it
-//! is part of).
+//! ([`RingBuilder::on_new_shard`]).
 //!
 //! # Pool
 //!

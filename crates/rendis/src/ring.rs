@@ -145,7 +145,8 @@ impl Ring {
     /// every shard (its client name, and what [`each_shard`](crate::RingBuilder::each_shard) changes).
     ///
     /// # Errors
-    /// [`Kind::Config`] when the list cannot be used; nothing is changed then.
+    /// [`Kind::Config`] when the list cannot be used, [`Kind::Refused`] when the ring is closed or this is called by
+    /// [`on_new_shard`](crate::RingBuilder::on_new_shard), which is part of a change; nothing is changed then.
     pub fn set_shards(&self, shards: impl IntoIterator<Item = ShardSettings>) -> Result<(), Error> {
         let mut shards: Vec<ShardSettings> = shards.into_iter().collect();
         shards.iter_mut().for_each(|shard| self.shape.apply(shard));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
@@ -329,6 +330,47 @@ async fn new_shards_are_announced_before_their_first_command() {
         .unwrap();
     ring.set_shards([settings(0), settings(1)]).unwrap();
     assert_eq!(*told.lock().unwrap(), ["shard1", "shard2"]);
+}
+
+/// What a thread of its own ends with, in time.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, end) = mpsc::channel();
+    std::thread::spawn(move || done.send(work()));
+    end.recv_timeout(Duration::from_secs(10)).expect("it waits for nobody")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_is_told_of_a_new_shard_may_not_change_the_ring_and_may_close_it() {
+    let cluster = Cluster::start(2);
+    let settings =
+        |at: usize| rendis::ShardSettings::new(format!("shard{}", at + 1), &cluster.urls()[at]).unwrap();
+    let (one, both) = (vec![settings(0)], vec![settings(0), settings(1)]);
+    let (place, outcome) = (Arc::new(OnceLock::<Ring>::new()), Arc::new(Mutex::new(None)));
+    let (ring_there, said, list) = (Arc::clone(&place), Arc::clone(&outcome), one.clone());
+    let ring = Ring::builder()
+        .shard_with(settings(0))
+        .on_new_shard(move |_| {
+            if let Some(ring) = ring_there.get() {
+                *said.lock().unwrap() = Some(ring.set_shards(list.clone()));
+                ring.close();
+            }
+        })
+        .build()
+        .await
+        .unwrap();
+    place.set(ring.clone()).unwrap();
+    let (runtime, changed) = (tokio::runtime::Handle::current(), ring.clone());
+    let changed = in_time(move || {
+        let _runtime = runtime.enter();
+        changed.set_shards(both)
+    });
+    changed.unwrap();
+    let refused = outcome.lock().unwrap().take().unwrap().unwrap_err();
+    assert_eq!(refused.kind(), Kind::Refused);
+    assert!(refused.text().contains("just being changed"), "{refused}");
+    let closed = ring.clone().get::<_, Option<String>>("key").await.unwrap_err();
+    assert_eq!(Error::of(&closed).map(Error::kind), Some(Kind::Refused));
+    assert_eq!(ring.set_shards(one).unwrap_err().kind(), Kind::Refused);
 }
 
 #[tokio::test]

@@ -412,12 +412,13 @@ async fn a_shard_that_cannot_be_taken_back_at_once_is_told_to_answer_once() {
     // Well, away, back without being ready for anything but probes, ready.
     let stage = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&stage);
-    let fake = FakeServer::start(move |request| match (seen.load(Ordering::SeqCst), request.name().as_str()) {
-        (1, _) => Answer::Close,
-        (2, "UNLINK") => Answer::text("-LOADING not yet\r\n"),
-        (_, "UNLINK") => Answer::text(":1\r\n"),
-        _ => Answer::handshake(request).unwrap_or_else(Answer::ok),
-    });
+    let fake =
+        FakeServer::start(move |request| match (seen.load(Ordering::SeqCst), request.name().as_str()) {
+            (1, _) => Answer::Close,
+            (2, "UNLINK") => Answer::text("-LOADING not yet\r\n"),
+            (_, "UNLINK") => Answer::text(":1\r\n"),
+            _ => Answer::handshake(request).unwrap_or_else(Answer::ok),
+        });
     let ring = builder(&cluster).shard("fake", fake.url()).build().await.unwrap();
     let key = keys_on(&ring, "fake", 1).remove(0);
     let mut events = ring.events();

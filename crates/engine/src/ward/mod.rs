@@ -17,6 +17,7 @@ mod state;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::ThreadId;
 
 use rendis_core::health::Transition;
 use rendis_core::pace;
@@ -44,6 +45,8 @@ pub struct Ward {
     pub(crate) ledger: Ledger,
     pub(crate) scripts: Scripts,
     events: broadcast::Sender<Event>,
+    /// The thread that tells of new shards while it holds the lock.
+    telling: Mutex<Option<ThreadId>>,
 }
 
 /// An engine, as the ward sees it.
@@ -74,6 +77,7 @@ impl Default for Ward {
             ledger: Ledger::new(),
             scripts: Scripts::default(),
             events: broadcast::Sender::new(KEPT),
+            telling: Mutex::default(),
         }
     }
 }
@@ -87,6 +91,28 @@ impl Ward {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs code of the ring's owner under the lock.
+    pub(crate) fn telling(&self, _: &State, tell: impl FnOnce()) {
+        struct Telling<'w>(&'w Ward);
+        impl Drop for Telling<'_> {
+            fn drop(&mut self) {
+                *self.0.teller() = None;
+            }
+        }
+        *self.teller() = Some(std::thread::current().id());
+        let _telling = Telling(self);
+        tell();
+    }
+
+    /// Whether the caller is that code: it would wait for itself, were it to take the lock.
+    pub(crate) fn tells(&self) -> bool {
+        *self.teller() == Some(std::thread::current().id())
+    }
+
+    fn teller(&self) -> MutexGuard<'_, Option<ThreadId>> {
+        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Watches over these shards and no others, with these settings. What is known of a shard stays as long as it is the
