@@ -336,7 +336,7 @@ async fn new_shards_are_announced_before_their_first_command() {
 fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, end) = mpsc::channel();
     std::thread::spawn(move || done.send(work()));
-    end.recv_timeout(Duration::from_secs(10)).expect("it waits for nobody")
+    end.recv_timeout(Duration::from_secs(10)).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
