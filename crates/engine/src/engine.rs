@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rendis_core::command::{Categories, Class, Flags, Found, Repeat, Row, Table, learn};
+use rendis_core::command::{Categories, Class, Flags, Found, Library, Repeat, Row, Table, learn};
 use rendis_core::id::ShardId;
 use rendis_core::placement::Spec;
 use rendis_core::request::{Request, RequestBuf};
@@ -269,9 +269,7 @@ impl Engine {
         topology: &Topology<Shard>,
         requests: impl Iterator<Item = (Request<'r>, Found<'r>)>,
     ) -> Noted {
-        if self.inner.settings.load().on_return != OnReturn::Forget {
-            return Noted::Entered;
-        }
+        let forgets = self.inner.settings.load().on_return == OnReturn::Forget;
         let ledger = &self.inner.ward.ledger;
         let names = |away: &dyn Fn(&Member<Shard>) -> bool| -> Vec<&str> {
             topology
@@ -286,12 +284,16 @@ impl Engine {
             if row.is_read() {
                 continue;
             }
-            if deletes_everything(row) {
-                // Also where it keeps its keys: they are deleted on the others only.
-                let away = names(&|member| member.standing != Standing::Serving);
-                if ledger.note_everything(&away) == Noted::Closed {
-                    return Noted::Closed;
-                }
+            // Also where it keeps its keys: what every shard runs, it does not.
+            let away = || names(&|member| member.standing != Standing::Serving);
+            if row.library() == Library::ChangesFunctions && ledger.note_functions(&away()) == Noted::Closed {
+                return Noted::Closed;
+            }
+            if !forgets {
+                continue;
+            }
+            if deletes_everything(row) && ledger.note_everything(&away()) == Noted::Closed {
+                return Noted::Closed;
             }
             let Ok(keys) = row.written_keys(request) else { continue };
             for key in keys.filter_map(|key| request.argument(key.index)) {

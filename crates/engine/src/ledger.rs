@@ -1,4 +1,4 @@
-//! The keys that a shard has to forget before it serves again.
+//! The keys that a shard has to forget before it serves again, and whether it has to learn functions anew.
 //!
 //! While a shard is away, its keys are written elsewhere, and what it holds of them grows old. The ledger has a page a
 //! shard, and a write is entered before it is sent:
@@ -34,6 +34,8 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct Pages {
     of: HashMap<String, Page>,
+    /// How often functions were changed elsewhere, for each shard that was away then.
+    functions: HashMap<String, u64>,
     bytes: usize,
     /// Last rounds under way.
     closed: usize,
@@ -100,6 +102,28 @@ impl Ledger {
             pages.of.entry((*shard).to_owned()).or_default().everything = true;
         }
         Noted::Entered
+    }
+
+    /// Enters that functions are about to be changed elsewhere.
+    pub(crate) fn note_functions(&self, shards: &[&str]) -> Noted {
+        let mut pages = self.lock();
+        if pages.closed > 0 {
+            return Noted::Closed;
+        }
+        for shard in shards {
+            *pages.functions.entry((*shard).to_owned()).or_default() += 1;
+        }
+        Noted::Entered
+    }
+
+    /// How often functions were changed elsewhere since this shard last had those of the others.
+    pub(crate) fn functions(&self, shard: &str) -> u64 {
+        self.lock().functions.get(shard).copied().unwrap_or_default()
+    }
+
+    /// The shard has the functions of the others.
+    pub(crate) fn functions_learned(&self, shard: &str) {
+        self.lock().functions.remove(shard);
     }
 
     /// Enters keys again that could not be deleted, whether the ledger is closed or not.

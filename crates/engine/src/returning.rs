@@ -14,30 +14,66 @@ use crate::events::Forgot;
 use crate::ledger::{Extent, Ledger};
 use crate::shard::Shard;
 
-/// Makes the scripts known to it, and the functions that another shard has. Best effort where the server refuses: a
-/// shard that misses a script is told when it says so.
+/// Makes the scripts known to it. Best effort where the server refuses: a shard that misses a script is told when it says
+/// so.
 ///
 /// # Errors
 /// What ended the connection.
-pub(crate) async fn teach(
+pub(crate) async fn teach_scripts(
     connection: &mut Connection,
     lessons: &[RequestBuf],
-    teacher: Option<&Shard>,
 ) -> Result<(), Arc<Cause>> {
     for lesson in lessons {
         ask(connection, lesson).await?;
     }
-    let Some(functions) = functions(teacher).await else { return Ok(()) };
-    ask(connection, &RequestBuf::pack([&b"FUNCTION"[..], b"RESTORE", &functions, b"REPLACE"])).await?;
     Ok(())
 }
 
-/// The functions of a shard, as it hands them out; `None` when it knows none, or no functions.
-async fn functions(teacher: Option<&Shard>) -> Option<Vec<u8>> {
-    let mut connection = teacher?.dialer().dial().await.ok()?;
-    let dump = connection.ask(&RequestBuf::pack([&b"FUNCTION"[..], b"DUMP"])).await.ok()?;
-    let payload = dump.as_bulk().filter(|payload| payload.len() > NO_FUNCTIONS)?;
-    Some(payload.to_vec())
+/// What becomes of the functions that a shard has and its teacher has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Surplus {
+    /// Nobody is known to have deleted them.
+    Stays,
+    /// They may have been deleted elsewhere.
+    Goes,
+}
+
+/// Gives a shard the functions that another has. Best effort where one of the two refuses, which is logged.
+///
+/// # Errors
+/// What ended the connection, or that the server is not ready.
+pub(crate) async fn teach_functions(
+    connection: &mut Connection,
+    shard: &str,
+    teacher: &Shard,
+    surplus: Surplus,
+) -> Result<(), Arc<Cause>> {
+    let functions = match functions(teacher).await {
+        Ok(Some(functions)) => functions,
+        Ok(None) => return Ok(()),
+        Err(cause) => {
+            let (teacher, why) = (teacher.name(), &cause.text);
+            tracing::warn!(shard, teacher, why, "the shard does not get the functions of the others");
+            return Ok(());
+        }
+    };
+    let policy: &[u8] = match surplus {
+        Surplus::Stays if functions.len() <= NO_FUNCTIONS => return Ok(()),
+        Surplus::Stays => b"REPLACE",
+        Surplus::Goes => b"FLUSH",
+    };
+    let restore = RequestBuf::pack([&b"FUNCTION"[..], b"RESTORE", &functions, policy]);
+    if let Some(error) = ask(connection, &restore).await?.as_error() {
+        tracing::warn!(shard, %error, "the shard refuses the functions of the others, and keeps its own");
+    }
+    Ok(())
+}
+
+/// The functions of a shard, as it hands them out; `None` when its server knows no functions.
+async fn functions(teacher: &Shard) -> Result<Option<Vec<u8>>, Arc<Cause>> {
+    let mut connection = teacher.dialer().dial().await?;
+    let dump = ask(&mut connection, &RequestBuf::pack([&b"FUNCTION"[..], b"DUMP"])).await?;
+    Ok(dump.as_bulk().map(<[u8]>::to_vec))
 }
 
 /// Has it forget all that it holds.

@@ -335,8 +335,10 @@
 //! same shard, as long as the same shards are up. Bodies that were seen are remembered (up to 16 MiB), so a shard that
 //! answers `NOSCRIPT` is given the script and asked again; not where that happens inside of a transaction, or inside of a
 //! pipeline before a request that has run on that shard: there the caller sees `NOSCRIPT`. Functions are loaded on the
-//! shards that are up at that moment, and one that returns is given them; load them again on a shard that is new
-//! ([`RingBuilder::on_new_shard`]).
+//! shards that are up at that moment. A shard that returns gets those of another before it serves: where functions were
+//! changed through this ring meanwhile exactly those, so that what was deleted stays deleted, and else those beside its own.
+//! One that [`Ring::set_shards`] adds gets scripts and functions as soon as it is connected, beside its first calls, which
+//! may still miss them. A shard that refuses is logged.
 //!
 //! # Pool
 //!
@@ -459,7 +461,6 @@ ring.set::<_, _, ()>("key", "value")?;
 //! [`RingBuilder::heartbeat_frequency`]: crate::RingBuilder::heartbeat_frequency
 //! [`RingBuilder::heartbeat_thresholds`]: crate::RingBuilder::heartbeat_thresholds
 //! [`RingBuilder::max_ejected`]: crate::RingBuilder::max_ejected
-//! [`RingBuilder::on_new_shard`]: crate::RingBuilder::on_new_shard
 //! [`RingBuilder::pool_size`]: crate::RingBuilder::pool_size
 //! [`RingBuilder::queue_limits`]: crate::RingBuilder::queue_limits
 //! [`RingBuilder::repeat_idempotent_writes`]: crate::RingBuilder::repeat_idempotent_writes

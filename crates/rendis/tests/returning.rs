@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
@@ -303,6 +303,109 @@ async fn a_shard_that_comes_back_empty_is_taught_scripts_and_functions() {
     assert_eq!(cluster[1].command(&["EVALSHA", &sha, "0"]).text(), "known");
     let answer: String = redis::cmd("FCALL").arg("f").arg(1).arg(&key).query_async(&mut ring).await.unwrap();
     assert_eq!(answer, "function");
+}
+
+/// A library of one function, as `FUNCTION LOAD` takes it.
+fn library(name: &str, function: &str) -> String {
+    format!("#!lua name={name}\nredis.register_function('{function}', function(keys) return '{name}' end)")
+}
+
+/// The names of the libraries that a server has.
+fn libraries(server: &RedisServer) -> Vec<String> {
+    let list = server.command(&["FUNCTION", "LIST"]);
+    let mut names: Vec<String> =
+        list.elements().iter().map(|library| library.elements().get(1).unwrap().text().to_owned()).collect();
+    names.sort();
+    names
+}
+
+async fn function(ring: &mut Ring, what: &[&str]) {
+    redis::cmd("FUNCTION").arg(what).query_async::<()>(ring).await.unwrap();
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn functions_that_were_deleted_elsewhere_do_not_come_back() {
+    for on_return in [OnReturn::Forget, OnReturn::Keep] {
+        let cluster = Cluster::start(3);
+        let mut ring = builder(&cluster).on_return(on_return).build().await.unwrap();
+        for name in ["first", "second", "third"] {
+            function(&mut ring, &["LOAD", &library(name, name)]).await;
+        }
+        cluster[1].command(&["FUNCTION", "LOAD", &library("own", "own")]);
+        freeze(&ring, &cluster[1], 2).await;
+        thaw(&ring, &cluster[1], 3).await;
+        assert_eq!(libraries(&cluster[1]), ["first", "own", "second", "third"], "nobody deleted any");
+
+        freeze(&ring, &cluster[1], 2).await;
+        function(&mut ring, &["DELETE", "second"]).await;
+        redis::pipe().cmd("FUNCTION").arg("DELETE").arg("third").exec_async(&mut ring).await.unwrap();
+        thaw(&ring, &cluster[1], 3).await;
+        assert_eq!(libraries(&cluster[1]), ["first"]);
+
+        freeze(&ring, &cluster[1], 2).await;
+        function(&mut ring, &["FLUSH"]).await;
+        thaw(&ring, &cluster[1], 3).await;
+        assert_eq!(libraries(&cluster[1]), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_shard_that_refuses_the_functions_of_the_others_returns_with_its_own() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).build().await.unwrap();
+    cluster[1].command(&["FUNCTION", "LOAD", &library("own", "same")]);
+    freeze(&ring, &cluster[1], 2).await;
+    for at in [0, 2] {
+        cluster[at].command(&["FUNCTION", "LOAD", &library("theirs", "same")]);
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let listening = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    thaw(&ring, &cluster[1], 3).await;
+    drop(listening);
+    let told = log.text();
+    let refusals: Vec<&str> = told.lines().filter(|line| line.contains("refuses the functions")).collect();
+    assert!(matches!(refusals[..], [one] if one.contains("WARN") && one.contains("shard2")), "{told}");
+    assert_eq!(libraries(&cluster[1]), ["own"]);
+    // Where this ring saw the change, nothing stands in the way.
+    freeze(&ring, &cluster[1], 2).await;
+    function(&mut ring, &["LOAD", &library("more", "more")]).await;
+    thaw(&ring, &cluster[1], 3).await;
+    assert_eq!(libraries(&cluster[1]), ["more", "theirs"]);
+}
+
+#[tokio::test]
+async fn a_shard_that_is_new_is_taught_scripts_and_functions() {
+    let cluster = Cluster::start(3);
+    let urls = cluster.urls();
+    let shard = |at: usize| rendis::ShardSettings::new(format!("shard{}", at + 1), &urls[at]).unwrap();
+    let mut ring = Ring::builder().shard_with(shard(0)).shard_with(shard(1)).build().await.unwrap();
+    let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg("return 7").query_async(&mut ring).await.unwrap();
+    function(&mut ring, &["LOAD", &library("l", "f")]).await;
+    ring.set_shards((0..3).map(shard)).unwrap();
+    eventually("the functions", || libraries(&cluster[2]) == ["l"]).await;
+    assert_eq!(cluster[2].command(&["EVALSHA", &sha, "0"]).integer(), 7);
 }
 
 #[tokio::test]

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use super::Ward;
-use super::state::Watched;
+use super::state::{State, Watched};
 use crate::connection::Connection;
 use crate::error::{Cause, Kind};
 use crate::events::Forgot;
 use crate::ledger::Extent;
-use crate::returning::{self, Forgetting};
+use crate::returning::{self, Forgetting, Surplus};
 use crate::settings::OnReturn;
 use crate::shard::Shard;
 
@@ -26,47 +26,91 @@ impl Ward {
             (was_out, falls, state.settings.on_return, teacher)
         });
         let mut connection = shard.dialer().dial().await?;
-        returning::teach(&mut connection, &self.scripts.all(), teacher.as_deref()).await?;
+        returning::teach_scripts(&mut connection, &self.scripts.all()).await?;
+        let learned = self.give_functions(shard, teacher.as_deref(), &mut connection).await?;
+        let mut forgetting = Forgetting::new(&self.ledger, shard.name(), None);
         match on_return {
+            OnReturn::Forget => forgetting.rounds(&mut connection).await?,
             OnReturn::Flush if was_out => {
                 returning::flush(&mut connection).await?;
                 self.ledger.discard(shard.name());
-                self.returned(shard, falls)?;
-                Ok(Forgot::Everything)
             }
-            OnReturn::Forget => self.forget(shard, &mut connection, falls).await,
-            _ => {
-                self.returned(shard, falls)?;
-                Ok(if was_out { Forgot::Nothing } else { Forgot::Keys(0) })
-            }
+            OnReturn::Flush | OnReturn::Keep => {}
         }
-    }
-
-    /// Has it forget what was written elsewhere, round by round, and take part right after the last round.
-    async fn forget(
-        self: &Arc<Self>,
-        shard: &Arc<Shard>,
-        connection: &mut Connection,
-        falls: u64,
-    ) -> Result<Forgot, Arc<Cause>> {
-        let mut forgetting = Forgetting::new(&self.ledger, shard.name(), None);
-        forgetting.rounds(connection).await?;
         {
             let last = self.ledger.close();
             let ends = async {
-                forgetting.end(connection).await?;
-                // With some placements shards that serve lost keys to others as well.
-                self.forget_on_others(shard).await
+                if on_return == OnReturn::Forget {
+                    forgetting.end(&mut connection).await?;
+                    // With some placements shards that serve lost keys to others as well.
+                    self.forget_on_others(shard).await?;
+                }
+                if self.ledger.functions(shard.name()) != learned {
+                    self.give_functions(shard, teacher.as_deref(), &mut connection).await?;
+                }
+                Ok::<_, Arc<Cause>>(())
             };
             match timeout(LAST_ROUND, ends).await {
                 Ok(ended) => ended?,
                 Err(_) => return Err(Cause::new(Kind::Timeout, "it did not forget its old keys in time")),
             }
             self.returned(shard, falls)?;
+            self.ledger.functions_learned(shard.name());
             drop(last);
         }
-        self.sweep();
-        Ok(forgetting.forgot())
+        Ok(match on_return {
+            OnReturn::Forget => {
+                self.sweep();
+                forgetting.forgot()
+            }
+            OnReturn::Flush if was_out => Forgot::Everything,
+            OnReturn::Flush | OnReturn::Keep if was_out => Forgot::Nothing,
+            OnReturn::Flush | OnReturn::Keep => Forgot::Keys(0),
+        })
+    }
+
+    /// Gives a shard the functions of one that serves: exactly those, where functions were changed while it was away. Says
+    /// how often that was, of what it can have learned.
+    async fn give_functions(
+        &self,
+        shard: &Arc<Shard>,
+        teacher: Option<&Shard>,
+        connection: &mut Connection,
+    ) -> Result<u64, Arc<Cause>> {
+        let changes = self.ledger.functions(shard.name());
+        let surplus = if changes > 0 { Surplus::Goes } else { Surplus::Stays };
+        if let Some(teacher) = teacher {
+            returning::teach_functions(connection, shard.name(), teacher, surplus).await?;
+        }
+        Ok(changes)
+    }
+
+    /// Teaches shards that are new what one knows that was there before, beside their first calls.
+    pub(super) fn teach_newcomers(self: &Arc<Self>, state: &mut State, newcomers: Vec<Arc<Shard>>) {
+        let is_new = |shard: &Arc<Shard>| newcomers.iter().any(|new| Arc::ptr_eq(new, shard));
+        let Some(teacher) = state.serving().find(|shard| !is_new(shard)).cloned() else { return };
+        for shard in newcomers {
+            let (ward, teacher) = (Arc::downgrade(self), Arc::clone(&teacher));
+            let task = async move {
+                let Ok(mut connection) = shard.dialer().dial().await else {
+                    // It falls, or the next call says why; when it returns it is taught.
+                    return;
+                };
+                let Some(ward) = Weak::upgrade(&ward) else { return };
+                let taught = async {
+                    returning::teach_scripts(&mut connection, &ward.scripts.all()).await?;
+                    ward.give_functions(&shard, Some(&teacher), &mut connection).await
+                };
+                if let Err(cause) = taught.await {
+                    tracing::warn!(
+                        shard = shard.name(),
+                        why = cause.text,
+                        "the new shard was not taught scripts and functions"
+                    );
+                }
+            };
+            state.keep(tokio::spawn(task).abort_handle());
+        }
     }
 
     /// Takes a shard out. With placements that move more than its keys, somebody else may own a key again whose newer

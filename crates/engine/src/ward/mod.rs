@@ -132,7 +132,7 @@ impl Ward {
         let before = names(&state.watched);
         state.settings = Arc::clone(settings);
         state.heartbeat = heartbeat.clone();
-        let mut left = std::mem::take(&mut state.watched);
+        let (mut left, mut newcomers) = (std::mem::take(&mut state.watched), Vec::new());
         for member in members {
             let shard = &member.shard;
             let same = |known: &Watched| {
@@ -160,6 +160,9 @@ impl Ward {
                 // Under the name of one that was away, it may hold what that one held.
                 None => {
                     let up = self.ledger.extent(shard.name()) == Extent::Keys(0);
+                    if up && !before.is_empty() {
+                        newcomers.push(Arc::clone(shard));
+                    }
                     Watched { was_out: !up, ..self.watch(state, shard, up) }
                 }
             };
@@ -169,6 +172,7 @@ impl Ward {
         for known in &left {
             if state.watched.iter().all(|kept| kept.shard.name() != known.shard.name()) {
                 self.ledger.discard(known.shard.name());
+                self.ledger.functions_learned(known.shard.name());
             }
         }
         state.pulses.retain(|(name, _)| state.watched.iter().any(|known| known.shard.name() == name));
@@ -180,6 +184,7 @@ impl Ward {
             });
         }
         state.settle();
+        self.teach_newcomers(state, newcomers);
         if !before.is_empty() && before != names(&state.watched) {
             self.tell(Event::TopologyChanged);
         }
