@@ -195,8 +195,8 @@ impl Engine {
         let send = |shard: Arc<Shard>, manner: Manner| async move {
             match blocks {
                 Blocks::No => shard.call(manner, &request).await,
-                Blocks::For(wait) => self.waiting(&shard, manner, request, Some(wait)).await,
-                Blocks::Forever => self.waiting(&shard, manner, request, None).await,
+                Blocks::For(wait) => self.waiting(&shard, manner, request, found, Some(wait)).await,
+                Blocks::Forever => self.waiting(&shard, manner, request, found, None).await,
             }
         };
         let began = Instant::now();
@@ -358,38 +358,57 @@ impl Engine {
         if self.settings().on_down != OnDown::Reroute || within.is_zero() {
             return false;
         }
-        timeout(within, self.becomes(shard, |standing| standing != Some(Standing::Serving))).await.is_ok()
+        let out = |_: &Topology<Shard>, standing| standing != Some(Standing::Serving);
+        timeout(within, self.becomes(shard, out)).await.is_ok()
     }
 
-    /// Waits until the standing of this shard is as wanted; a shard that was removed has none. Cancel safe.
-    async fn becomes(&self, shard: &Arc<Shard>, wanted: impl Fn(Option<Standing>) -> bool) {
+    /// Waits until the topology and the standing of this shard in it are as wanted; a shard that was removed has none.
+    /// Cancel safe.
+    async fn becomes(&self, shard: &Arc<Shard>, wanted: impl Fn(&Topology<Shard>, Option<Standing>) -> bool) {
         loop {
             // Made before looking, so that no change is missed.
             let swapped = self.swapped();
             let topology = self.topology();
             let same = |member: &&Member<Shard>| Arc::ptr_eq(&member.shard, shard);
-            if wanted(topology.members().iter().find(same).map(|member| member.standing)) {
+            if wanted(&topology, topology.members().iter().find(same).map(|member| member.standing)) {
                 return;
             }
             swapped.await;
         }
     }
 
-    /// Runs a request that may wait on a connection of its own, until the shard is taken out: what it waits for comes
-    /// elsewhere then. On a shard that was removed it is served to its end.
+    /// Runs a request that may wait on a connection of its own, until the shard is taken out or its keys are another's: what
+    /// it waits for comes elsewhere then, and what it would write on this shard nobody would forget. On a shard that was
+    /// removed it is served to its end.
     async fn waiting(
         &self,
         shard: &Arc<Shard>,
         manner: Manner,
         request: Request<'_>,
+        found: Found<'_>,
         wait: Option<Duration>,
     ) -> Result<Replies<Reply>, Failure> {
+        // One is enough: they are together.
+        let key = match found {
+            Found::Row(row) => {
+                row.keys(request).ok().and_then(|mut keys| request.argument(keys.next()?.index))
+            }
+            _ => None,
+        };
+        let serves = |member: &&Member<Shard>| member.standing == Standing::Serving;
+        let moved = |topology: &Topology<Shard>| {
+            let owner = key.and_then(|key| topology.member(topology.locate(key)?)).filter(serves);
+            owner.is_some_and(|owner| !Arc::ptr_eq(&owner.shard, shard))
+        };
+        let over = |topology: &Topology<Shard>, standing: Option<Standing>| {
+            standing.is_some_and(|now| now != Standing::Serving || moved(topology))
+        };
         tokio::select! {
             biased;
             outcome = exclusively(shard, manner, request, wait) => outcome,
-            () = self.becomes(shard, |standing| standing.is_some_and(|now| now != Standing::Serving)) => {
-                let cause = Cause::new(Kind::ShardDown, "the shard was taken out while the command waited");
-                Err(Failed { sent: Sent::Maybe, cause })
+            () = self.becomes(shard, over) => {
+                let text = "the shard was taken out, or its keys became another's, while the command waited";
+                Err(Failed { sent: Sent::Maybe, cause: Cause::new(Kind::ShardDown, text) })
             }
         }
     }

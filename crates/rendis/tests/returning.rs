@@ -537,3 +537,48 @@ async fn a_shard_that_cannot_be_taken_back_at_once_is_told_to_answer_once() {
     let event = next(&mut events).await;
     assert!(matches!(event, Event::Returned { forgot: Forgot::Keys(1), .. }), "{event:?}");
 }
+
+#[tokio::test]
+async fn who_waits_on_a_shard_that_stood_in_is_told_when_its_keys_leave() {
+    let cluster = Cluster::start(2);
+    let ring = builder(&cluster).build().await.unwrap();
+    let blocked = |count: usize| {
+        let line = format!("blocked_clients:{count}\r");
+        cluster[0].command(&["INFO", "clients"]).text().contains(&line)
+    };
+    let tag = keys_on(&ring, "shard2", 1).remove(0);
+    let [from, to] = ["from", "to"].map(|name| format!("{{{tag}}}{name}"));
+    let own = keys_on(&ring, "shard1", 1).remove(0);
+    freeze(&ring, &cluster[1], 1).await;
+    let (mut moving, mut reading, mut staying) = (ring.clone(), ring.clone(), ring.clone());
+    let (source, target, stream) = (from.clone(), to.clone(), format!("{{{tag}}}stream"));
+    let (read_there, own_here) = (stream.clone(), own.clone());
+    let moving = tokio::spawn(async move {
+        let command = redis::cmd("BLMOVE").arg(source).arg(target).arg("LEFT").arg("LEFT").arg(0).clone();
+        command.query_async::<redis::Value>(&mut moving).await
+    });
+    let reading = tokio::spawn(async move {
+        let command = redis::cmd("XREAD").arg("BLOCK").arg(0).arg("STREAMS").arg(read_there).arg("$").clone();
+        command.query_async::<redis::Value>(&mut reading).await
+    });
+    let staying =
+        tokio::spawn(async move { staying.blpop::<_, Option<(String, String)>>(own_here, 0.0).await });
+    eventually("all three waiting", || blocked(3)).await;
+    thaw(&ring, &cluster[1], 2).await;
+    let error = tokio::time::timeout(Duration::from_secs(2), moving).await.unwrap().unwrap().unwrap_err();
+    let error = rendis::Error::of(&error).unwrap();
+    assert_eq!((error.kind(), error.sent(), error.shard()), (Kind::ShardDown, Sent::Maybe, Some("shard1")));
+
+    // Nobody waits there any more who would leave a value behind.
+    eventually("those who wait for other keys staying", || blocked(1)).await;
+    cluster[0].command(&["RPUSH", &from, "late"]);
+    assert_eq!(cluster[0].command(&["EXISTS", &to]).integer(), 0);
+    // A read goes on where its keys are.
+    let mut ring = ring.clone();
+    let waits = || cluster[1].command(&["INFO", "clients"]).text().contains("blocked_clients:1");
+    eventually("the read waiting there", waits).await;
+    redis::cmd("XADD").arg(stream).arg("*").arg("f").arg("v").exec_async(&mut ring).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(2), reading).await.unwrap().unwrap().unwrap();
+    ring.rpush::<_, _, ()>(&own, "mine").await.unwrap();
+    assert_eq!(staying.await.unwrap().unwrap(), Some((own, "mine".to_owned())));
+}

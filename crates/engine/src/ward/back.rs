@@ -162,7 +162,7 @@ impl Ward {
             return;
         }
         let ward = Arc::downgrade(self);
-        let wait = self.lock().reply_deadline();
+        let wait = self.lock().longest_write();
         let task = async move {
             for wait in [Duration::ZERO, wait] {
                 sleep(wait).await;

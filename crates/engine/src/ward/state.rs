@@ -118,8 +118,10 @@ impl State {
         known.is_none_or(|known| std::mem::replace(&mut known.answers, true))
     }
 
-    pub(super) fn reply_deadline(&self) -> Duration {
-        self.settings.deadlines.reply
+    /// How long a request that was placed can be on its way, on a connection of its own too: then it is answered, or its
+    /// connection is closed. What waits there longer is ended when its keys become another shard's.
+    pub(super) fn longest_write(&self) -> Duration {
+        self.settings.deadlines.write.saturating_add(self.settings.deadlines.reply)
     }
 
     /// Sets every shard's standing by what is known of its health. Who is out already stays out: the limit holds for
