@@ -3,7 +3,7 @@
 //! What listeners do stands here; where topics live, and what links report, in `places`. Nothing waits or does IO.
 //! Callers that have to be woken are collected and woken by [`Shared::change`] when the lock is free.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
@@ -88,8 +88,8 @@ impl Shared {
 #[derive(Default)]
 pub(super) struct Book {
     pub(super) topics: HashMap<Topic, Entry>,
-    pub(super) links: HashMap<LinkId, Link>,
-    listeners: HashMap<ListenerId, Member>,
+    pub(super) links: BTreeMap<LinkId, Link>,
+    listeners: BTreeMap<ListenerId, Member>,
     /// The task that follows the topology while there are topics.
     pub(super) mover: Option<AbortHandle>,
     closed: Option<Error>,
@@ -124,7 +124,7 @@ pub(super) struct Link {
 
 struct Member {
     mailbox: Arc<Mailbox>,
-    topics: HashSet<Topic>,
+    topics: BTreeSet<Topic>,
 }
 
 /// What listeners do.
@@ -135,7 +135,7 @@ impl Book {
         if let Some(error) = &self.closed {
             self.wakers.extend(mailbox.fail(error.clone()));
         }
-        self.listeners.insert(id, Member { mailbox: Arc::clone(mailbox), topics: HashSet::new() });
+        self.listeners.insert(id, Member { mailbox: Arc::clone(mailbox), topics: BTreeSet::new() });
         id
     }
 
@@ -227,7 +227,7 @@ impl Book {
         for listener in listeners {
             self.end(listener, error.clone());
         }
-        for (_, link) in self.links.drain() {
+        for link in std::mem::take(&mut self.links).into_values() {
             link.task.iter().for_each(AbortHandle::abort);
         }
     }

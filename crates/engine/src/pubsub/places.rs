@@ -15,7 +15,10 @@ use crate::error::{Cause, Error, Kind};
 /// Where topics live.
 impl Book {
     pub(super) fn topics(&self) -> Vec<Topic> {
-        self.topics.keys().cloned().collect()
+        let mut topics: Vec<Topic> = self.topics.keys().cloned().collect();
+        // In an order that is no chance, so that a simulation can be repeated.
+        topics.sort_unstable();
+        topics
     }
 
     /// The topic has to come from these sources. Where it moves, the old ones are left when all the new ones have
@@ -85,23 +88,26 @@ impl Book {
         id
     }
 
-    /// When all homes have confirmed the topic: those who wait for it go on, and the old homes are left.
+    /// An old home is left as soon as a new one that is the same server sends the topic: what both send would be heard
+    /// twice. When all homes have confirmed it, those who wait for it go on, and the other old homes are left.
     fn settle(&mut self, topic: &Topic) {
         let Some(entry) = self.topics.get_mut(topic) else { return };
-        let on = |id| self.links.get(id).is_some_and(|link| link.slots.is_on(topic));
-        if entry.homes.is_empty() || !entry.homes.iter().all(on) {
-            return;
+        let links = &self.links;
+        let on = |id: &&LinkId| links.get(id).is_some_and(|link| link.slots.is_on(topic));
+        let address = |id: LinkId| links.get(&id).map(|link| &link.source.place.address);
+        let replaced =
+            |id: &mut LinkId| entry.homes.iter().filter(on).any(|home| address(*home) == address(*id));
+        let replaced: Vec<LinkId> = entry.leaving.extract_if(.., replaced).collect();
+        let mut left = Vec::new();
+        if !entry.homes.is_empty() && entry.homes.iter().all(|home| on(&home)) {
+            for ticket in entry.tickets.drain(..) {
+                ticket.confirm();
+                self.tickets.push(ticket);
+            }
+            left = std::mem::take(&mut entry.leaving);
         }
-        for ticket in entry.tickets.drain(..) {
-            ticket.confirm();
-            self.tickets.push(ticket);
-        }
-        let homes = entry.homes.clone();
-        for id in std::mem::take(&mut entry.leaving) {
-            let address = |id| self.links.get(id).map(|link| &link.source.place.address);
-            let same_server = homes.iter().any(|home| address(home) == address(&id));
-            self.unwant(id, topic, if same_server { Mute::Yes } else { Mute::No });
-        }
+        replaced.into_iter().for_each(|id| self.unwant(id, topic, Mute::Yes));
+        left.into_iter().for_each(|id| self.unwant(id, topic, Mute::No));
     }
 
     pub(super) fn unwant(&mut self, id: LinkId, topic: &Topic, mute: Mute) {
@@ -317,6 +323,18 @@ mod tests {
             assert!(audience(&book, &old, &topic).is_none());
             assert!(audience(&book, &new, &topic).is_some());
         }
+    }
+
+    #[test]
+    fn a_pattern_is_heard_once_though_another_shard_has_not_confirmed() {
+        let pattern = topic(TopicKind::Pattern);
+        let (old, new, silent) = (source("old", 1), source("new", 1), source("silent", 2));
+        let (mut book, ..) = subscribed(&pattern, from_ref(&old));
+        book.place(&pattern, &[new.clone(), silent]);
+        assert!(audience(&book, &old, &pattern).is_some());
+        confirm(&mut book, &new, &pattern);
+        assert!(audience(&book, &old, &pattern).is_none());
+        assert!(audience(&book, &new, &pattern).is_some());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::audience::Audience;
 use super::frame::Verb;
 
 /// What can be listened to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Topic {
     pub(super) kind: TopicKind,
     pub(super) name: Bytes,
@@ -109,7 +109,9 @@ impl Slots {
 
     pub(super) fn connected(&mut self) {
         self.connected = true;
-        let topics: Vec<Topic> = self.slots.keys().cloned().collect();
+        let mut topics: Vec<Topic> = self.slots.keys().cloned().collect();
+        // In an order that is no chance, so that a simulation can be repeated.
+        topics.sort_unstable();
         for topic in topics {
             self.enqueue(&topic);
         }
