@@ -14,7 +14,7 @@ pub(crate) async fn call(world: Arc<World>, caller: usize, until: Instant) {
     while Instant::now() < until {
         sleep(dice.millis(0..=80)).await;
         let patience = dice.percent(8).then(|| dice.millis(0..=30));
-        match dice.number(0..=19) {
+        match dice.number(0..=21) {
             0 => {
                 let burst = (0..dice.number(2..=20)).map(|_| world.ask(world.of_anybody(), patience));
                 join_all(burst).await;
@@ -23,9 +23,11 @@ pub(crate) async fn call(world: Arc<World>, caller: usize, until: Instant) {
                 let asks: Vec<_> = (0..dice.number(1..=12)).map(|_| world.of_anybody()).collect();
                 world.ask_together(&asks, patience).await;
             }
-            3 => world.ask_at_once(&world.transaction()).await,
+            3 => world.ask_at_once(&world.transaction(caller), patience).await,
             4 => drop(world.ask(Ask::Wait, patience).await),
-            5..=11 => drop(world.ask(world.of_anybody(), patience).await),
+            5 => world.ask_watched(world.watched(caller), patience).await,
+            6 => drop(world.ask(world.news(), patience).await),
+            7..=13 => drop(world.ask(world.of_anybody(), patience).await),
             _ => drop(world.ask(world.of_caller(caller), patience).await),
         }
     }
@@ -42,30 +44,31 @@ impl World {
         }
     }
 
+    /// Something for those who listen.
+    fn news(&self) -> Ask {
+        Ask::Publish(self.dice.percent(25), self.channel(), self.token())
+    }
+
     /// A request that anybody makes.
     fn of_anybody(&self) -> Ask {
         let dice = &self.dice;
         let any = || format!("s:{}", dice.index(20));
         match dice.number(0..=9) {
             0 => Ask::Get(register(dice.index(self.callers), dice.index(REGISTERS))),
+            1 if dice.percent(50) => self.news(),
             1 => Ask::Get(any()),
             2..=4 => Ask::Add(dice.index(PRIMES.len()), self.token()),
             5 => Ask::Script(dice.index(PRIMES.len()), self.token()),
             6 | 7 => Ask::Swap(any(), self.token()),
+            8 if dice.percent(20) => Ask::Set(format!("w:{}", dice.index(2)), self.token()),
             8 => Ask::MGet((0..dice.number(1..=6)).map(|_| any()).collect()),
             _ => Ask::MSet((0..dice.number(1..=4)).map(|_| (any(), self.token())).collect()),
         }
     }
 
-    fn transaction(&self) -> Vec<Ask> {
-        let tag = self.dice.index(10);
-        let key = || format!("{{t{tag}}}:{}", self.dice.index(3));
-        (0..self.dice.number(1..=4))
-            .map(|_| match self.dice.number(0..=2) {
-                0 => Ask::Get(key()),
-                1 => Ask::Set(key(), self.token()),
-                _ => Ask::Swap(key(), self.token()),
-            })
-            .collect()
+    /// A key that is read and set under a watch: mostly one that others set as well.
+    fn watched(&self, caller: usize) -> String {
+        let own = self.dice.percent(30);
+        if own { register(caller, self.dice.index(REGISTERS)) } else { format!("w:{}", self.dice.index(2)) }
     }
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::Sent;
 use rendis_core::topology::Standing;
+use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::gather::Executed;
 use rendis_testkit::Reply;
 use tokio::time::{Instant, timeout};
 
-use crate::faults::NEAR;
+use crate::faults::{NEAR, Patient};
 use crate::oracle::Fate;
 use crate::world::World;
 
@@ -31,6 +32,10 @@ pub(crate) enum Ask {
     MSet(Vec<(String, u64)>),
     /// Waits on an exclusive connection.
     Wait,
+    /// Reads on an exclusive connection, and sets unless somebody else did so meanwhile.
+    Watch(String, u64),
+    /// Tells whoever listens to this channel; or shard channel.
+    Publish(bool, String, u64),
 }
 
 /// What a caller was told.
@@ -65,6 +70,11 @@ impl Ask {
                 text(&words.iter().map(String::as_str).collect::<Vec<_>>())
             }
             Self::Wait => text(&["BLPOP", "nobody pushes here", "0.05"]),
+            Self::Watch(key, _) => text(&["WATCH", key]),
+            Self::Publish(shard, channel, token) => {
+                let name = if *shard { "SPUBLISH" } else { "PUBLISH" };
+                text(&[name, channel, &world.value(channel, *token)])
+            }
         }
     }
 
@@ -72,7 +82,11 @@ impl Ask {
     pub(crate) fn writes(&self) -> Vec<(String, u64)> {
         match self {
             Self::Get(_) | Self::MGet(_) | Self::Wait => Vec::new(),
-            Self::Set(key, token) | Self::Del(key, token) | Self::Swap(key, token) => {
+            Self::Set(key, token)
+            | Self::Del(key, token)
+            | Self::Swap(key, token)
+            | Self::Watch(key, token)
+            | Self::Publish(_, key, token) => {
                 vec![(key.clone(), *token)]
             }
             Self::Add(slot, token) | Self::Script(slot, token) => vec![(counter(*slot), *token)],
@@ -89,16 +103,18 @@ impl Ask {
     fn key(&self) -> Option<String> {
         match self {
             Self::Get(key) | Self::Set(key, _) | Self::Del(key, _) | Self::Swap(key, _) => Some(key.clone()),
+            Self::Publish(_, channel, _) => Some(channel.clone()),
             Self::Add(slot, _) => Some(counter(*slot)),
-            Self::Script(..) | Self::MGet(_) | Self::MSet(_) | Self::Wait => None,
+            Self::Script(..) | Self::MGet(_) | Self::MSet(_) | Self::Wait | Self::Watch(..) => None,
         }
     }
 
     /// Whether `reply` can be the answer to this and to nothing else.
-    fn fits(&self, reply: &Reply) -> bool {
+    pub(crate) fn fits(&self, reply: &Reply) -> bool {
         match (self, reply) {
             (Self::Get(key) | Self::Swap(key, _), reply) => is_value_of(key, reply),
             (Self::Set(..) | Self::MSet(_), reply) => reply.is_ok(),
+            (Self::Publish(..), Reply::Integer(count)) => *count >= 0,
             (Self::Del(..), Reply::Integer(count)) => (0..=1).contains(count),
             (Self::Add(slot, _) | Self::Script(slot, _), Reply::Integer(sum)) => {
                 *sum > 0 && sum % PRIMES[*slot] == 0
@@ -108,6 +124,9 @@ impl Ask {
                     && keys.iter().zip(values).all(|(key, value)| is_value_of(key, value))
             }
             (Self::Wait, reply) => *reply == Reply::Nil,
+            (Self::Watch(..), Reply::Array(replies)) => matches!(&replies[..], [set] if set.is_ok()),
+            // Somebody else did.
+            (Self::Watch(..), reply) => *reply == Reply::Nil,
             _ => false,
         }
     }
@@ -133,6 +152,7 @@ impl Told {
             // Parts of other shards may have run.
             Self::Answer(Reply::Error(_)) if matches!(ask, Ask::MSet(_)) => Fate::Unknown,
             Self::Answer(Reply::Error(_)) => Fate::NotRun,
+            Self::Answer(Reply::Nil) if matches!(ask, Ask::Watch(..)) => Fate::NotRun,
             Self::Answer(_) => Fate::Ran,
             Self::Failed(error) if error.sent() == Sent::No => Fate::NotRun,
             Self::Failed(_) | Self::Dropped => Fate::Unknown,
@@ -162,10 +182,11 @@ impl fmt::Display for Told {
 impl World {
     /// Asks, drops the future after `patience`, and judges what it was told.
     pub(crate) async fn ask(&self, ask: Ask, patience: Option<Duration>) -> Told {
-        let healthy = ask.key().and_then(|key| self.healthy_shard_of(&key));
+        let engine = self.engine();
+        let healthy = ask.key().and_then(|key| self.healthy_shard_of(engine, &key));
         let began = self.begin(&ask);
         let request = ask.request(self);
-        let told = match timeout(patience.unwrap_or(FOR_EVER), self.engine.run(&request)).await {
+        let told = match timeout(patience.unwrap_or(FOR_EVER), engine.run(&request)).await {
             Ok(Ok(Executed::Reply(reply))) => told(&reply),
             Ok(Ok(other)) => panic!("{ask:?} is no {other:?}"),
             Ok(Err(error)) => Told::Failed(error),
@@ -184,7 +205,7 @@ impl World {
     pub(crate) async fn ask_together(&self, asks: &[Ask], patience: Option<Duration>) {
         let began: Vec<_> = asks.iter().map(|ask| self.begin(ask)).collect();
         let requests: Vec<_> = asks.iter().map(|ask| ask.request(self)).collect();
-        let results = timeout(patience.unwrap_or(FOR_EVER), self.engine.pipeline(&requests)).await;
+        let results = timeout(patience.unwrap_or(FOR_EVER), self.engine().pipeline(&requests)).await;
         let told: Vec<_> = match results {
             Ok(results) => results
                 .into_iter()
@@ -204,30 +225,12 @@ impl World {
         }
     }
 
-    /// Asks for a transaction.
-    pub(crate) async fn ask_at_once(&self, asks: &[Ask]) {
-        let began: Vec<_> = asks.iter().map(|ask| self.begin(ask)).collect();
-        let requests: Vec<_> = asks.iter().map(|ask| ask.request(self)).collect();
-        let result = self.engine.transaction(&requests).await;
-        let whole = result.map(|executions| told(&executions.reply));
-        for (index, (ask, began)) in asks.iter().zip(began).enumerate() {
-            let told = match &whole {
-                Ok(Told::Answer(Reply::Array(replies))) if replies.len() == asks.len() => {
-                    Told::Answer(replies[index].clone())
-                }
-                Ok(told) => told.clone(),
-                Err(error) => Told::Failed(error.clone()),
-            };
-            self.judge(ask, began, &told);
-        }
-    }
-
-    fn begin(&self, ask: &Ask) -> Instant {
+    pub(crate) fn begin(&self, ask: &Ask) -> Instant {
         self.ledger().begin(ask);
         Instant::now()
     }
 
-    fn judge(&self, ask: &Ask, began: Instant, told: &Told) {
+    pub(crate) fn judge(&self, ask: &Ask, began: Instant, told: &Told) {
         let took = began.elapsed();
         self.trace.note(|| format!("{ask:?} after {took:?}: {told}"));
         let mut ledger = self.ledger();
@@ -245,6 +248,8 @@ impl World {
             Told::Failed(error) => match error.kind() {
                 Kind::ShardDown | Kind::Timeout | Kind::Busy => true,
                 Kind::Protocol => error.shard().is_some(),
+                // The key moved between the reading and the writing.
+                Kind::CrossShard => matches!(ask, Ask::Watch(..)),
                 _ => false,
             },
             Told::Dropped => true,
@@ -255,19 +260,30 @@ impl World {
         if let (Ask::Get(key), Told::Answer(Reply::Bulk(value))) = (ask, told)
             && key.starts_with('r')
         {
-            let token = token_of(value).unwrap_or_default();
-            let stale = self.ledger().stale(key, token, began);
-            if let (Some(newer), true) = (stale, self.forgets) {
-                self.trace.wrong(|| format!("{key} was read as {token} after {newer} was written"));
-            }
+            self.was_fresh(key, token_of(value).unwrap_or_default(), began);
+        }
+    }
+
+    /// A read of a key with one writer that began then is not older than what the writer knew to be written.
+    fn was_fresh(&self, key: &str, token: u64, began: Instant) {
+        let Some(stale) = self.ledger().stale(key, token, began) else { return };
+        if !self.forgets {
+            return;
+        }
+        let applied: Vec<_> = self.patients.iter().flat_map(|patient| patient.host.applied()).collect();
+        let found = stale.found_at(&applied);
+        let history = self.history();
+        if !found.is_empty() && found.iter().all(|host| history.has_kept(key, host, stale.written)) {
+            let newer = stale.newer;
+            self.trace.wrong(|| format!("{key} was read as {token} on {found:?} after {newer} was written"));
         }
     }
 
     /// The host of this key, when nothing was wrong with it for so long that nothing can be left of it.
-    fn healthy_shard_of(&self, key: &str) -> Option<&crate::faults::Patient> {
-        let topology = self.engine.topology();
+    fn healthy_shard_of(&self, engine: &Engine, key: &str) -> Option<&Patient> {
+        let topology = engine.topology();
         let member = topology.member(topology.locate(key.as_bytes())?)?;
-        let patient = self.patients.iter().find(|patient| patient.host.name() == member.shard.name())?;
+        let patient = self.patient(member.shard.name());
         let long_ago = Instant::now().checked_sub(self.recovery)?;
         // A key that lies elsewhere waits while its own shard is just returning.
         let displaced = topology.displaced(key.as_bytes()).is_some();
@@ -280,16 +296,19 @@ impl World {
     /// A call to a shard with which nothing is wrong is answered as if nothing were wrong anywhere.
     fn was_untouched(&self, ask: &Ask, began: Instant, told: &Told, host: &str) {
         let took = began.elapsed();
-        // There and back, and the granularity of timers.
+        // There and back, and the granularity of timers; where the ring changed, also what a new connection takes.
+        let settled =
+            began.checked_sub(self.recovery).is_some_and(|then| self.history().is_settled_since(then));
+        let limit = if settled { Duration::from_millis(2 * NEAR + 6) } else { self.longest(ask) };
         let answered = matches!(told, Told::Answer(reply) if !matches!(reply, Reply::Error(_)));
-        if !answered && !matches!(told, Told::Dropped) || took > Duration::from_millis(2 * NEAR + 6) {
+        if !answered && !matches!(told, Told::Dropped) || took > limit {
             self.trace.wrong(|| format!("{ask:?} to {host}, which is well: {told} after {took:?}"));
         }
         self.ledger().summary.to_healthy_shards += 1;
     }
 }
 
-fn told(reply: &rendis_core::reply::Reply) -> Told {
+pub(crate) fn told(reply: &rendis_core::reply::Reply) -> Told {
     Told::Answer(Reply::read(&mut reply.frame()).expect("the engine hands out whole frames"))
 }
 
@@ -332,4 +351,4 @@ pub(crate) const PRIMES: [i64; 6] =
 /// Keys that each caller has to itself.
 pub(crate) const REGISTERS: usize = 6;
 
-const FOR_EVER: Duration = Duration::from_secs(1000);
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(1000);

@@ -6,20 +6,18 @@ use std::time::Duration;
 use rendis_testkit::sim::{Dice, Host, Lie, Way};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::world::Trace;
+use crate::trace::Trace;
 
-/// A host, and whether something is wrong with it.
+/// A host, and when something was wrong with it.
 #[derive(Clone)]
 pub(crate) struct Patient {
     pub(crate) host: Host,
-    condition: Arc<Mutex<Condition>>,
+    illnesses: Arc<Mutex<Vec<Illness>>>,
 }
 
-#[derive(Clone, Copy)]
-enum Condition {
-    NeverIll,
-    Ill,
-    WellSince(Instant),
+struct Illness {
+    from: Instant,
+    until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,20 +43,33 @@ enum Fault {
 
 impl Patient {
     pub(crate) fn new(host: Host) -> Self {
-        Self { host, condition: Arc::new(Mutex::new(Condition::NeverIll)) }
+        Self { host, illnesses: Arc::default() }
     }
 
     /// Whether nothing was wrong with it since then.
     pub(crate) fn is_well_since(&self, then: Instant) -> bool {
-        match *self.condition.lock().unwrap() {
-            Condition::NeverIll => true,
-            Condition::Ill => false,
-            Condition::WellSince(since) => since <= then,
-        }
+        self.was_well(then, Instant::now())
     }
 
-    fn is_now(&self, condition: Condition) {
-        *self.condition.lock().unwrap() = condition;
+    /// Whether nothing was wrong with it from then to then.
+    pub(crate) fn was_well(&self, from: Instant, to: Instant) -> bool {
+        let overlaps =
+            |illness: &Illness| illness.from <= to && illness.until.is_none_or(|until| until > from);
+        !self.illnesses.lock().unwrap().iter().any(overlaps)
+    }
+
+    pub(crate) fn was_never_ill(&self) -> bool {
+        self.illnesses.lock().unwrap().is_empty()
+    }
+
+    fn falls_ill(&self) {
+        self.illnesses.lock().unwrap().push(Illness { from: Instant::now(), until: None });
+    }
+
+    fn is_well_again(&self) {
+        self.illnesses.lock().unwrap().iter_mut().for_each(|illness| {
+            illness.until = illness.until.or(Some(Instant::now()));
+        });
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -77,15 +88,15 @@ impl Patient {
             let fault = some(&dice);
             let lasts = dice.millis(5..=4000);
             trace.note(|| format!("{} {fault:?} for {lasts:?}", self.host.name()));
-            self.is_now(Condition::Ill);
+            self.falls_ill();
             self.begin(fault);
             sleep_until((Instant::now() + lasts).min(until)).await;
             self.end(fault, &dice).await;
-            self.is_now(Condition::WellSince(Instant::now()));
+            self.is_well_again();
             trace.note(|| format!("{} is well", self.host.name()));
         }
         if dies {
-            self.is_now(Condition::Ill);
+            self.falls_ill();
             trace.note(|| format!("{} dies for good", self.host.name()));
             self.host.kill(dice.percent(50));
         }

@@ -22,9 +22,14 @@
 mod callers;
 mod calls;
 mod faults;
+mod listeners;
 #[path = "../network/mod.rs"]
 mod network;
 mod oracle;
+mod outs;
+mod rings;
+mod trace;
+mod transactions;
 mod world;
 
 use std::collections::BTreeMap;
@@ -81,13 +86,17 @@ fn every_seed_keeps_the_promises() {
         drop(done);
     });
     let failed = failed.into_inner().unwrap();
-    println!("seeds {seeds:?}: {:#?}", total.into_inner().unwrap());
+    let total = total.into_inner().unwrap();
+    println!("seeds {seeds:?}: {total:#?}");
+    if seeds.end - seeds.start >= 100 {
+        assert!(total.has_all(), "something never happened");
+    }
     assert!(failed.is_empty(), "seeds that failed, to be run again with RENDIS_SEED: {failed:?}");
 }
 
 #[test]
 fn a_seed_replays_exactly() {
-    for seed in seeds().take(20) {
+    for seed in seeds().take(10) {
         let (one, two) = (world::run(seed).events, world::run(seed).events);
         let difference = one.iter().zip(&two).position(|(one, two)| one != two);
         if let Some(at) = difference {
@@ -139,6 +148,6 @@ fn seeds() -> Range<u64> {
             let (from, to) = seeds.split_once("..").expect("RENDIS_SEEDS=from..to");
             number(from)..number(to)
         }
-        _ => 0..300,
+        _ => 0..200,
     }
 }

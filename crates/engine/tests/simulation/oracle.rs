@@ -6,7 +6,9 @@
 //! | no reply reaches another call | `Ask::fits`: values carry their key, sums are multiples of a prime of their key's |
 //! | what is not to be repeated is applied once at the most | [`Ledger::check`]: every write has a token, and model shards note what they run |
 //! | `sent: no` was not applied; what was answered was | [`Ledger::check`] |
-//! | no stale read | [`Ledger::stale`]: a key has one writer, who knows what it wrote |
+//! | a transaction runs as a whole or not at all, and sees itself | [`Ledger::torn`], `transactions::saw_itself` |
+//! | what was watched had not changed | [`overtaken`] |
+//! | no stale read | [`Ledger::stale`]: a key has one writer, who knows what it wrote; [`Stale::found_at`], [`History::has_kept`](crate::rings::History::has_kept): what excuses one |
 //! | a healthy shard's callers notice nothing | `World::was_untouched` |
 //! | the ring is as it should be soon after the last fault; nothing is left at the end | `World::recovered`, `World::end` |
 
@@ -32,6 +34,8 @@ pub(crate) struct Ledger {
     writes: BTreeMap<u64, Write>,
     /// The tokens of a key's writes, in order.
     of_key: BTreeMap<String, Vec<u64>>,
+    /// The tokens of each transaction.
+    together: Vec<Vec<u64>>,
     /// Whether idempotent writes may be repeated.
     may_repeat: bool,
     pub(crate) summary: Summary,
@@ -40,8 +44,47 @@ pub(crate) struct Ledger {
 struct Write {
     fate: Fate,
     repeatable: bool,
+    began: Instant,
     ended: Option<Instant>,
     visible: bool,
+}
+
+/// A write that was read after a newer one of the same key had been answered.
+pub(crate) struct Stale {
+    key: String,
+    token: u64,
+    pub(crate) newer: u64,
+    /// When it began to be written.
+    pub(crate) written: Instant,
+    /// When the newer one began, and was answered.
+    overwritten: (Instant, Instant),
+}
+
+impl Stale {
+    /// The hosts on which it should not have been found any more.
+    ///
+    /// A write whose outcome is unknown may run after a newer one, on the host of both: as long as its connection lives,
+    /// for a host runs nothing of one that was thrown away.
+    pub(crate) fn found_at(&self, applied: &[Applied]) -> Vec<String> {
+        let (from, to) = self.overwritten;
+        let of_newer = |applied: &&Applied| {
+            let deletes =
+                applied.words[0] == b"DEL" && applied.words[1..].contains(&self.key.clone().into_bytes());
+            from <= applied.at
+                && applied.at <= to
+                && (deletes || tokens(&applied.words).contains(&self.newer))
+        };
+        let newer: Vec<&Applied> = applied.iter().filter(of_newer).collect();
+        let mut hosts = Vec::new();
+        for old in applied.iter().filter(|applied| tokens(&applied.words).contains(&self.token)) {
+            let late = newer.iter().any(|newer| newer.host == old.host && newer.at <= old.at);
+            if late {
+                return Vec::new();
+            }
+            hosts.push(old.host.clone());
+        }
+        hosts
+    }
 }
 
 /// How often what happened.
@@ -55,6 +98,15 @@ pub(crate) struct Summary {
     pub(crate) stale_reads: u64,
     pub(crate) to_healthy_shards: u64,
     pub(crate) applied: u64,
+    /// Changes of the ring.
+    pub(crate) changes: u64,
+    /// Transactions that ran, and those under a watch that did not because somebody else wrote.
+    pub(crate) together: u64,
+    pub(crate) conflicts: u64,
+    /// Messages that listeners heard.
+    pub(crate) heard: u64,
+    /// Shards that rested because they were slow.
+    pub(crate) slow: u64,
 }
 
 impl Ledger {
@@ -67,9 +119,17 @@ impl Ledger {
         let repeatable = self.may_repeat && ask.is_idempotent();
         let visible = !matches!(ask, Ask::Del(..));
         for (key, token) in ask.writes() {
-            self.writes.insert(token, Write { fate: Fate::Unknown, repeatable, ended: None, visible });
+            self.writes.insert(
+                token,
+                Write { fate: Fate::Unknown, repeatable, began: Instant::now(), ended: None, visible },
+            );
             self.of_key.entry(key).or_default().push(token);
         }
+    }
+
+    /// These are one transaction.
+    pub(crate) fn begin_together(&mut self, asks: &[Ask]) {
+        self.together.push(asks.iter().flat_map(Ask::writes).map(|(_, token)| token).collect());
     }
 
     pub(crate) fn end(&mut self, ask: &Ask, fate: Fate, told: &Told) {
@@ -89,21 +149,19 @@ impl Ledger {
         }
     }
 
-    /// For a key with one writer: the write that a read which began then should have seen, when it saw an older one.
-    ///
-    /// What is read may be older only where its own outcome is unknown: it can have run late.
-    pub(crate) fn stale(&mut self, key: &str, token: u64, began: Instant) -> Option<u64> {
+    /// For a key with one writer: what is to be known of a read that began then and saw an older write than the newest
+    /// of which the writer knew that it ran.
+    pub(crate) fn stale(&mut self, key: &str, token: u64, began: Instant) -> Option<Stale> {
         let tokens = self.of_key.get(key)?;
         let at = tokens.iter().position(|written| *written == token)?;
-        if self.writes[&token].fate != Fate::Ran {
-            return None;
-        }
         let newer = tokens[at + 1..].iter().rev().find(|newer| {
             let write = &self.writes[newer];
             write.fate == Fate::Ran && write.ended.is_some_and(|ended| ended <= began)
         })?;
         self.summary.stale_reads += 1;
-        Some(*newer)
+        let overwritten = (self.writes[newer].began, self.writes[newer].ended?);
+        let written = self.writes[&token].began;
+        Some(Stale { key: key.to_owned(), token, newer: *newer, written, overwritten })
     }
 
     /// What was told to callers against what the shards ran.
@@ -129,11 +187,68 @@ impl Ledger {
                 ));
             }
         }
+        wrong.extend(self.torn(applied));
+        wrong.extend(overtaken(applied));
         wrong
+    }
+
+    /// The transactions that did not run as a whole.
+    fn torn(&self, applied: &[Applied]) -> Vec<String> {
+        let mut runs = BTreeMap::<u64, Vec<(&str, Instant)>>::new();
+        for applied in applied {
+            for token in tokens(&applied.words) {
+                runs.entry(token).or_default().push((&applied.host, applied.at));
+            }
+        }
+        let torn =
+            |together: &&Vec<u64>| together.iter().any(|token| runs.get(token) != runs.get(&together[0]));
+        self.together
+            .iter()
+            .filter(torn)
+            .map(|together| format!("the transaction {together:?} was torn"))
+            .collect()
     }
 }
 
+/// The writes under a watch before which somebody else wrote.
+fn overtaken(applied: &[Applied]) -> Vec<String> {
+    let (mut held, mut wrong) = (BTreeMap::<(&str, &[u8]), u64>::new(), Vec::new());
+    for Applied { host, words, .. } in applied {
+        match (&*words[0], &words[1..]) {
+            (b"SET" | b"GETSET", [key, value]) => {
+                let before =
+                    held.insert((host, key), token_of(value).unwrap_or_default()).unwrap_or_default();
+                let seen = value
+                    .split(|byte| *byte == b'|')
+                    .nth(2)
+                    .and_then(|seen| str::from_utf8(seen).ok()?.parse().ok());
+                if seen.is_some_and(|seen: u64| seen != before) {
+                    wrong.push(format!(
+                        "{} on {host} was set to {} over {before}",
+                        key.escape_ascii(),
+                        value.escape_ascii()
+                    ));
+                }
+            }
+            (b"DEL" | b"UNLINK", keys) => {
+                for key in keys {
+                    held.remove(&(&**host, &**key));
+                }
+            }
+            (b"FLUSHALL" | b"FLUSHDB", _) => held.retain(|(on, _), _| on != host),
+            _ => {}
+        }
+    }
+    wrong
+}
+
 impl Summary {
+    /// Whether all that the promises are about happened.
+    pub(crate) fn has_all(&self) -> bool {
+        let Self { dropped, to_healthy_shards, changes, together, conflicts, heard, slow, .. } = self;
+        ![dropped, to_healthy_shards, changes, together, conflicts, heard, slow].contains(&&0)
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         for (sum, more) in [
             (&mut self.calls, other.calls),
@@ -144,6 +259,11 @@ impl Summary {
             (&mut self.stale_reads, other.stale_reads),
             (&mut self.to_healthy_shards, other.to_healthy_shards),
             (&mut self.applied, other.applied),
+            (&mut self.changes, other.changes),
+            (&mut self.together, other.together),
+            (&mut self.conflicts, other.conflicts),
+            (&mut self.heard, other.heard),
+            (&mut self.slow, other.slow),
         ] {
             sum.add_assign(more);
         }
@@ -155,6 +275,7 @@ fn tokens(words: &[Vec<u8>]) -> Vec<u64> {
     let text = |index: usize| String::from_utf8_lossy(&words[index]).into_owned();
     match text(0).as_str() {
         "SET" | "GETSET" => token_of(&words[2]).into_iter().collect(),
+        "PUBLISH" | "SPUBLISH" => token_of(&words[2]).into_iter().collect(),
         "MSET" => words[1..].chunks(2).filter_map(|pair| token_of(&pair[1])).collect(),
         "INCRBY" => token_of_amount(&text(1), &words[2]).into_iter().collect(),
         "EVALSHA" => token_of_amount(&text(3), &words[4]).into_iter().collect(),

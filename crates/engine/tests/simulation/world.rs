@@ -1,23 +1,19 @@
 //! One run: hosts, a ring over them, callers, faults, and what is looked at in the end.
 
-use std::fmt::Write as _;
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use rendis_core::command::script_sha;
-use rendis_core::health;
-use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::QueueLimits;
 use rendis_core::topology::Standing;
 use rendis_engine::engine::{Engine, Plan};
 use rendis_engine::probe::Heartbeat;
-use rendis_engine::settings::{
-    Deadlines, HealthSettings, OnDown, OnReturn, Protocol, Settings, ShardSettings,
-};
+use rendis_engine::pubsub::Hub;
+use rendis_engine::settings::{Deadlines, OnReturn};
+use rendis_engine::ward::Ward;
 use rendis_testkit::sim::{Dice, Host};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep, timeout};
@@ -25,8 +21,12 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::callers::call;
 use crate::calls::{Ask, REGISTERS, Told, register};
 use crate::faults::{NEAR, Patient};
+use crate::listeners::{Diary, Ear, ON_ITS_WAY, SILENCE};
 use crate::network::shards;
 use crate::oracle::{Ledger, Summary};
+use crate::outs;
+use crate::rings::{History, Ring, change};
+use crate::trace::Trace;
 
 /// What a run left behind.
 pub(crate) struct Run {
@@ -38,8 +38,10 @@ pub(crate) struct Run {
 
 /// The world that callers live in.
 pub(crate) struct World {
-    pub(crate) engine: Engine,
+    /// The engines of the ring, which share a ward, as those of a proxy's threads do.
+    pub(crate) engines: Vec<Engine>,
     pub(crate) patients: Vec<Patient>,
+    pub(crate) ears: Vec<Arc<Ear>>,
     pub(crate) dice: Dice,
     pub(crate) trace: Trace,
     pub(crate) callers: usize,
@@ -50,7 +52,9 @@ pub(crate) struct World {
     pub(crate) narrow: bool,
     /// The engine deletes from a shard that returns what was written elsewhere.
     pub(crate) forgets: bool,
-    settings: Settings,
+    /// The longest of all rings.
+    pub(crate) deadlines: Deadlines,
+    history: Mutex<History>,
     ledger: Mutex<Ledger>,
     tokens: AtomicU64,
 }
@@ -79,9 +83,9 @@ async fn live(dice: Dice, trace: Trace) -> Summary {
         host.delay(0..=NEAR);
         host.buffer(if narrow { dice.one_of(&[150, 4000]) } else { 256 << 10 });
     }
-    let settings = settings(&dice, hosts.len());
-    trace.note(|| format!("{} shards, {settings:?}", hosts.len()));
-    let world = Arc::new(World::start(&hosts, settings, narrow, dice.clone(), trace.clone()).await);
+    let mut rings = Ring::all(&dice, &shards(&hosts));
+    trace.note(|| format!("{} shards, {:?}", hosts.len(), rings[0].settings));
+    let world = Arc::new(World::start(&hosts, &rings, narrow, dice.clone(), trace.clone()).await);
     let until = Instant::now() + dice.millis(5_000..=15_000);
     let mut tasks = Vec::new();
     for patient in world.patients.clone() {
@@ -91,51 +95,83 @@ async fn live(dice: Dice, trace: Trace) -> Summary {
     for caller in 0..world.callers {
         tasks.push(tokio::spawn(call(Arc::clone(&world), caller, until)));
     }
+    let mut hearing = vec![tokio::spawn(outs::watch(Arc::clone(&world)))];
+    for ear in &world.ears {
+        hearing.push(ear.hear(&dice, &trace));
+        tasks.push(tokio::spawn(Arc::clone(&world).listen(Arc::clone(ear), until)));
+    }
+    let changes = rings.split_off(1);
+    tasks.push(tokio::spawn(change(Arc::clone(&world), changes, until)));
     try_join_all(tasks).await.expect("no caller and no fault panics");
     world.recovered().await;
+    world.restored().await;
+    for hearing in hearing {
+        hearing.abort();
+        let _ = hearing.await;
+    }
     let Ok(world) = Arc::try_unwrap(world) else { panic!("every caller is gone") };
     world.end().await
 }
 
 impl World {
-    async fn start(hosts: &[Host], settings: Settings, narrow: bool, dice: Dice, trace: Trace) -> Self {
-        let protocol = dice.one_of(&[Protocol::Newest, Protocol::Resp2]);
-        let shards = shards(hosts).into_iter().map(|shard| ShardSettings { protocol, ..shard });
-        let plan = Plan {
-            shards: shards.collect(),
-            placement: Spec::go_redis(),
-            settings: settings.clone(),
-            heartbeat: Heartbeat::default(),
-            on_new_shard: None,
-            ward: Arc::default(),
-        };
-        let engine = Engine::start(plan).await.unwrap();
+    async fn start(hosts: &[Host], rings: &[Ring], narrow: bool, dice: Dice, trace: Trace) -> Self {
+        let Ring { shards, settings } = &rings[0];
+        let ward = Arc::<Ward>::default();
+        let mut engines = Vec::new();
+        for _ in 0..dice.one_of(&[1, 1, 2, 3]) {
+            let plan = Plan {
+                shards: shards.clone(),
+                placement: Ring::placement(),
+                settings: settings.clone(),
+                heartbeat: Heartbeat::default(),
+                on_new_shard: None,
+                ward: Arc::clone(&ward),
+            };
+            engines.push(Engine::start(plan).await.unwrap());
+        }
         let script = b"return redis.call('INCRBY', KEYS[1], ARGV[1])";
         let load = RequestBuf::pack([&b"SCRIPT"[..], b"LOAD", script]);
-        engine.run(&load).await.expect("all is well yet");
-        let votes = settings.health.votes;
-        let ledger = Ledger::new(settings.retry.repeat_idempotent_writes);
+        engines[0].run(&load).await.expect("all is well yet");
+        let longest = |deadline: fn(&Deadlines) -> Duration| {
+            rings.iter().map(|ring| deadline(&ring.settings.deadlines)).max().unwrap()
+        };
+        // Those who listen to one engine share its connections.
+        let hubs: Vec<Hub> = engines.iter().cloned().map(Hub::new).collect();
+        let ear = |number| Arc::new(Ear::new(number, &hubs[dice.index(hubs.len())], &dice));
         Self {
-            engine,
+            ears: (0..dice.index(4)).map(ear).collect(),
+            engines,
             patients: hosts.iter().cloned().map(Patient::new).collect(),
             callers: dice.index(4) + 2,
             sha: String::from_utf8(script_sha(script).to_vec()).unwrap(),
-            // A probe that hangs, the longest pause, one probe that dials and those that count; a connection that is
-            // given up for want of replies, and a lane that rests.
-            recovery: settings.health.deadline * 2
-                + votes.longest_interval.max(votes.interval)
-                + votes.interval * votes.rise.get()
-                + settings.deadlines.connect
-                + settings.deadlines.reply * 3
-                + Duration::from_millis(1500),
+            recovery: rings.iter().map(Ring::recovery).max().unwrap(),
             narrow: narrow || settings.queue != QueueLimits::default(),
             forgets: settings.on_return == OnReturn::Forget,
-            ledger: Mutex::new(ledger),
+            deadlines: Deadlines {
+                connect: longest(|deadlines| deadlines.connect),
+                reply: longest(|deadlines| deadlines.reply),
+                write: longest(|deadlines| deadlines.write),
+                wait: longest(|deadlines| deadlines.wait),
+            },
+            history: Mutex::new(History::new(rings[0].clone())),
+            ledger: Mutex::new(Ledger::new(settings.retry.repeat_idempotent_writes)),
             tokens: AtomicU64::new(1),
-            settings,
             dice,
             trace,
         }
+    }
+
+    /// One of the engines.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engines[self.dice.index(self.engines.len())]
+    }
+
+    pub(crate) fn patient(&self, name: &str) -> &Patient {
+        self.patients.iter().find(|patient| patient.name() == name).expect("a host of this world")
+    }
+
+    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -155,13 +191,20 @@ impl World {
 
     /// The longest that a call may take.
     pub(crate) fn longest(&self, ask: &Ask) -> Duration {
-        let deadlines = &self.settings.deadlines;
+        let deadlines = &self.deadlines;
         let slack = Duration::from_millis(50);
+        let rounds = u32::try_from(self.patients.len()).unwrap();
         match ask {
+            // The same, and four replies, each after the last round of some shard.
+            Ask::Watch(..) => {
+                deadlines.connect
+                    + deadlines.wait
+                    + (deadlines.write + deadlines.reply + LAST_ROUND * rounds + slack) * 4
+            }
             // It dials, or waits for its turn.
             Ask::Wait => deadlines.connect + deadlines.wait + deadlines.write + deadlines.reply + slack,
-            // Writes wait for the last round of a shard that returns, which is not counted against their deadline.
-            _ if self.forgets => deadlines.reply + LAST_ROUND + slack,
+            // Writes wait for the last rounds of shards that return, which are not counted against their deadline.
+            _ if self.forgets => deadlines.reply + LAST_ROUND * rounds + slack,
             _ => deadlines.reply + slack,
         }
     }
@@ -170,17 +213,25 @@ impl World {
     async fn recovered(&self) {
         sleep(self.recovery).await;
         self.trace.note(|| "the ring should have recovered".to_owned());
-        let topology = self.engine.topology();
-        for (member, patient) in topology.members().iter().zip(&self.patients) {
-            if (member.standing == Standing::Serving) != patient.host.is_well() {
-                let name = patient.host.name();
-                self.trace.wrong(|| format!("{name} is {:?} after {:?}", member.standing, self.recovery));
+        for engine in &self.engines {
+            let topology = engine.topology();
+            let names: Vec<_> = topology.members().iter().map(|member| member.shard.name()).collect();
+            let history = self.history();
+            let wanted: Vec<_> = history.last().shards.iter().map(|shard| &*shard.name).collect();
+            if names != wanted {
+                self.trace.wrong(|| format!("the ring is of {names:?} and not of {wanted:?}"));
+            }
+            for member in topology.members() {
+                let name = member.shard.name();
+                if (member.standing == Standing::Serving) != self.patient(name).host.is_well() {
+                    self.trace.wrong(|| format!("{name} is {:?} after {:?}", member.standing, self.recovery));
+                }
             }
         }
         for caller in 0..self.callers {
             for index in 0..REGISTERS {
                 let key = register(caller, index);
-                let served = self.engine.shard_for(key.as_bytes()).is_ok();
+                let served = self.engines[0].shard_for(key.as_bytes()).is_ok();
                 let set = self.ask(Ask::Set(key.clone(), self.token()), None).await;
                 let got = self.ask(Ask::Get(key), None).await;
                 let good = |told: &Told| matches!(told, Told::Answer(_)) && !told.is_lie();
@@ -195,16 +246,19 @@ impl World {
     async fn end(self) -> Summary {
         // What nobody waits for any more is answered too.
         sleep(Duration::from_secs(2)).await;
-        for member in self.engine.topology().members() {
+        let members =
+            self.engines.iter().flat_map(|engine| engine.topology().members().to_vec()).collect::<Vec<_>>();
+        for member in &members {
             if member.shard.in_flight() > 0 {
                 let count = member.shard.in_flight();
                 self.trace.wrong(|| format!("{:?} has {count} requests in flight", member.shard));
             }
         }
-        let World { engine, patients, trace, ledger, .. } = self;
-        let shards: Vec<_> =
-            engine.topology().members().iter().map(|member| Arc::downgrade(&member.shard)).collect();
-        drop(engine);
+        let World { engines, patients, trace, ledger, history, ears, narrow, .. } = self;
+        let shards: Vec<_> = members.iter().map(|member| Arc::downgrade(&member.shard)).collect();
+        let ears: Vec<Ear> = ears.into_iter().filter_map(Arc::into_inner).collect();
+        let diaries: Vec<Diary> = ears.into_iter().map(Ear::end).collect();
+        drop((engines, members));
         sleep(Duration::from_secs(2)).await;
         let connections: usize = patients.iter().map(|patient| patient.host.connections()).sum();
         let tasks = Handle::current().metrics().num_alive_tasks();
@@ -212,8 +266,24 @@ impl World {
         if (connections, tasks, kept) != (0, 0, 0) {
             trace.wrong(|| format!("{connections} connections, {tasks} tasks and {kept} shards are left"));
         }
+        let heard: usize = diaries.iter().map(Diary::heard).sum();
         let mut ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ledger.summary.heard += u64::try_from(heard).unwrap();
         let applied: Vec<_> = patients.iter().flat_map(|patient| patient.host.applied()).collect();
+        let history = history.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let faithful = |host: &str, channel: &str| {
+            let patient = patients.iter().find(|patient| patient.name() == host);
+            !narrow && patient.is_some_and(Patient::was_never_ill) && history.never_moved(channel, host)
+        };
+        // A message is heard twice in the instant in which a subscription moves to another connection to the same server.
+        let moving = |host: &str, at: Instant| {
+            let patient =
+                patients.iter().find(|patient| patient.name() == host).expect("a host of this world");
+            narrow || history.is_changing(at) || !patient.was_well(at - SILENCE, at + ON_ITS_WAY)
+        };
+        for wrong in diaries.iter().flat_map(|diary| diary.check(&applied, faithful, moving)) {
+            trace.wrong(|| wrong);
+        }
         for wrong in ledger.check(&applied) {
             trace.wrong(|| wrong);
         }
@@ -225,97 +295,5 @@ impl World {
     }
 }
 
-fn settings(dice: &Dice, shards: usize) -> Settings {
-    let brief = || dice.one_of(&[200, 500, 1000]);
-    let millis = Duration::from_millis;
-    let mut settings = Settings {
-        deadlines: Deadlines {
-            connect: millis(brief()),
-            reply: millis(brief()),
-            write: millis(brief()),
-            wait: millis(brief()),
-        },
-        wires: dice.one_of(&[1, 1, 2]),
-        exclusive: dice.one_of(&[1, 4]),
-        health: HealthSettings {
-            votes: health::Settings {
-                fall: NonZeroU32::new(dice.one_of(&[1, 3])).unwrap(),
-                traffic_fall: NonZeroU32::new(dice.one_of(&[2, 5])).unwrap(),
-                rise: NonZeroU32::new(dice.one_of(&[1, 2])).unwrap(),
-                interval: millis(dice.one_of(&[100, 500])),
-                longest_interval: millis(dice.one_of(&[500, 5000])),
-            },
-            deadline: millis(brief()),
-        },
-        on_down: dice.one_of(&[OnDown::Reroute, OnDown::Reroute, OnDown::Fail, OnDown::Miss]),
-        on_return: dice.one_of(&[OnReturn::Forget, OnReturn::Forget, OnReturn::Keep, OnReturn::Flush]),
-        max_ejected: dice.one_of(&[None, Some(0), Some(1), Some(shards)]),
-        ..Settings::default()
-    };
-    if dice.percent(15) {
-        settings.queue = QueueLimits { requests: 8, bytes: 3000 };
-    }
-    settings.retry.repeat_idempotent_writes = dice.percent(30);
-    settings
-}
-
-/// Everything that happened, in order. Cheap to clone; clones write into the same.
-#[derive(Clone)]
-pub(crate) struct Trace {
-    seed: u64,
-    began: Instant,
-    written: Arc<Mutex<Written>>,
-}
-
-#[derive(Default)]
-struct Written {
-    events: Vec<String>,
-    wrong: Vec<usize>,
-}
-
-impl Trace {
-    fn new(seed: u64) -> Self {
-        Self { seed, began: Instant::now(), written: Arc::default() }
-    }
-
-    pub(crate) fn note(&self, event: impl FnOnce() -> String) {
-        let event = format!("{:>10.4} {}", self.began.elapsed().as_secs_f64(), event());
-        self.lock().events.push(event);
-    }
-
-    /// Something must not happen, and did.
-    pub(crate) fn wrong(&self, event: impl FnOnce() -> String) {
-        self.note(|| format!("WRONG: {}", event()));
-        let mut written = self.lock();
-        let at = written.events.len() - 1;
-        written.wrong.push(at);
-    }
-
-    /// All events; and what was wrong, with those before it.
-    fn finish(self) -> (Vec<String>, Option<String>) {
-        let written = std::mem::take(&mut *self.lock());
-        let wrong = written.wrong.first().map(|first| {
-            let mut text =
-                format!("seed {}: {} wrongs, the first of them:\n", self.seed, written.wrong.len());
-            for event in &written.events[first.saturating_sub(BEFORE)..=*first] {
-                writeln!(text, "{}", event.chars().take(WIDTH).collect::<String>()).unwrap();
-            }
-            for more in written.wrong.iter().skip(1).take(5) {
-                writeln!(text, "{}", written.events[*more]).unwrap();
-            }
-            text
-        });
-        (written.events, wrong)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// How long the last round of a shard may take that forgets.
 const LAST_ROUND: Duration = Duration::from_millis(500);
-
-/// How many events are shown before the first wrong one, and how much of each.
-const BEFORE: usize = 60;
-const WIDTH: usize = 300;

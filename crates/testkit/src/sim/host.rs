@@ -19,6 +19,7 @@ use super::{
     model::{Store, Words},
     pipe::{Pipe, Socket},
     serve::serve,
+    topics::Topics,
     weather::{Dice, Weather},
 };
 
@@ -76,16 +77,19 @@ pub(super) struct State {
     running: bool,
     stopped: bool,
     cut: Option<Way>,
-    lines: BTreeMap<u64, Line>,
+    pub(super) lines: BTreeMap<u64, Line>,
     /// Connections accepted so far.
     accepted: u64,
 }
 
 #[derive(Debug)]
-struct Line {
+pub(super) struct Line {
     there: Arc<Pipe>,
     back: Arc<Pipe>,
     task: AbortHandle,
+    pub(super) topics: Topics,
+    /// There is something to be pushed.
+    pub(super) heard: Arc<Notify>,
 }
 
 impl Host {
@@ -122,7 +126,8 @@ impl Host {
         &self.inner.name
     }
 
-    /// A connection to it. While the network is cut it is not made, and not refused either. Must be called on a tokio
+    /// A connection to it. What was written to it and has not been read when it is dropped is lost, as from a socket that
+    /// was told not to linger: the server runs nothing more of it. While the network is cut it is not made, and not refused either. Must be called on a tokio
     /// runtime.
     ///
     /// # Errors
@@ -138,17 +143,22 @@ impl Host {
         }
         let (there, back) = (Pipe::new(state.capacity), Pipe::new(state.capacity));
         let weather = &self.inner.weather;
-        let socket = Socket::new(&back, &there, weather);
+        let socket = Socket::new(&back, &there, weather).discarding();
         let served = Socket::new(&there, &back, weather);
         let number = state.accepted;
         state.accepted += 1;
         let inner = Arc::clone(&self.inner);
+        let heard = Arc::<Notify>::default();
+        let hears = Arc::clone(&heard);
         let task = tokio::spawn(async move {
             // The errors of a client that goes away are no concern of a server.
-            let _ = serve(served, &inner).await;
+            let _ = serve(served, &inner, number, &hears).await;
             inner.lock().lines.remove(&number);
         });
-        state.lines.insert(number, Line { there, back, task: task.abort_handle() });
+        state.lines.insert(
+            number,
+            Line { there, back, task: task.abort_handle(), topics: Topics::default(), heard },
+        );
         Ok(socket)
     }
 
@@ -170,7 +180,7 @@ impl Host {
         self.inner.lock().lies
     }
 
-    /// Commands that changed data, in the order in which they ran.
+    /// Commands that changed data, in the order in which they ran. A start without data is a `FLUSHALL`.
     #[must_use]
     pub fn applied(&self) -> Vec<Applied> {
         self.inner.lock().applied.clone()
@@ -195,6 +205,8 @@ impl Host {
         state.running = true;
         if !with_data {
             state.store = Store::default();
+            let words = vec![b"FLUSHALL".to_vec()];
+            state.applied.push(Applied { at: Instant::now(), host: self.inner.name.clone(), words });
         }
     }
 
@@ -289,6 +301,23 @@ impl Inner {
 }
 
 impl State {
+    /// What a connection is still to be sent of what it listens to.
+    pub(super) fn pushed(&mut self, line: u64) -> Vec<u8> {
+        self.lines.get_mut(&line).map(|line| std::mem::take(&mut line.topics.pushed)).unwrap_or_default()
+    }
+
+    /// Tells all who listen; how many those are.
+    pub(super) fn publish(&mut self, words: &Words) -> usize {
+        let mut listeners = 0;
+        for line in self.lines.values_mut() {
+            if line.topics.hear(words) {
+                listeners += 1;
+                line.heard.notify_one();
+            }
+        }
+        listeners
+    }
+
     /// The lie that is due.
     pub(super) fn told(&mut self) -> Option<Lie> {
         let lie = self.lie.take();

@@ -19,6 +19,7 @@ mod lie;
 mod model;
 mod pipe;
 mod serve;
+mod topics;
 mod weather;
 
 pub use host::{Applied, Host, Way};

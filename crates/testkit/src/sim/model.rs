@@ -8,6 +8,8 @@ use sha1::{Digest, Sha1};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Store {
     values: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Counts the changes of each key, for those who watch it.
+    changes: BTreeMap<Vec<u8>, u64>,
     scripts: BTreeSet<String>,
 }
 
@@ -19,9 +21,15 @@ pub(super) struct Manner {
     queued: Option<Vec<Words>>,
     /// One of them was refused.
     refused: bool,
+    /// The keys that are watched, and how often they had been changed then.
+    watched: Vec<(Vec<u8>, u64)>,
 }
 
 impl Manner {
+    pub(super) const fn speaks_resp3(&self) -> bool {
+        self.resp3
+    }
+
     /// A request was refused: a transaction under way will not run.
     pub(super) fn refuse(&mut self) {
         self.refused = true;
@@ -65,18 +73,34 @@ impl Store {
                 manner.refused = false;
                 b"+OK\r\n".to_vec()
             }
-            "EXEC" => match manner.queued.take() {
-                Some(_) if manner.refused => {
+            "WATCH" => {
+                let keys = words.iter().skip(1);
+                manner.watched.extend(keys.map(|key| (key.clone(), self.changes(key))));
+                b"+OK\r\n".to_vec()
+            }
+            "UNWATCH" => {
+                manner.watched.clear();
+                b"+OK\r\n".to_vec()
+            }
+            "EXEC" => match (manner.queued.take(), std::mem::take(&mut manner.watched)) {
+                (Some(_), _) if manner.refused => {
                     b"-EXECABORT Transaction discarded because of previous errors.\r\n".to_vec()
                 }
-                Some(queued) => {
+                (Some(_), watched) if watched.iter().any(|(key, then)| self.changes(key) != *then) => {
+                    if manner.resp3 {
+                        b"_\r\n".to_vec()
+                    } else {
+                        b"*-1\r\n".to_vec()
+                    }
+                }
+                (Some(queued), _) => {
                     let mut reply = format!("*{}\r\n", queued.len()).into_bytes();
                     for words in queued {
                         reply.extend(self.run(manner.resp3, &words, applied));
                     }
                     reply
                 }
-                None => b"-ERR EXEC without MULTI\r\n".to_vec(),
+                (None, _) => b"-ERR EXEC without MULTI\r\n".to_vec(),
             },
             _ => match &mut manner.queued {
                 Some(queued) => {
@@ -104,29 +128,32 @@ impl Store {
             ("DBSIZE", []) => number(self.values.len()),
             ("SET", [key, value, ..]) => {
                 applied(words);
-                self.values.insert(key.clone(), value.clone());
+                self.set(key, value.clone());
                 b"+OK\r\n".to_vec()
             }
             ("GETSET", [key, value]) => {
                 applied(words);
-                bulk(resp3, self.values.insert(key.clone(), value.clone()).as_ref())
+                bulk(resp3, self.set(key, value.clone()).as_ref())
             }
             ("MSET", pairs) => {
                 applied(words);
                 for pair in pairs.chunks_exact(2) {
-                    self.values.insert(pair[0].clone(), pair[1].clone());
+                    self.set(&pair[0], pair[1].clone());
                 }
                 b"+OK\r\n".to_vec()
             }
             ("DEL" | "UNLINK", keys) => {
                 applied(words);
-                number(keys.iter().filter(|key| self.values.remove(*key).is_some()).count())
+                number(keys.iter().filter(|key| self.remove(key)).count())
             }
             ("INCR", [key]) => self.add(key, b"1", words, applied),
             ("INCRBY", [key, by]) => self.add(key, by, words, applied),
             ("FLUSHALL" | "FLUSHDB", _) => {
                 applied(words);
-                self.values.clear();
+                let keys: Vec<Vec<u8>> = self.values.keys().cloned().collect();
+                for key in keys {
+                    self.remove(&key);
+                }
                 b"+OK\r\n".to_vec()
             }
             ("SCRIPT", [_, body]) => {
@@ -148,6 +175,26 @@ impl Store {
         }
     }
 
+    /// How often this key was changed.
+    fn changes(&self, key: &[u8]) -> u64 {
+        self.changes.get(key).copied().unwrap_or_default()
+    }
+
+    /// Returns the value before.
+    fn set(&mut self, key: &[u8], value: Vec<u8>) -> Option<Vec<u8>> {
+        *self.changes.entry(key.to_vec()).or_default() += 1;
+        self.values.insert(key.to_vec(), value)
+    }
+
+    /// Whether there was something.
+    fn remove(&mut self, key: &[u8]) -> bool {
+        let removed = self.values.remove(key).is_some();
+        if removed {
+            *self.changes.entry(key.to_vec()).or_default() += 1;
+        }
+        removed
+    }
+
     fn add(
         &mut self,
         key: &[u8],
@@ -161,7 +208,7 @@ impl Store {
             return b"-ERR value is not an integer or out of range\r\n".to_vec();
         };
         applied(words);
-        self.values.insert(key.to_vec(), sum.to_string().into_bytes());
+        self.set(key, sum.to_string().into_bytes());
         format!(":{sum}\r\n").into_bytes()
     }
 }

@@ -164,6 +164,8 @@ pub struct Socket {
     outgoing: Arc<Pipe>,
     weather: Arc<Weather>,
     timer: Pin<Box<Sleep>>,
+    /// Dropping it throws away what was written and has not arrived, as the engine asks of the system's sockets.
+    discards: bool,
 }
 
 impl Socket {
@@ -173,7 +175,18 @@ impl Socket {
             outgoing: Arc::clone(outgoing),
             weather: Arc::clone(weather),
             timer: Box::pin(sleep_until(Instant::now())),
+            discards: false,
         }
+    }
+
+    pub(super) fn discarding(mut self) -> Self {
+        self.discards = true;
+        self
+    }
+
+    /// Whether the other end threw the connection away.
+    pub(super) fn was_reset(&self) -> bool {
+        self.incoming.lock().reset
     }
 }
 
@@ -210,7 +223,11 @@ impl AsyncWrite for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.outgoing.end(Instant::now() + self.weather.delay());
+        if self.discards {
+            self.outgoing.reset();
+        } else {
+            self.outgoing.end(Instant::now() + self.weather.delay());
+        }
         self.incoming.abandon();
     }
 }
