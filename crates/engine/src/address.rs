@@ -76,16 +76,21 @@ pub struct ServerUrl {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlError {
     found: String,
-    reason: String,
+    reason: Reason,
 }
 
 impl fmt::Display for UrlError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "found \"{}\": {}", self.found, self.reason.words)?;
+        let plain = match self.reason.allowed {
+            Allowed::AsItIs => return Ok(()),
+            Allowed::Urls => "",
+            Allowed::UrlsAndPlain => ", host:port",
+        };
         write!(
             out,
-            "found \"{}\": {}; allowed: redis://[user:password@]host[:port][/db], the same with rediss:// (TLS), \
-             unix:///path[?db=N]",
-            self.found, self.reason
+            "; allowed: redis://[user:password@]host[:port][/db], the same with rediss:// (TLS), \
+             unix:///path[?db=N]{plain}"
         )
     }
 }
@@ -101,8 +106,10 @@ impl ServerUrl {
         let url = if text.contains("://") || text.starts_with("unix:") {
             Self::parse_with(text, &|_| None)
         } else {
-            Self::parse_with(&format!("redis://{text}"), &|_| None)
-                .map_err(|error| UrlError { found: redact(text), reason: error.reason })
+            Self::read(&format!("redis://{text}"), &|_| None).map_err(|reason| {
+                let words = if text.contains('/') { NO_ADDRESS.into() } else { reason.words };
+                UrlError { found: redact(text), reason: Reason { words, allowed: Allowed::UrlsAndPlain } }
+            })
         };
         url.map_err(|error| Error::local(Kind::Config, format!("not the address of a server: {error}")))
     }
@@ -112,8 +119,7 @@ impl ServerUrl {
     /// # Errors
     /// [`UrlError`] when the text is no such URL, or names a variable that there is not.
     pub fn parse_with(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, UrlError> {
-        Self::read(text, variable)
-            .map_err(|reason| UrlError { found: redact(text), reason: reason.into_owned() })
+        Self::read(text, variable).map_err(|reason| UrlError { found: redact(text), reason })
     }
 
     fn read(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Reason> {
@@ -122,10 +128,10 @@ impl ServerUrl {
         }
         let url = Url::parse(&with_host(text)).map_err(|error| explain(text, error))?;
         let (tls, unix) = match url.scheme() {
-            "redis" | "valkey" => (false, false),
-            "rediss" | "valkeys" => (true, false),
             "unix" | "redis+unix" | "valkey+unix" => (false, true),
             _ if !text.contains("://") => return Err(NO_SCHEME.into()),
+            "redis" | "valkey" => (false, false),
+            "rediss" | "valkeys" => (true, false),
             other => return Err(format!("the scheme {other} is not known").into()),
         };
         if url.fragment().is_some() {
@@ -159,9 +165,30 @@ fn with_host(text: &str) -> Cow<'_, str> {
 
 const NOWHERE: &str = "unix.invalid";
 
-type Reason = Cow<'static, str>;
+/// What is wrong with a text, in words, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reason {
+    words: Cow<'static, str>,
+    allowed: Allowed,
+}
 
-const NO_SCHEME: &str = "it does not begin with redis://";
+/// What an error shows beside what it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Allowed {
+    Urls,
+    UrlsAndPlain,
+    /// Nothing: the URL is well formed.
+    AsItIs,
+}
+
+impl<T: Into<Cow<'static, str>>> From<T> for Reason {
+    fn from(words: T) -> Self {
+        Self { words: words.into(), allowed: Allowed::Urls }
+    }
+}
+
+const NO_SCHEME: &str = "it is no URL: it does not begin with redis://";
+const NO_ADDRESS: &str = "it is neither a URL nor host:port";
 
 fn explain(text: &str, error: ParseError) -> Reason {
     match error {
@@ -242,7 +269,10 @@ fn fill(encoded: &str, part: &str, variable: &dyn Fn(&str) -> Option<String>) ->
                 format!("the {part} has ${{…}} with a name that is not of letters, digits and _").into()
             );
         }
-        let value = variable(name).ok_or_else(|| format!("the environment has no variable {name}"))?;
+        let value = variable(name).ok_or_else(|| Reason {
+            words: format!("the environment has no variable {name}").into(),
+            allowed: Allowed::AsItIs,
+        })?;
         filled.push_str(&value);
         rest = after;
     }
@@ -312,6 +342,14 @@ mod tests {
         for text in ["", ":6379", "h:0", "h:x", "a b:1", "http://h"] {
             assert_eq!(plain(text).unwrap_err().kind(), Kind::Config, "{text}");
         }
+        assert!(plain("h:0").unwrap_err().to_string().ends_with("unix:///path[?db=N], host:port"));
+        assert!(plain("redis://h:0").unwrap_err().to_string().ends_with("unix:///path[?db=N]"));
+        for text in ["redis//x", "redis:/x", "redis//h:6379/1"] {
+            let message = plain(text).unwrap_err().to_string();
+            let wanted =
+                format!("found \"{text}\": it is neither a URL nor host:port; allowed: redis://[user");
+            assert!(message.contains(&wanted), "{message}");
+        }
     }
 
     #[test]
@@ -327,7 +365,8 @@ mod tests {
         assert_eq!(url.password, Some(Secret::new("ax%41@${A_1}b")));
         assert_eq!(read("redis://:%24{A_1}@h").password, Some(Secret::new("${A_1}")));
         assert_eq!(read("redis://:a$b@h").password, Some(Secret::new("a$b")));
-        assert!(refused("redis://:${NOT_SET}@h").contains("no variable NOT_SET"));
+        let message = refused("redis://:${NOT_SET}@h");
+        assert!(message.ends_with("the environment has no variable NOT_SET"), "{message}");
         assert!(refused("redis://:${NOT@h").contains("without }"));
         assert!(refused("redis://:${}@h").contains("letters"));
         assert!(refused("redis://${HOST_NAME}").contains("for user and password"));
@@ -340,6 +379,8 @@ mod tests {
             ("localhost", "does not begin with redis://"),
             ("localhost:6379", "does not begin with redis://"),
             ("127.0.0.1:6379", "does not begin with redis://"),
+            ("redis//x", "no URL"),
+            ("redis:/x", "no URL"),
             ("http://localhost:1", "scheme http"),
             ("redis://", "no host"),
             ("redis://:6379", "no host"),

@@ -217,7 +217,15 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
             "listen = [\"127.0.0.1:1\", \"0.0.0.0:1\"]",
             "found \"0.0.0.0:1\", but ring \"cache\" listens on \"127.0.0.1:1\"",
         ),
-        ("placement = \"jump\"", "placement: found a string; allowed: a table"),
+        (
+            "placement = \"twemproxy\"",
+            "placement: found a string; allowed: a table, as in { like = \"twemproxy\" }",
+        ),
+        (
+            "placement = \"nutcracker\"",
+            "placement: found a string; allowed: a table, as in { like = \"go-redis\" }",
+        ),
+        ("placement = 1", "placement: found a whole number; allowed: a table"),
         ("placement = { }", "placement: the field like is missing"),
         ("placement = { like = 1 }", "placement: like is not a string; allowed: go-redis, "),
         (
@@ -273,6 +281,26 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         assert!(message.starts_with("f.toml:3: ring \"cache\": "), "{fields}: {message}");
         assert!(message.contains(expected), "{fields}: {message}");
     }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_named_and_a_key_in_its_place_is_not_repeated() {
+    let tls = |cert: &str, key: &str| {
+        let files = format!("tls = {{ cert = \"{cert}\", key = \"{key}\" }}");
+        refused(&ring(&format!("listen = \"tls:127.0.0.1:1\"\n{files}")))
+    };
+    let why = "cannot be read (names are relative to the configuration file): entity not found";
+    let named = |field: &str, file: &str| format!("f.toml:4: ring \"cache\": tls: {field}: {file} {why}");
+    assert_eq!(tls("none.pem", "ring.key"), named("cert", "the file \"/etc/none.pem\""));
+    assert_eq!(tls("ring.pem", "none.key"), named("key", "the file \"/etc/none.key\""));
+    assert_eq!(tls("ring.pem", "-----BEGIN PRIVATE KEY-----hunter2"), named("key", "the file"));
+    // The system's own words, where it is the system that refuses.
+    let text = ring("listen = \"tls:127.0.0.1:1\"\ntls = { cert = \"none.pem\", key = \"none.key\" }");
+    let (variable, read) = (|_: &str| None, |path: &Path| std::fs::read(path));
+    let lookup = Some(Lookup { variable: &variable, read: &read });
+    let sources = Sources { file: "f.toml", directory: Path::new("/nowhere"), lookup };
+    let message = config::parse(&text, &sources).unwrap_err().to_string();
+    assert!(message.contains("\"/nowhere/none.pem\"") && message.contains("No such file"), "{message}");
 }
 
 /// A ring with one user.
@@ -421,7 +449,11 @@ fn each_mistake_in_a_shard_names_line_field_found_and_allowed() {
             10,
             "only one of cert and key",
         ),
-        (format!("{name}url = \"rediss://b\"\ntls = {{ ca = \"none.pem\" }}"), 10, "cannot be read"),
+        (
+            format!("{name}url = \"rediss://b\"\ntls = {{ ca = \"none.pem\" }}"),
+            10,
+            "tls: ca: the file \"/etc/none.pem\" cannot be read",
+        ),
         (
             format!("{name}url = \"rediss://b\"\ntls = {{ ca = \"client.key\" }}"),
             10,

@@ -117,7 +117,15 @@ fn addresses(section: &Section<'_>) -> Result<Vec<listen::Placed>, ConfigError> 
 
 /// `placement`; what presets and options there are is core's to say.
 fn spec(field: &Field<'_>, place: &str) -> Result<Spec, ConfigError> {
-    let table = field.table()?;
+    let table = match field.text() {
+        Ok(like) => {
+            let like = Spec::PRESETS.iter().find(|preset| **preset == like).unwrap_or(&"go-redis");
+            return Err(
+                field.error(&format!("found a string; allowed: a table, as in {{ like = \"{like}\" }}"))
+            );
+        }
+        Err(_) => field.table()?,
+    };
     let like = match table.get("like") {
         Some(like) => like.get_ref().as_str(),
         None => return Err(field.error("the field like is missing")),

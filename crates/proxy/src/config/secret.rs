@@ -1,6 +1,7 @@
 //! Passwords from the environment and from files.
 
 use std::io;
+use std::path::Path;
 
 use rendis_engine::secret::Secret;
 
@@ -40,7 +41,7 @@ pub(super) fn filled(field: &Field<'_>) -> Result<Option<String>, ConfigError> {
 /// The password in the file that the field names, without the line end that editors leave. The file's name is not
 /// repeated in errors: it may be the password itself, by mistake.
 pub(super) fn line(field: &Field<'_>) -> Result<Option<Secret>, ConfigError> {
-    let Some(bytes) = file(field)? else { return Ok(None) };
+    let Some(bytes) = file(field, |_| "the file".to_owned())? else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|_| field.error("the file is not UTF-8"))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
@@ -50,17 +51,22 @@ pub(super) fn line(field: &Field<'_>) -> Result<Option<Secret>, ConfigError> {
     Ok(Some(Secret::new(text)))
 }
 
-/// The contents of the file that the field names; `None` when files are not to be read.
-pub(super) fn file(field: &Field<'_>) -> Result<Option<Vec<u8>>, ConfigError> {
+/// The contents of the file that the field names; `None` when files are not to be read. `shown` is what an error calls
+/// the file.
+pub(super) fn file(
+    field: &Field<'_>,
+    shown: impl FnOnce(&Path) -> String,
+) -> Result<Option<Vec<u8>>, ConfigError> {
     let name = field.text()?;
     if name.is_empty() {
         return Err(field.wrong("the name of a file"));
     }
     let sources = field.document().sources;
     let Some(lookup) = &sources.lookup else { return Ok(None) };
+    let path = sources.directory.join(name);
     let explain = |error: io::Error| {
         let from = "names are relative to the configuration file";
-        field.error(&format!("the file cannot be read ({from}): {}", error.kind()))
+        field.error(&format!("{} cannot be read ({from}): {error}", shown(&path)))
     };
-    (lookup.read)(&sources.directory.join(name)).map(Some).map_err(explain)
+    (lookup.read)(&path).map(Some).map_err(explain)
 }

@@ -1,5 +1,7 @@
 //! `[[ring.shard]]`: the servers of a ring.
 
+use std::path::Path;
+
 use rendis_core::placement::{Address, Node};
 use toml::de::DeTable;
 
@@ -145,9 +147,19 @@ fn tls(field: &Field<'_>) -> Result<Tls, ConfigError> {
     Ok(Tls { ca, client, server_name })
 }
 
+/// A PEM file as errors call it. Where the key itself was given instead of its file's name, it is not repeated.
+fn named(path: &Path) -> String {
+    let name = path.to_string_lossy();
+    if name.contains("-----") || name.contains(char::is_control) {
+        "the file".to_owned()
+    } else {
+        format!("the file \"{}\"", name.escape_debug())
+    }
+}
+
 /// The contents of a PEM file in which there is at least one such block.
 pub(super) fn pem(field: &Field<'_>, label: &str) -> Result<Option<Vec<u8>>, ConfigError> {
-    let Some(bytes) = secret::file(field)? else { return Ok(None) };
+    let Some(bytes) = secret::file(field, named)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     let found = text
         .lines()
