@@ -299,9 +299,14 @@ fn what_a_ring_does_not_do_is_refused_by_name_and_reason() {
     );
     assert_eq!(
         refused("config rewrite"),
-        "ERR CONFIG REWRITE is refused, because it administers a server, and a ring has many"
+        "ERR CONFIG REWRITE is refused, because it administers a server, and a ring has many; outside of transactions, \
+         allow = [\"CONFIG REWRITE\"] in the configuration, or RingBuilder::allow, lets it through to every shard"
     );
-    assert_eq!(refused("select 1"), "ERR SELECT is refused, because a ring has one database, number 0");
+    assert_eq!(
+        refused("select 1"),
+        "ERR SELECT is refused, because a ring has one database, number 0; the URL of a shard can name another, as in \
+         redis://host:6379/1"
+    );
     assert_eq!(
         refused("copy a1 b1 db 2"),
         "ERR COPY is refused, because it names another database, and a ring has one"

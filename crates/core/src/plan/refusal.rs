@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::{
-    command::{Class, KeyError, Row, Transaction},
+    command::{Class, KeyError, LocalCommand, Row, Transaction},
     request::Request,
     tag::Tag,
 };
@@ -102,7 +102,17 @@ impl Refusal {
 
     pub(super) fn refused(row: &Row, because: &str) -> Self {
         let name = row.name().replace('|', " ").to_ascii_uppercase();
-        Self::new(RefusalKind::NotOnARing, format!("ERR {name} is refused, because {because}"))
+        let hint = match row.class() {
+            Class::Refused { allowable: true, .. } => format!(
+                "; outside of transactions, allow = [\"{name}\"] in the configuration, or RingBuilder::allow, lets it \
+                 through to every shard"
+            ),
+            Class::Local(LocalCommand::Select) => {
+                "; the URL of a shard can name another, as in redis://host:6379/1".to_owned()
+            }
+            _ => String::new(),
+        };
+        Self::new(RefusalKind::NotOnARing, format!("ERR {name} is refused, because {because}{hint}"))
     }
 
     pub(super) fn in_transaction(row: &Row, text: &str) -> Self {
