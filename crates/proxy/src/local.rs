@@ -22,6 +22,8 @@ use crate::access::Access;
 use crate::context::Context;
 use crate::identity::Identity;
 
+pub(crate) use self::info::state;
+
 /// What happens to the connection after a local command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {

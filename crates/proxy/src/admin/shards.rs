@@ -10,6 +10,7 @@ use rendis_engine::times::Distribution;
 use serde_json::json;
 
 use crate::context::{Seat, Shared};
+use crate::local;
 
 /// A shard over all threads.
 pub(super) struct Overview {
@@ -33,7 +34,16 @@ pub(super) struct Overview {
 impl Overview {
     /// Whether every thread serves from it.
     pub(super) const fn is_up(&self) -> bool {
-        self.ejected == 0 && self.absent == 0
+        matches!(self.standing(), Standing::Serving)
+    }
+
+    /// How it stands for all threads: as for the one that has it worst. They differ for moments only.
+    const fn standing(&self) -> Standing {
+        match (self.absent, self.ejected) {
+            (0, 0) => Standing::Serving,
+            (0, _) => Standing::Ejected,
+            _ => Standing::Absent,
+        }
     }
 }
 
@@ -88,6 +98,7 @@ pub(super) fn page(rings: &[Arc<Shared>]) -> String {
                         "name": shard.name,
                         "address": shard.address,
                         "weight": shard.weight,
+                        "state": local::state(shard.standing()),
                         "up": shard.is_up(),
                         "threads": { "serving": shard.serving, "ejected": shard.ejected, "down": shard.absent },
                         "requests": shard.wires.requests,

@@ -163,6 +163,15 @@ fn replication(shared: &Shared) -> String {
     )
 }
 
+/// How a shard stands, in the words that operators read.
+pub(crate) const fn state(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Serving => "up",
+        Standing::Ejected => "down,keys=elsewhere",
+        Standing::Absent => "down,keys=here",
+    }
+}
+
 /// A line for each shard: whether it is up as this thread sees it, and what all threads asked of it.
 fn shards(context: &Context) -> String {
     let topology = context.engine(false).topology();
@@ -176,11 +185,7 @@ fn shards(context: &Context) -> String {
             .filter(|other| other.shard.name() == member.shard.name());
         let wires = same.map(|other| other.shard.wire_stats()).fold(WireStats::default(), WireStats::plus);
         let WireStats { requests, in_flight, .. } = wires;
-        let state = match member.standing {
-            Standing::Serving => "up",
-            Standing::Ejected => "down,keys=elsewhere",
-            Standing::Absent => "down,keys=here",
-        };
+        let state = state(member.standing);
         let place = member.shard.place();
         let _ = write!(
             text,
