@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// Many Redis or Valkey servers behind one address
@@ -26,7 +26,7 @@ pub(crate) enum Command {
     /// Validate a configuration
     ///
     /// Reads the file as the proxy would, the secrets that it names included, and says what is wrong: file, line, field,
-    /// what was found and what is allowed.
+    /// what was found and what is allowed. What is allowed and seldom meant is warned of, on standard error.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArguments),
     /// Show which shard has which key
@@ -56,9 +56,10 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("source").args(["config", "local"]).required(true)))]
 pub(crate) struct ServeArguments {
     /// The configuration
-    #[arg(long, value_name = "FILE", required_unless_present = "local", conflicts_with = "local")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Start N servers on this machine and serve a ring of them, without a configuration
     ///

@@ -43,6 +43,13 @@ pub(crate) fn report(done: Result<(), Failure>) -> ExitCode {
     }
 }
 
+/// Tells the user of something that is no failure.
+pub(crate) fn warn(message: &dyn fmt::Display) {
+    const STYLE: Style = AnsiColor::Yellow.on_default().bold();
+    // As below.
+    let _ = writeln!(anstream::stderr().lock(), "{STYLE}warning:{STYLE:#} {message}");
+}
+
 /// Colours are for terminals, and for users who did not say `NO_COLOR`; `anstream` knows.
 fn complain(message: &dyn fmt::Display, status: u8) -> ExitCode {
     const STYLE: Style = AnsiColor::Red.on_default().bold();

@@ -54,7 +54,8 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             ended.map(|()| drained)
         }
         (None, Some(count)) => {
-            Log::start(arguments.log_format, config::LogLevel::Warn);
+            // Shards that go and come back are told at this level, and there is nowhere to ask for it.
+            Log::start(arguments.log_format, config::LogLevel::Info);
             let servers = tokio::select! {
                 servers = LocalServers::start(usize::from(count)) => servers?,
                 _ = signals.any() => return Ok(ExitCode::SUCCESS),

@@ -84,6 +84,28 @@ fn check_says_what_a_good_file_holds() {
 }
 
 #[test]
+fn check_warns_of_what_is_seldom_meant() {
+    let files = Files::new();
+    let plain = TWO.replace(":${RENDIS_TEST_NOT_SET}@", "");
+    let twice = plain.replace("7002", "7001");
+    let config = files.write("rendis.toml", &format!("[admin]\nlisten = \"0.0.0.0:9180\"\n{twice}"));
+    let output = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
+    let file = config.display();
+    let expected = format!(
+        "warning: {file}: admin: listen: \"0.0.0.0:9180\" may be reached by other machines, and the admin pages have no \
+         password\nwarning: {file}: ring \"cache\": the shards \"shard1\" and \"shard2\" are the same place: \
+         127.0.0.1:7001, database 0\n"
+    );
+    assert_eq!((status(&output), text(&output.stderr)), (0, &*expected));
+    assert!(text(&output.stdout).contains(": good\n"));
+    // Two databases of a server are two places.
+    let two = twice.replacen("7001\"", "7001/1\"", 1);
+    let config = files.write("rendis.toml", &format!("[admin]\n{two}"));
+    let output = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
+    assert_eq!((status(&output), text(&output.stderr)), (0, ""));
+}
+
+#[test]
 fn check_refuses_with_status_2_and_one_line() {
     let files = Files::new();
     let config = files.write("rendis.toml", TWO);

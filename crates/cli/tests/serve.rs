@@ -268,6 +268,15 @@ fn local_servers_are_served_and_gone_at_the_end() {
     for server in &servers {
         assert!(Client::connect(*server).unwrap().command(&["DBSIZE"]).unwrap().integer() > 0);
     }
+    // A shard that goes and comes back is told.
+    let process = Client::connect(servers[0]).unwrap().command(&["INFO", "server"]).unwrap();
+    let process =
+        process.text().lines().find_map(|line| line.strip_prefix("process_id:")?.trim().parse().ok());
+    let process = Pid::from_raw(process.unwrap()).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    serve.logged("shard is down");
+    kill_process(process, Signal::CONT).unwrap();
+    serve.logged("shard is up");
     serve.signal(Signal::INT);
     let (status, rest) = serve.end();
     assert!(status.success(), "{rest}");
@@ -278,7 +287,9 @@ fn local_servers_are_served_and_gone_at_the_end() {
 #[test]
 fn wrong_usage_and_what_cannot_be_had_are_told_apart() {
     let ended = |arguments: &[&str]| Serve::start(arguments, |_| {}).end();
-    assert_eq!(ended(&[]).0.code(), Some(2));
+    let (status, text) = ended(&[]);
+    assert_eq!(status.code(), Some(2));
+    assert!(text.contains("<--config <FILE>|--local <N>>"), "{text}");
     assert_eq!(ended(&["--local", "2", "--config", "f.toml"]).0.code(), Some(2));
     assert_eq!(ended(&["--config", "f.toml", "--listen", "127.0.0.1:1"]).0.code(), Some(2));
     let (status, text) = ended(&["--config", "/nowhere/rendis.toml"]);
