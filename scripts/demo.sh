@@ -3,6 +3,7 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-scripts/setup.sh
-cargo build --release --quiet --package rendis-cli
+scripts/setup.sh demo
+echo "demo: building rendis; the first time takes a few minutes"
+cargo build --release --package rendis-cli
 exec cargo run --release --quiet --package rendis-cli --bin rendis -- demo "$@"

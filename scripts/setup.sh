@@ -1,7 +1,18 @@
 #!/usr/bin/env bash
-# Installs what building and testing rendis needs and this machine has not: a Redis or Valkey server, a C compiler, and
-# Python and Node.js for the tests with clients of other languages, by the system's package manager. Asks nothing; done at once when all is there. Rust is yours to install.
+# Installs what building and testing rendis needs and this machine has not, by the system's package manager: a Redis or
+# Valkey server and a C compiler; and, but for `setup.sh demo`, redis-cli and redis-benchmark, Python and Node.js for the
+# tests with clients of other languages, and by rustup rustfmt and clippy. Asks nothing; done at once when all is there.
+# Rust is yours to install.
 set -euo pipefail
+
+case "${1-}" in
+"") tests=yes ;;
+demo) tests=no ;;
+*)
+    echo "usage: scripts/setup.sh [demo]" >&2
+    exit 2
+    ;;
+esac
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -79,11 +90,13 @@ if ! have_compiler; then
     install_one_of gcc
 fi
 
-{ have redis-cli && have redis-benchmark; } || install_one_of redis-tools redis valkey
-have python3 || install_one_of python3
-python3 -c 'import ensurepip, venv' 2>/dev/null || install_one_of python3-venv python3-pip
-have node || install_one_of nodejs node
-have npm || install_one_of npm
+if [ "$tests" = yes ]; then
+    { have redis-cli && have redis-benchmark; } || install_one_of redis-tools redis valkey
+    have python3 || install_one_of python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install_one_of python3-venv python3-pip
+    have node || install_one_of nodejs node
+    have npm || install_one_of npm
+fi
 
 # Where Rust was installed a moment ago, this shell does not know it yet.
 if ! have cargo && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
@@ -98,7 +111,9 @@ if [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted
     fail "Rust $found is too old, rendis needs $wanted: please run: rustup update stable"
 fi
 
-for part in fmt clippy; do
+parts=
+[ "$tests" = no ] || parts="fmt clippy"
+for part in $parts; do
     cargo "$part" --version >/dev/null 2>&1 && continue
     have rustup || fail "cargo $part is missing: please install it with the package manager that Rust came with"
     component=$part
