@@ -61,7 +61,8 @@ impl Engine {
             .map_err(|error| if error.shard().is_some() { error.of_command(b"EXEC") } else { error })
     }
 
-    /// Whether these requests can run on this shard, as parts of a transaction or beside one.
+    /// Whether these requests can run on this shard, as parts of a transaction or beside one. A shard whose connections
+    /// were made anew since is the same, see [`same_server`].
     ///
     /// # Errors
     /// [`Kind::CrossShard`] or [`Kind::Refused`] when they cannot.
@@ -72,7 +73,7 @@ impl Engine {
         let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
         match same_shard(views, &ring) {
             Ok(Queued::On(id)) => match topology.member(id) {
-                Some(member) if Arc::ptr_eq(&member.shard, shard) => Ok(()),
+                Some(member) if same_server(&member.shard, shard) => Ok(()),
                 _ => {
                     let text = format!(
                         "CROSSSLOT Keys in request don't hash to the same shard: the watched keys are on {}; give keys \
@@ -87,6 +88,14 @@ impl Engine {
             Err((_, refusal)) => Err(refused(&refusal)),
         }
     }
+}
+
+/// Whether both are one server under one name, so that a connection of the one reaches the keys of the other. New
+/// deadlines or limits make another [`Shard`] of it.
+#[must_use]
+pub fn same_server(one: &Shard, other: &Shard) -> bool {
+    let (here, there) = (one.settings(), other.settings());
+    here.name == there.name && here.address == there.address && here.database == there.database
 }
 
 /// What a transaction came to.

@@ -140,8 +140,9 @@ fn settings(ring: &config::Ring) -> Settings {
         slow_ejection: ring.slow_ejection,
         max_ejected: Some(ring.max_ejected),
         allow: ring.allow.clone(),
-        // Blocking commands of every client need one each.
-        exclusive: ring.max_clients,
+        // Blocking commands of every client need one each, and there are no more clients than `max_clients`. That is not
+        // said here, because another limit is another shard to an engine, with connections of its own.
+        exclusive: usize::MAX,
         ..Settings::default()
     }
 }

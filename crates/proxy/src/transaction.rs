@@ -9,7 +9,8 @@
 //!   queueing ◄──── queueing + watching ────► EXEC, DISCARD ────► none
 //! ```
 //! The first key, or that of `WATCH`, chooses the shard. A watch holds an exclusive connection until the transaction
-//! ends; without one, the whole goes over the shard's shared wire, where nothing can come between.
+//! ends; without one, the whole goes over the shard's shared wire, where nothing can come between. That connection stays
+//! when a reload makes others to the same server.
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use rendis_core::request::{Request, RequestBuf};
 use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::exclusive::Lease;
+use rendis_engine::pipeline::same_server;
 use rendis_engine::shard::Shard;
 
 /// Where one client's transaction stands.
@@ -58,7 +60,7 @@ impl Transaction {
         let topology = engine.topology();
         let watched = self.watch.as_ref().and_then(|watch| {
             let same =
-                |member: &rendis_core::topology::Member<Shard>| Arc::ptr_eq(&member.shard, &watch.shard);
+                |member: &rendis_core::topology::Member<Shard>| same_server(&member.shard, &watch.shard);
             topology.members().iter().position(same).map(ShardId::new)
         });
         let Some(queue) = &mut self.queue else { return };
@@ -139,7 +141,7 @@ impl Transaction {
             }
         };
         if let Some(watch) = &self.watch
-            && !Arc::ptr_eq(&watch.shard, &shard)
+            && !same_server(&watch.shard, &shard)
         {
             let text = format!(
                 "CROSSSLOT Keys in request don't hash to the same shard: what is watched already is on {}",

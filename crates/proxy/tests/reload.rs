@@ -129,6 +129,20 @@ fn deadlines_and_limits_change_for_the_clients_that_are_there() {
 }
 
 #[test]
+fn another_number_of_clients_leaves_the_connections_to_the_shards() {
+    let servers = Cluster::start(1);
+    let urls = servers.urls();
+    let mut proxy = Proxy::start(&config(&ring("cache", "max_clients = 5", &urls))).unwrap();
+    let before = settled(&servers[0]);
+    for most in [6, 1000] {
+        let fields = format!("max_clients = {most}");
+        proxy.reload(&config(&ring("cache", &fields, &urls))).unwrap();
+        pong(&mut client(&proxy, "cache"));
+    }
+    assert_eq!(settled(&servers[0]), before);
+}
+
+#[test]
 fn a_shard_that_is_down_stays_so_when_its_connections_are_made_anew() {
     let servers = Cluster::start(2);
     let urls = servers.urls();

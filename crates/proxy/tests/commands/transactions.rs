@@ -2,7 +2,7 @@
 
 use rendis_testkit::Reply;
 
-use crate::ring::until;
+use crate::ring::{config, ring, until};
 use crate::{Stage, alive, ask};
 
 #[test]
@@ -141,4 +141,43 @@ fn who_leaves_in_a_transaction_leaves_nothing_behind() {
     for key in &keys {
         assert_eq!(ask(&mut client, &["GET", key]), Reply::Nil);
     }
+}
+
+#[test]
+fn a_watch_holds_across_a_reload_that_leaves_its_shard_where_it_is() {
+    const FIELDS: &str = "deadlines = { connect = \"5s\", reply = \"5s\", write = \"5s\", wait = \"5s\" }";
+    let mut stage = Stage::start();
+    let keys = stage.keys("k");
+    let (key, urls) = (&keys[1], stage.shards.urls());
+    for fields in [
+        format!("{FIELDS}\nmax_clients = 77"),
+        format!("{FIELDS}\nqueue = {{ requests = 5000 }}"),
+        FIELDS.replace("5s", "6s"),
+    ] {
+        for broken in [false, true] {
+            let (mut client, mut other) = (stage.client(), stage.client());
+            ask(&mut client, &["SET", key, "before"]);
+            assert!(ask(&mut client, &["WATCH", key]).is_ok());
+            if broken {
+                ask(&mut other, &["SET", key, "changed"]);
+            }
+            stage.proxy.reload(&config(&ring("cache", &fields, &urls))).unwrap();
+            assert!(ask(&mut client, &["WATCH", key]).is_ok(), "{fields}");
+            ask(&mut client, &["MULTI"]);
+            assert_eq!(ask(&mut client, &["SET", key, "mine"]), Reply::simple("QUEUED"), "{fields}");
+            let expected = if broken { Reply::Nil } else { Reply::array([Reply::simple("OK")]) };
+            assert_eq!(ask(&mut client, &["EXEC"]), expected, "{fields}");
+            stage.proxy.reload(&config(&ring("cache", FIELDS, &urls))).unwrap();
+        }
+    }
+    // The same name for another server is another shard.
+    let mut client = stage.client();
+    assert!(ask(&mut client, &["WATCH", key]).is_ok());
+    let mut turned = urls;
+    turned.rotate_left(1);
+    stage.proxy.reload(&config(&ring("cache", FIELDS, &turned))).unwrap();
+    ask(&mut client, &["MULTI"]);
+    ask(&mut client, &["SET", key, "never"]);
+    let refused = ask(&mut client, &["EXEC"]);
+    assert!(refused.error().unwrap().starts_with("CROSSSLOT"), "{refused}");
 }
