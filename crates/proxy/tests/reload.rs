@@ -75,7 +75,8 @@ fn shards_and_placement_change_under_a_client_that_loses_nothing() {
     stop.store(true, Ordering::Relaxed);
     assert!(callers.into_iter().map(|caller| caller.join().unwrap()).all(|calls| calls > 0));
     assert!(servers.sizes().iter().all(|size| *size > 0));
-    assert_eq!(connection_ids(&servers[0]), before, "a shard that stayed has new connections");
+    // A shard that comes is taught the functions of the others, over a connection that ends then.
+    until("a shard that stayed has its old connections alone", || connection_ids(&servers[0]) == before);
     assert_eq!(address(&proxy, "cache"), at);
     // Keys are where the new placement has them.
     let placement =
