@@ -182,8 +182,8 @@ impl<W, R, E: Clone> Session<W, R, E> {
 
     /// Appends what `write` writes: `replies` requests, to be answered as one until `deadline`.
     ///
-    /// A push that is larger than the limits by itself is let through when nothing else is waiting, so that a large
-    /// value is slow but not impossible.
+    /// A push of more bytes than the limit by itself is let through when nothing else waits to be written, and one of
+    /// more requests when no other is under way, so that a large value is slow but not impossible.
     ///
     /// # Errors
     /// [`Full`] when the limits are reached; `write` is then not called.
@@ -228,9 +228,9 @@ impl<W, R, E: Clone> Session<W, R, E> {
         if self.withdrawn && self.outgoing.len().saturating_add(size) > self.limits.bytes {
             self.compact();
         }
-        let fits = self.owed.saturating_add(count) <= self.limits.requests
-            && self.outgoing.len().saturating_add(size) <= self.limits.bytes;
-        if !fits && (self.owed > 0 || !self.outgoing.is_empty()) {
+        let few = self.owed == 0 || self.owed.saturating_add(count) <= self.limits.requests;
+        let short = self.outgoing.is_empty() || self.outgoing.len().saturating_add(size) <= self.limits.bytes;
+        if !few || !short {
             return Err(Full);
         }
         let (start, before) = (self.appended, self.outgoing.len());

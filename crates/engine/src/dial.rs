@@ -64,8 +64,8 @@ impl Dialer {
     /// no socket behind.
     ///
     /// # Errors
-    /// [`Kind::ShardDown`], [`Kind::Timeout`], [`Kind::Tls`], [`Kind::Auth`], [`Kind::Protocol`] or [`Kind::Config`]
-    /// (a database that the server does not have).
+    /// [`Kind::ShardDown`], [`Kind::Timeout`], [`Kind::Tls`], [`Kind::Auth`], [`Kind::Protocol`], [`Kind::Config`]
+    /// (a database that the server does not have) or [`Kind::Server`] (it cannot select the database now: `BUSY`).
     pub async fn dial(&self) -> Result<Connection, Arc<Cause>> {
         let deadline = self.deadlines.connect;
         match timeout(deadline, self.connect()).await {
@@ -211,6 +211,8 @@ impl Step {
         let code = line.split(' ').next().unwrap_or_default();
         let unknown = code == "NOPROTO" || line.to_ascii_lowercase().contains("unknown command");
         match (self, code) {
+            // Without it the connection would use another database. A server that runs a script refuses it for a while.
+            (Self::Select, "LOADING" | "MASTERDOWN" | "BUSY") => Some(Err(Cause::new(Kind::Server, line))),
             (Self::Optional, _) | (_, "LOADING" | "MASTERDOWN" | "BUSY") => None,
             (Self::Hello, _) if unknown && may_fall_back => Some(Ok(Greeting::FallBack)),
             (_, "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED") => Some(Err(Cause::new(Kind::Auth, line))),

@@ -13,14 +13,15 @@ use rendis_core::id::ShardId;
 use rendis_core::placement::Spec;
 use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::{Budget, Decision, Failed};
-use rendis_core::session::Replies;
+use rendis_core::session::{Replies, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
+use tokio::runtime::Handle;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::connection::Failure;
-use crate::error::{Error, Kind};
+use crate::error::{Cause, Error, Kind};
 use crate::events::Events;
 use crate::exclusive::Lease;
 use crate::ledger::Noted;
@@ -76,6 +77,8 @@ struct Inner {
     /// Wakes the calls that wait for a change. The channel would do, but wakes them in an order of chance; so they go on
     /// in the order in which they came, and a simulation can be repeated.
     swapped: Notify,
+    /// What its tasks run on.
+    runtime: Handle,
     ward: Arc<Ward>,
     /// Its number there.
     number: OnceLock<u64>,
@@ -104,6 +107,7 @@ impl Engine {
                 started: Instant::now(),
                 changes: watch::Sender::new(0),
                 swapped: Notify::new(),
+                runtime: Handle::current(),
                 ward: plan.ward,
                 number: OnceLock::new(),
             }),
@@ -368,6 +372,8 @@ impl Engine {
                 "the ring is just being changed: who is told of its new shards cannot change it as well";
             return Err(Error::local(Kind::Refused, text));
         }
+        // What is new runs where the engine does, whoever changes it.
+        let _runtime = self.inner.runtime.enter();
         let changed = change(&mut ward.lock());
         if self.is_closed() {
             // Meanwhile, by who was told of a new shard.
@@ -431,22 +437,44 @@ impl Engine {
         })
     }
 
-    /// Asks a live shard for the row of a command that is not in the table. True when it was learned.
-    pub async fn learn(&self, name: &[u8]) -> bool {
+    /// Asks a live shard for the row of a command that is not in the table. True when it was learned, and false when the
+    /// shard does not know it either.
+    ///
+    /// # Errors
+    /// That no shard could be asked, or the error with which it answered (`LOADING`, `BUSY`, `NOPERM`).
+    pub async fn learn(&self, name: &[u8]) -> Result<bool, Error> {
         let topology = self.topology();
-        let Some(id) = topology.live().first() else { return false };
+        let id = *topology.live().first().ok_or_else(no_shard)?;
         let question = RequestBuf::pack([&b"COMMAND"[..], b"INFO", name]);
-        let Ok(Replies::One(reply)) = self.call_shard(*id, &question, Repeat::Read).await else {
-            return false;
+        let Replies::One(reply) = self.call_shard(id, &question, Repeat::Read).await? else {
+            return Ok(false);
         };
-        let Ok(Some(row)) = learn(reply.frame()) else { return false };
+        if let Some(error) = reply.as_error() {
+            let cause = Cause::new(Kind::Server, format!("{error} (asked what the command is)"));
+            return Err(serving(&topology, id)?.error(Failure { sent: Sent::No, cause }));
+        }
+        let Ok(Some(row)) = learn(reply.frame()) else { return Ok(false) };
         let mut learned = false;
         self.inner.table.rcu(|table| {
             let mut next = Table::clone(table);
             learned = next.insert(row.clone());
             next
         });
-        learned
+        Ok(learned)
+    }
+
+    /// [`Engine::learn`] for each of these requests whose command is not in the table.
+    ///
+    /// # Errors
+    /// As [`Engine::learn`].
+    pub(crate) async fn learn_unknown(&self, requests: &[RequestBuf]) -> Result<Arc<Table>, Error> {
+        for request in requests {
+            let request = request.view();
+            if matches!(self.table().load().find(request), Found::Unknown) {
+                self.learn(request.name()).await?;
+            }
+        }
+        Ok(self.table().load_full())
     }
 
     pub(crate) fn scripts(&self) -> &Scripts {

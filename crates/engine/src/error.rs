@@ -124,7 +124,8 @@ impl Cause {
             (Late::Serving, Sent::No) => format!("nothing could be written in {deadline:?}"),
             (Late::Serving, Sent::Maybe) => format!("no reply in {deadline:?}"),
         };
-        Failed { cause: Self::new(Kind::Timeout, text), ..failed }
+        let cause = Self { kind: Kind::Timeout, text, source: None, late: Some(late) };
+        Failed { cause: Arc::new(cause), ..failed }
     }
 }
 

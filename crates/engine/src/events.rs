@@ -14,7 +14,12 @@ use crate::error::Place;
 #[non_exhaustive]
 pub enum Event {
     /// A shard does not answer: it is out of use until it does.
-    Down(Arc<Place>),
+    Down {
+        /// Which.
+        shard: Arc<Place>,
+        /// What went wrong last: the connection is refused, the password is wrong, no answer comes.
+        why: Arc<str>,
+    },
     /// A shard answers and is reading its data: out of use until it has.
     Loading(Arc<Place>),
     /// A shard was much slower than its peers for a while: out of use for a while.
@@ -53,8 +58,8 @@ impl Event {
     #[must_use]
     pub const fn shard(&self) -> Option<&Arc<Place>> {
         match self {
-            Self::Down(shard) | Self::Loading(shard) | Self::Slow(shard) | Self::Up(shard) => Some(shard),
-            Self::Returned { shard, .. } => Some(shard),
+            Self::Loading(shard) | Self::Slow(shard) | Self::Up(shard) => Some(shard),
+            Self::Down { shard, .. } | Self::Returned { shard, .. } => Some(shard),
             Self::TopologyChanged | Self::Missed(_) => None,
         }
     }
@@ -62,7 +67,8 @@ impl Event {
     /// What happened, without where.
     pub(crate) fn text(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::Down(_) => "shard is down",
+            Self::Down { why, .. } if why.is_empty() => "shard is down",
+            Self::Down { why, .. } => return Cow::Owned(format!("shard is down: {why}")),
             Self::Loading(_) => "shard is loading its data",
             Self::Slow(_) => "shard is much slower than the others",
             Self::Up(_) => "shard answers again",

@@ -130,7 +130,7 @@ impl Engine {
     /// As [`Engine::call_shard`]; [`Kind::CrossShard`] and [`Kind::Refused`] for what a ring does not run.
     pub async fn execute(&self, request: Request<'_>) -> Result<Executed, Error> {
         let table = self.table().load_full();
-        if matches!(table.find(request), Found::Unknown) && self.learn(request.name()).await {
+        if matches!(table.find(request), Found::Unknown) && self.learn(request.name()).await? {
             return self.execute_known(request, &self.table().load_full()).await;
         }
         self.execute_known(request, &table).await
@@ -249,7 +249,8 @@ impl Engine {
             let reply = self.part(topology, part, repeat, table).await;
             merge::Part { reply, positions: &part.positions }
         }));
-        merged(response, replies.await, |part| topology.member(parts.get(part)?.shard))
+        let read = repeat == Repeat::Read;
+        merged(response, read, replies.await, |part| topology.member(parts.get(part)?.shard))
     }
 
     /// A part is a command of the same kind. One that was never sent, because its shard is about to be taken out, is dealt
@@ -292,7 +293,8 @@ impl Engine {
             join_all(topology.live().iter().map(|id| async {
                 merge::Part::whole(self.call_member(topology, *id, &request, repeat).await)
             }));
-        merged(response, replies.await, |part| topology.member(*topology.live().get(part)?))
+        let read = repeat == Repeat::Read;
+        merged(response, read, replies.await, |part| topology.member(*topology.live().get(part)?))
     }
 
     async fn scan(
@@ -479,7 +481,7 @@ impl Engine {
                 return outcome.map_err(|failure| self.error(&shard, failure));
             }
             // An attempt that ended at its deadline has used the caller's time up.
-            let late = matches!(&outcome, Err(failure) if failure.cause.kind == Kind::Timeout);
+            let late = matches!(&outcome, Err(failure) if failure.cause.late.is_some());
             let remaining = if late { Duration::ZERO } else { self.manner_since(began, &shard).deadline };
             let attempt = Attempt { repeat, failure, attempts, remaining: Some(remaining) };
             match self.decide(&attempt) {
@@ -670,10 +672,11 @@ fn single(replies: Replies<Reply>) -> Result<Reply, Error> {
     }
 }
 
-/// The merged reply. The error of one part says that the whole may have run where another part may have. `member` is
-/// where a part was sent.
+/// The merged reply. The error of one part says that the whole may have run where another part may have, unless it only
+/// reads: then it does not matter. `member` is where a part was sent.
 pub(crate) fn merged<'t>(
     response: Response,
+    read: bool,
     parts: Vec<merge::Part<'_, Error>>,
     member: impl Fn(usize) -> Option<&'t Member<Shard>>,
 ) -> Result<Reply, Error> {
@@ -681,7 +684,7 @@ pub(crate) fn merged<'t>(
         Ok(_) => true,
         Err(error) => error.sent() == Sent::Maybe,
     };
-    let in_part = parts.iter().any(may_have_run);
+    let in_part = !read && parts.iter().any(may_have_run);
     merge(response, parts).map_err(|error| match error {
         MergeError::Failed(error) if in_part => error.in_part(),
         MergeError::Failed(error) => error,

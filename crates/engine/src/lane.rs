@@ -154,7 +154,7 @@ async fn run(shared: Arc<Shared>) {
                     End::Lost(cause) => {
                         let lasted = since.elapsed() >= SHORT_LIFE;
                         if queue.missed() {
-                            shared.pulse.failed();
+                            shared.pulse.failed(&cause);
                         }
                         if lasted {
                             // The usual case: a restart, or an idle connection that was closed. Try again at once, and
@@ -172,7 +172,7 @@ async fn run(shared: Arc<Shared>) {
             }
             Err(cause) => {
                 if queue.missed() {
-                    shared.pulse.failed();
+                    shared.pulse.failed(&cause);
                 }
                 cause
             }

@@ -55,7 +55,11 @@ pub(crate) fn serving(topology: &Topology<Shard>, id: ShardId) -> Result<Arc<Sha
     match member.standing {
         Standing::Serving => Ok(Arc::clone(&member.shard)),
         Standing::Absent | Standing::Ejected => {
-            let cause = Cause::new(Kind::ShardDown, "the shard is down");
+            let text = match member.shard.trouble() {
+                Some(why) => format!("the shard is down: {why}"),
+                None => "the shard is down".to_owned(),
+            };
+            let cause = Cause::new(Kind::ShardDown, text);
             Err(member.shard.error(Unanswered { sent: Sent::No, cause }))
         }
     }

@@ -13,6 +13,7 @@ use rendis_core::health::{Health, Probe, Status, Transition};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::connection::Connection;
+use crate::error::{Cause, Kind};
 use crate::probe::Heartbeat;
 use crate::settings::HealthSettings;
 use crate::shard::Shard;
@@ -36,7 +37,12 @@ pub(crate) async fn watch<R>(
     let ask = async |mut connection: Option<Connection>| {
         let asked = Instant::now();
         let answer = timeout(settings.deadline, heartbeat.ask(&shard, &mut connection)).await;
-        (asked, answer.unwrap_or(Probe::Failed), connection)
+        let answer = answer.unwrap_or_else(|_| {
+            let text = format!("no answer to a probe in {:?}", settings.deadline);
+            shard.pulse().noticed(&Cause::new(Kind::Timeout, text));
+            Probe::Failed
+        });
+        (asked, answer, connection)
     };
     // No more at a time than it takes to find a shard down.
     let most = usize::try_from(settings.votes.fall.get()).unwrap_or(usize::MAX);

@@ -48,8 +48,8 @@ impl Engine {
     /// [`Kind::CrossShard`] or [`Kind::Refused`] when they cannot run together; nothing was sent then. Else as
     /// [`Engine::call_shard`].
     pub async fn transaction<I: Item>(&self, items: &[I]) -> Result<Executions, Error> {
-        let table = self.table().load_full();
         let requests: Vec<RequestBuf> = items.iter().map(|item| item.pack().into_buf()).collect();
+        let table = self.learn_unknown(&requests).await?;
         let wrap = |name: &'static [u8]| RequestBuf::pack([name]);
         let mut frames = Vec::with_capacity(requests.len() + 2);
         frames.push(wrap(b"MULTI"));
@@ -67,7 +67,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::CrossShard`] or [`Kind::Refused`] when they cannot.
     pub async fn check_shard(&self, requests: &[RequestBuf], shard: &Arc<Shard>) -> Result<(), Error> {
-        let table = self.table().load_full();
+        let table = self.learn_unknown(requests).await?;
         let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
         let topology = self.topology_for(views.clone()).await;
         let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use rendis_core::health::{Probe, classify};
+use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 
 use crate::connection::Connection;
+use crate::error::{Cause, Kind};
 use crate::shard::Shard;
 
 /// A caller's own question: any future that finds out whether a shard is well.
@@ -66,13 +68,30 @@ impl Heartbeat {
             Some(connection) => Ok(connection),
             None => shard.dialer().dial().await,
         };
-        let Ok(mut open) = opened else { return Probe::Failed };
-        match open.ask(request).await {
-            Ok(reply) => {
+        let asked = match opened {
+            Ok(mut open) => {
+                open.ask(request).await.map(|reply| (open, reply)).map_err(|failure| failure.cause)
+            }
+            Err(cause) => Err(cause),
+        };
+        match asked {
+            Ok((open, reply)) => {
                 *connection = Some(open);
+                if let Some(error) = reply.as_error() {
+                    let words = [error.code, error.text].map(String::from_utf8_lossy);
+                    let text = format!("it answers a probe with {}", words.join(" "));
+                    shard.pulse().noticed(&Cause::new(Kind::Server, text));
+                }
                 classify(&reply)
             }
-            Err(_) => Probe::Failed,
+            Err(cause) => {
+                shard.pulse().noticed(&cause);
+                match cause.kind {
+                    // The server's own words, on the way to a connection.
+                    Kind::Server => classify(&Reply::error(&cause.text, "")),
+                    _ => Probe::Failed,
+                }
+            }
         }
     }
 }

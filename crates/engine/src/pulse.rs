@@ -1,10 +1,11 @@
 //! What traffic says about a shard's health, on its way to the monitor.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::error::Kind;
+use crate::error::{Cause, Kind};
 use crate::times::Times;
 
 /// Counts the connection-level failures of real requests in a row, and for who wants to know also bytes, errors and how long
@@ -15,6 +16,8 @@ use crate::times::Times;
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
     failures: AtomicU32,
+    /// What went wrong last, for people.
+    trouble: Mutex<Option<Arc<Cause>>>,
     changed: Notify,
     replies: Times,
     sent: AtomicU64,
@@ -31,9 +34,20 @@ impl Pulse {
     }
 
     /// A connection failed, or could not be made, or did not answer in time, while requests were waiting for it.
-    pub(crate) fn failed(&self) {
+    pub(crate) fn failed(&self, cause: &Arc<Cause>) {
+        self.noticed(cause);
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.changed.notify_one();
+    }
+
+    /// Something went wrong, which the monitor knows already.
+    pub(crate) fn noticed(&self, cause: &Arc<Cause>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(cause));
+    }
+
+    /// What went wrong last.
+    pub(crate) fn trouble(&self) -> Option<Arc<Cause>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Failures since the last answer.

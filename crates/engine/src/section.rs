@@ -68,6 +68,8 @@ enum Fate {
 struct Merged {
     parts: Vec<(usize, Vec<u32>)>,
     response: Response,
+    /// Whether the command only reads.
+    read: bool,
 }
 
 /// One frame of a batch, and the place of the next.
@@ -164,7 +166,7 @@ impl Section {
                     parts.iter().map(|(index, positions)| merge::Part { reply: pop(*index), positions });
                 let replies = replies.collect();
                 let topology = self.topology.as_deref();
-                merged(merge.response, replies, |part| {
+                merged(merge.response, merge.read, replies, |part| {
                     let (index, _) = parts.get(part)?;
                     topology?.member(batches.get(*index)?.id)
                 })
@@ -295,17 +297,18 @@ impl Section {
         if waits {
             return None;
         }
+        let read = matches!(found, Found::Row(row) if row.is_read());
         Some(match plan(packed.view(), found, &ring) {
             Plan::One(id) => Fate::One(self.add(id, Frame::Whole(index), item.size())),
             Plan::Split { parts, response } => {
                 let parts =
                     parts.into_iter().map(|part| (self.add_part(part.shard, part.request), part.positions));
-                Fate::Merged(Box::new(Merged { parts: parts.collect(), response }))
+                Fate::Merged(Box::new(Merged { parts: parts.collect(), response, read }))
             }
             Plan::Every(response) => {
                 let parts = topology.live().iter();
                 let parts = parts.map(|id| (self.add(*id, Frame::Whole(index), item.size()), Vec::new()));
-                Fate::Merged(Box::new(Merged { parts: parts.collect(), response }))
+                Fate::Merged(Box::new(Merged { parts: parts.collect(), response, read }))
             }
             Plan::Refused(refusal) => Fate::Refused(Box::new(refused(&refusal))),
             Plan::NoShard => Fate::Refused(Box::new(no_shard())),

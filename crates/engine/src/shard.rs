@@ -208,6 +208,12 @@ impl Shard {
         self.newest.exclusive.stats().plus(self.resp2.exclusive.stats())
     }
 
+    /// What went wrong here last, if anything ever did: a connection, a probe, a deadline.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.pulse.trouble().map(|cause| cause.text.clone())
+    }
+
     /// Bytes sent and received over shared wires since the start, by all engines of the ring in this process.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {

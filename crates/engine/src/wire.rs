@@ -363,14 +363,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             let text = format!("nothing could be written for {:?}", self.deadlines.write);
             return Err(End::Lost(Cause::new(Kind::Timeout, text)));
         }
-        self.queue.expire(&Cause::late(Late::Serving), &mut self.woken);
+        let late = Cause::late(Late::Serving);
+        self.queue.expire(&late, &mut self.woken);
         if !self.woken.is_empty() {
             self.woken.drain(..).for_each(Waker::wake);
             // A call with a short deadline of its own says nothing of the shard: the half allows for the time between
             // taking a call in and writing it.
             let half = self.deadlines.reply / 2;
             if self.measured.is_none_or(|(_, since)| now.saturating_sub(since) >= half) {
-                self.pulse.failed();
+                self.pulse.failed(&late);
                 self.overdue_since.get_or_insert(now);
             }
         }

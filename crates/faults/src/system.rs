@@ -101,7 +101,7 @@ impl System {
                 tokio::spawn(async move {
                     while let Some(event) = events.next().await {
                         let change = match &event {
-                            Event::Down(_) | Event::Loading(_) => Some(Change::Out),
+                            Event::Down { .. } | Event::Loading(_) => Some(Change::Out),
                             Event::Returned { .. } => Some(Change::Back),
                             _ => None,
                         };

@@ -252,7 +252,7 @@ impl Client {
             return Ok(Flow::On);
         }
         if self.transaction.is_queueing() && !ends_queue(found) && !is_leaving(found) {
-            if matches!(found, Found::Unknown) && engine.learn(view.name()).await {
+            if matches!(found, Found::Unknown) && engine.learn(view.name()).await.unwrap_or_default() {
                 let table = engine.table().load_full();
                 self.transaction.queue(view, &table, &engine, &mut self.out.bytes);
             } else {

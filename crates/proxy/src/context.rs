@@ -77,7 +77,7 @@ impl Shared {
             name: ring.name.clone(),
             run_id: run_id(),
             clients: Arc::default(),
-            ward: Arc::default(),
+            ward: Arc::new(Ward::named(&ring.name)),
             connected: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),

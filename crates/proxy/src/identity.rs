@@ -166,7 +166,8 @@ impl Identity {
         let mut found = table.find(request);
         let newer;
         if matches!(found, Found::Unknown) && self.user.is_some() {
-            engine.learn(request.name()).await;
+            // Where it cannot be had now, what is permitted by its name or not at all.
+            let _ = engine.learn(request.name()).await;
             newer = engine.table().load_full();
             found = newer.find(request);
         }

@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
-use rendis::{Error, Event, Kind, Ring, Sent};
-use rendis_testkit::Cluster;
+use rendis::{Error, Event, Kind, Ring, Sent, ShardSettings};
+use rendis_testkit::{Cluster, RedisServer};
 
 /// Three servers in a ring that probes them often, and a key of the second.
 async fn ring(cluster: &Cluster) -> (Ring, String) {
@@ -68,6 +68,61 @@ async fn a_server_that_is_busy_with_a_script_stays_in_the_ring_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_busy_server_is_not_served_from_in_another_database() {
+    let server = RedisServer::builder().setting("busy-reply-threshold", "20").start();
+    let mut other = server.client().unwrap();
+    other.send(&["EVAL", "while true do end", "0"]).unwrap();
+    let busy =
+        || server.try_command(&["GET", "key"]).is_ok_and(|reply| format!("{reply:?}").contains("BUSY"));
+    eventually("the server being busy", busy).await;
+    // It greets, and cannot select the database now.
+    let mut ring = Ring::builder().shard("only", format!("{}/3", server.url())).build().await.unwrap();
+    let error = ring.set::<_, _, ()>("key", "value").await.unwrap_err();
+    assert_eq!(error.code(), Some("BUSY"), "{error}");
+    server.command(&["SCRIPT", "KILL"]);
+    other.read().unwrap();
+    let began = Instant::now();
+    while let Err(error) = ring.set::<_, _, ()>("key", "value").await {
+        assert!(began.elapsed() < Duration::from_secs(2), "{error}");
+    }
+    let mut client = server.client().unwrap();
+    let mut has = |database: &str| {
+        client.command(&["SELECT", database]).unwrap();
+        client.command(&["EXISTS", "key"]).unwrap().integer()
+    };
+    assert_eq!((has("0"), has("3")), (0, 1));
+}
+
+#[tokio::test]
+async fn a_command_that_no_shard_can_be_asked_about_is_not_called_unknown() {
+    let server = RedisServer::builder().user("app", "on >word ~* +@all -command").start();
+    let url = server.url_for("app", "word");
+    let ring = Ring::builder().shard("only", url).build().await.unwrap();
+    let ask = async || redis::cmd("JSON.SET").arg("key").exec_async(&mut ring.clone()).await.unwrap_err();
+    let error = ask().await;
+    assert_eq!(error.code(), Some("NOPERM"), "{error}");
+    let mut piped = redis::pipe();
+    piped.atomic().cmd("JSON.SET").arg("key");
+    let error = piped.exec_async(&mut ring.clone()).await.unwrap_err();
+    assert_eq!(error.code(), Some("NOPERM"), "{error}");
+    server.kill();
+    let error = ask().await;
+    assert_eq!(Error::of(&error).map(Error::kind), Some(Kind::ShardDown), "{error}");
+}
+
+#[tokio::test]
+async fn a_ring_is_changed_from_any_thread() {
+    let cluster = Cluster::start(2);
+    let mut ring = Ring::builder().shard("shard1", cluster[0].url()).build().await.unwrap();
+    let (changed, url) = (ring.clone(), cluster[1].url());
+    std::thread::spawn(move || changed.set_shards([ShardSettings::new("shard2", &url).unwrap()]).unwrap())
+        .join()
+        .unwrap();
+    ring.set::<_, _, ()>("key", "value").await.unwrap();
+    assert_eq!(cluster[1].command(&["EXISTS", "key"]).integer(), 1);
+}
+
+#[tokio::test]
 async fn a_server_that_wants_another_password_leaves_and_comes_back_when_it_does_not() {
     let cluster = Cluster::start(3);
     let (mut ring, key) = ring(&cluster).await;
@@ -76,7 +131,8 @@ async fn a_server_that_wants_another_password_leaves_and_comes_back_when_it_does
     cluster[1].restart_with_password(Some("secret"));
     eventually("the locked shard leaving", || ring.len() == 2).await;
     let down = events.next().await.unwrap();
-    assert!(matches!(&down, Event::Down(shard) if shard.name == "shard2"), "{down}");
+    assert!(matches!(&down, Event::Down { shard, .. } if shard.name == "shard2"), "{down}");
+    assert!(down.to_string().contains("is down: NOAUTH"), "{down}");
     ring.set::<_, _, ()>(&key, "elsewhere").await.unwrap();
     cluster[1].restart_with_password(None);
     eventually("the shard coming back", || ring.len() == 3).await;

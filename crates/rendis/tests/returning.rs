@@ -277,7 +277,7 @@ async fn events_tell_each_change_once() {
     let seen = [next(&mut events).await, next(&mut events).await, next(&mut events).await];
     assert!(seen.iter().all(is_first), "{seen:?}");
     assert!(
-        matches!(seen, [Event::Down(_), Event::Up(_), Event::Returned { forgot: Forgot::Keys(0), .. }]),
+        matches!(seen, [Event::Down { .. }, Event::Up(_), Event::Returned { forgot: Forgot::Keys(0), .. }]),
         "{seen:?}"
     );
     let urls = cluster.urls();
@@ -526,7 +526,7 @@ async fn a_shard_that_cannot_be_taken_back_at_once_is_told_to_answer_once() {
     let key = keys_on(&ring, "fake", 1).remove(0);
     let mut events = ring.events();
     stage.store(1, Ordering::SeqCst);
-    assert!(matches!(next(&mut events).await, Event::Down(_)));
+    assert!(matches!(next(&mut events).await, Event::Down { .. }));
     ring.clone().set::<_, _, ()>(&key, "elsewhere").await.unwrap();
     stage.store(2, Ordering::SeqCst);
     assert!(matches!(next(&mut events).await, Event::Up(_)));

@@ -169,7 +169,14 @@ fn the_limits_refuse_and_one_large_request_passes_alone() {
     assert_eq!(push(&mut session, 1, "a", 1), Err(Full), "two are owed");
     session.complete(1, &mut Vec::new());
     assert!(session.collect(&large).is_some());
-    push(&mut session, 1, "a", 1).unwrap();
+    // What was written is no reason to refuse more bytes, and what was answered none to refuse more requests.
+    write_all(&mut session);
+    push(&mut session, 1, &"y".repeat(50), 1).unwrap();
+    assert_eq!(push(&mut session, 3, "abc", 1), Err(Full));
+    write_all(&mut session);
+    session.complete(2, &mut Vec::new());
+    session.complete(3, &mut Vec::new());
+    push(&mut session, 3, "abc", 1).unwrap();
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub(crate) use self::state::State;
 
 /// See the module.
 pub struct Ward {
+    /// The ring's, where it has one.
+    name: Option<String>,
     state: Mutex<State>,
     pub(crate) ledger: Ledger,
     pub(crate) scripts: Scripts,
@@ -61,7 +63,20 @@ pub(crate) trait Follower: Send + Sync {
 }
 
 impl Default for Ward {
+    /// The ward of a ring without a name.
     fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl Ward {
+    /// The ward of a ring that has a name, which stands in what is logged.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self::new(Some(name.to_owned()))
+    }
+
+    fn new(name: Option<String>) -> Self {
         let state = State {
             settings: Arc::default(),
             heartbeat: Heartbeat::default(),
@@ -73,6 +88,7 @@ impl Default for Ward {
             pacing: None,
         };
         Self {
+            name,
             state: Mutex::new(state),
             ledger: Ledger::new(),
             scripts: Scripts::default(),
@@ -80,9 +96,7 @@ impl Default for Ward {
             telling: Mutex::default(),
         }
     }
-}
 
-impl Ward {
     /// What happens from now on.
     #[must_use]
     pub fn events(&self) -> Events {
@@ -203,11 +217,13 @@ impl Ward {
     pub(crate) fn tell(&self, event: Event) {
         let place = event.shard();
         let (shard, address) = (place.map(|place| &place.name), place.map(|place| &place.address));
+        let ring = self.name.as_deref();
         match event {
-            Event::Down(_) | Event::Loading(_) | Event::Slow(_) => {
-                tracing::warn!(shard, address, "{}", event.text());
+            // What is told of a loss is told of its end, at the same level.
+            Event::Down { .. } | Event::Loading(_) | Event::Slow(_) | Event::Returned { .. } => {
+                tracing::warn!(ring, shard, address, "{}", event.text());
             }
-            _ => tracing::info!(shard, address, "{}", event.text()),
+            _ => tracing::info!(ring, shard, address, "{}", event.text()),
         }
         let _ = self.events.send(event);
     }
@@ -249,6 +265,7 @@ impl Ward {
                     }
                     Err(cause) => {
                         tracing::warn!(
+                            ring = self.name,
                             shard = shard.name(),
                             why = cause.text,
                             "shard cannot be taken back yet"
@@ -263,7 +280,8 @@ impl Ward {
             }
             Transition::Fell => {
                 self.fell(shard).await;
-                self.tell(Event::Down(place()));
+                let why = shard.trouble().unwrap_or_default().into();
+                self.tell(Event::Down { shard: place(), why });
             }
         }
         true
@@ -296,7 +314,12 @@ impl Ward {
         match self.take_back(shard).await {
             Ok(forgot) => self.tell(Event::Returned { shard: Arc::clone(shard.place()), forgot }),
             Err(cause) => {
-                tracing::warn!(shard = shard.name(), why = cause.text, "shard cannot be taken back yet");
+                tracing::warn!(
+                    ring = self.name,
+                    shard = shard.name(),
+                    why = cause.text,
+                    "shard cannot be taken back yet"
+                );
             }
         }
     }

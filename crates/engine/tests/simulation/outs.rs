@@ -27,7 +27,7 @@ pub(crate) async fn watch(world: Arc<World>) {
                     rest.insert(shard.name.to_string());
                     slow = Some(shard);
                 }
-                Some(Event::Down(shard) | Event::Loading(shard) | Event::Returned { shard, .. }) => {
+                Some(Event::Loading(shard) | Event::Down { shard, .. } | Event::Returned { shard, .. }) => {
                     rest.remove(&*shard.name);
                 }
                 Some(_) => {}
