@@ -253,9 +253,10 @@ impl Rules {
         self.commands.iter().rev().find(|rule| rule.whom.is(row)).is_some_and(|rule| rule.allowed)
     }
 
-    /// Whether a rule names this command, or the scripts as a group.
+    /// Whether a rule names this command, or the scripts as a group, and no later one forbids it.
     pub(super) fn names_script(&self, row: &Row) -> bool {
-        self.commands.iter().filter(|rule| rule.allowed && rule.whom.is(row)).any(|rule| match rule.whom {
+        let rules = self.commands.iter().rev().filter(|rule| rule.whom.is(row));
+        rules.take_while(|rule| rule.allowed).any(|rule| match rule.whom {
             Whom::All => false,
             Whom::Category(category) => category.overlaps(Categories::SCRIPTING),
             Whom::Command(_) => true,

@@ -245,6 +245,14 @@ mod tests {
             ("+@scripting ~* &*", true),
             ("+@slow ~* &*", false),
             ("+@all ~* &*", true),
+            // Later rules win: what was named and forbidden is not named by a rule about more.
+            ("+eval -eval +@all ~k", false),
+            ("+@scripting -@scripting +@slow ~k", false),
+            ("+eval -@slow +@all ~k", false),
+            ("+eval nocommands +@all ~k", false),
+            ("+eval -eval +@all +eval ~k", true),
+            ("-@scripting +@scripting ~k", true),
+            ("+@scripting -get ~k", true),
         ] {
             let denied = check(rules, "EVAL s 1 k");
             assert_eq!(denied.is_none(), good, "{rules}: {denied:?}");
