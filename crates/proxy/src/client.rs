@@ -30,7 +30,7 @@ use crate::local::{self, After};
 use crate::outbox::{Held, Outbox, TooSlow};
 use crate::peer::Peer;
 use crate::subscription::{Subscriber, confirm_nothing, push_message};
-use crate::transaction::{Transaction, ends_queue, push_line};
+use crate::transaction::{Transaction, ends_queue, push_line, watches};
 use crate::window::Window;
 
 /// Serves a client until one side ends it.
@@ -277,7 +277,12 @@ impl Client {
                     Err(error) => self.error(&error),
                 }
             }
-            Err(error) => self.error(&error),
+            Err(error) => {
+                if watches(found, view) {
+                    self.transaction.watch_failed(error.resp_text());
+                }
+                self.error(&error);
+            }
         }
         Ok(Flow::On)
     }

@@ -11,10 +11,14 @@
 //! The first key, or that of `WATCH`, chooses the shard. A watch holds an exclusive connection until the transaction
 //! ends; without one, the whole goes over the shard's shared wire, where nothing can come between. That connection stays
 //! when a reload makes others to the same server.
+//!
+//! After a `WATCH` that failed, the next `EXEC` runs nothing and says why: whoever sent both believes that the keys are
+//! watched, and a transaction that runs unwatched loses what others wrote. A server whose `WATCH` does not fail has no
+//! words for this; `EXECABORT` is what clients know.
 
 use std::sync::Arc;
 
-use rendis_core::command::{Class, Found, Table, Transaction as Command};
+use rendis_core::command::{Class, Found, Row, Table, Transaction as Command};
 use rendis_core::id::ShardId;
 use rendis_core::plan::{Queued, RefusalKind, Ring, queued};
 use rendis_core::reply::{Reply, push_error, push_ok, push_simple};
@@ -30,6 +34,8 @@ use rendis_engine::shard::Shard;
 pub(crate) struct Transaction {
     queue: Option<Queue>,
     watch: Option<Watch>,
+    /// Why what should be watched is not: `EXEC` aborts.
+    unwatched: Option<String>,
 }
 
 /// What came since `MULTI`.
@@ -95,6 +101,11 @@ impl Transaction {
         }
     }
 
+    /// A `WATCH` failed, for this reason: the next `EXEC` aborts.
+    pub(crate) fn watch_failed(&mut self, reason: String) {
+        self.unwatched = Some(reason);
+    }
+
     /// One of the commands about transactions. `Ok(None)` when `out` has the answer.
     pub(crate) async fn command(
         &mut self,
@@ -119,7 +130,14 @@ impl Transaction {
                 push_ok(out);
             }
             Command::Execute => return self.execute(engine, out).await,
-            Command::Watch => return self.watch(request, shard, engine).await.map(Some),
+            Command::Watch => {
+                let watched = self.watch(request, shard, engine).await;
+                let refused = |reply: &Reply| reply.as_error().map(|line| line.to_string());
+                if let Some(reason) = watched.as_ref().map_or_else(|error| Some(error.resp_text()), refused) {
+                    self.watch_failed(reason);
+                }
+                return watched.map(Some);
+            }
             Command::Unwatch => {
                 self.unwatch().await;
                 push_ok(out);
@@ -166,9 +184,15 @@ impl Transaction {
             push_error(out, "ERR", "EXEC without MULTI");
             return Ok(None);
         };
+        let unwatched = self.unwatched.take();
         if queue.broken {
             self.unwatch().await;
             push_error(out, "EXECABORT", "Transaction discarded because of previous errors.");
+            return Ok(None);
+        }
+        if let Some(reason) = unwatched {
+            self.unwatch().await;
+            push_error(out, "EXECABORT", &format!("Transaction discarded because WATCH failed: {reason}"));
             return Ok(None);
         }
         let Some(mut watch) = self.watch.take() else {
@@ -195,6 +219,7 @@ impl Transaction {
     }
 
     async fn unwatch(&mut self) {
+        self.unwatched = None;
         if let Some(mut watch) = self.watch.take() {
             let unwatch = RequestBuf::pack([&b"UNWATCH"[..]]);
             if watch.clean && watch.lease.ask(&unwatch).await.is_ok_and(|reply| !reply.is_error()) {
@@ -209,6 +234,13 @@ pub(crate) fn push_line(out: &mut Vec<u8>, line: &[u8]) {
     out.push(b'-');
     out.extend(line.iter().map(|byte| if *byte < b' ' { b' ' } else { *byte }));
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a request asks for keys to be watched, in so many words that one could be done.
+pub(crate) fn watches(found: Found<'_>, request: Request<'_>) -> bool {
+    let is =
+        |row: &Row| matches!(row.class(), Class::Transaction(Command::Watch)) && row.takes(request.count());
+    matches!(found, Found::Row(row) if is(row))
 }
 
 /// Whether a request is one of a transaction's own commands, which are not queued.

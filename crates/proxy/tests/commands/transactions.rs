@@ -181,3 +181,57 @@ fn a_watch_holds_across_a_reload_that_leaves_its_shard_where_it_is() {
     let refused = ask(&mut client, &["EXEC"]);
     assert!(refused.error().unwrap().starts_with("CROSSSLOT"), "{refused}");
 }
+
+#[test]
+fn after_a_watch_that_failed_the_next_exec_runs_nothing() {
+    let stage = Stage::with(
+        "deadlines = { reply = \"150ms\" }\nheartbeat_frequency = \"30s\"\nretries = { attempts = 1 }",
+    );
+    let keys = stage.keys("k");
+    let (mut client, mut other) = (stage.client(), stage.client());
+    let key = &keys[1];
+    let aborts = |client: &mut rendis_testkit::Client, because: &str| {
+        ask(client, &["MULTI"]);
+        assert_eq!(ask(client, &["SET", key, "mine"]), Reply::simple("QUEUED"));
+        let reply = ask(client, &["EXEC"]);
+        let error = reply.error().unwrap_or_else(|| panic!("{reply}"));
+        assert!(error.starts_with("EXECABORT ") && error.contains(because), "{error}");
+    };
+    let runs = |client: &mut rendis_testkit::Client| {
+        ask(client, &["MULTI"]);
+        assert_eq!(ask(client, &["SET", key, "mine"]), Reply::simple("QUEUED"));
+        assert_eq!(ask(client, &["EXEC"]), Reply::array([Reply::simple("OK")]));
+    };
+    for watched_before in [true, false] {
+        ask(&mut other, &["SET", key, "before"]);
+        if watched_before {
+            assert!(ask(&mut client, &["WATCH", key]).is_ok());
+        }
+        stage.shards[1].stop();
+        let reply = ask(&mut client, &["WATCH", key]);
+        stage.shards[1].cont();
+        assert!(reply.error().unwrap().starts_with("TIMEOUT"), "{reply}");
+        until("the shard answers", || ask(&mut other, &["SET", key, "changed"]).is_ok());
+        // One that goes well afterwards does not bring back what was lost.
+        if watched_before {
+            assert!(ask(&mut client, &["WATCH", key]).is_ok());
+        }
+        aborts(&mut client, "TIMEOUT");
+        assert_eq!(ask(&mut client, &["GET", key]), Reply::bulk("changed"));
+        runs(&mut client);
+    }
+    // A key on another shard cannot be watched too, and who does not look goes on.
+    for forget in [vec![], vec!["UNWATCH"], vec!["MULTI", "DISCARD"], vec!["RESET"]] {
+        assert!(ask(&mut client, &["WATCH", key]).is_ok());
+        for failing in [vec!["WATCH", &keys[0]], vec!["WATCH", &keys[0], &keys[2]]] {
+            assert!(ask(&mut client, &failing).error().unwrap().starts_with("CROSSSLOT"));
+        }
+        for word in &forget {
+            assert!(ask(&mut client, &[word]).error().is_none());
+        }
+        if forget.is_empty() {
+            aborts(&mut client, "CROSSSLOT");
+        }
+        runs(&mut client);
+    }
+}
