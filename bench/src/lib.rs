@@ -14,5 +14,6 @@ pub mod drive;
 pub mod process;
 pub mod wire;
 pub mod system;
+pub mod profile;
 pub mod groups;
 pub mod report;

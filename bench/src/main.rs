@@ -28,6 +28,9 @@ enum Command {
         /// The repository; without, the report is printed.
         #[arg(long)]
         into: Option<PathBuf>,
+        /// Where flame graphs are drawn when the report is printed.
+        #[arg(long)]
+        flames: Option<PathBuf>,
     },
     /// A library as a system under test: loads on standard input, outcomes on standard output.
     Drive(drive::Arguments),
@@ -74,12 +77,13 @@ fn main() -> Result<(), String> {
             run();
             None
         }),
-        Command::Report { file, into: Some(repository) } => {
+        Command::Report { file, into: Some(repository), .. } => {
             report::write(&Results::read(&file)?, &repository)
         }
-        Command::Report { file, into: None } => {
-            println!("{}", report::text(&Results::read(&file)?, None));
-            Ok(())
+        Command::Report { file, into: None, flames } => {
+            let results = Results::read(&file)?;
+            println!("{}", report::text(&results, None));
+            flames.map_or(Ok(()), |directory| report::flames(&results, &directory))
         }
         Command::Echo { port, value } => echo::serve(port, value),
     }

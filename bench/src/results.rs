@@ -22,6 +22,28 @@ pub struct Results {
     pub rounds: usize,
     /// The cells.
     pub cells: Vec<Cell>,
+    /// Where systems spent their time.
+    #[serde(default)]
+    pub profiles: Vec<Profile>,
+}
+
+/// Where one system spent its time under one load.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Profile {
+    /// A short name, as files have it.
+    pub name: String,
+    /// Whether a library or a proxy, as tables have it.
+    pub group: String,
+    /// The system and the load.
+    pub title: String,
+    /// What the samples are of: `cycles`, or `cpu-clock`.
+    pub event: String,
+    /// How many there are.
+    pub samples: u64,
+    /// Room → its share in percent.
+    pub rooms: BTreeMap<String, f64>,
+    /// The samples: a line a stack, with semicolons between its frames, and how many.
+    pub stacks: String,
 }
 
 /// One load, given to several systems in rounds.
@@ -80,6 +102,12 @@ impl Results {
             Some(old) => *old = cell,
             None => self.cells.push(cell),
         }
+    }
+
+    /// Puts a profile in, in the place of one of the same name.
+    pub fn put_profile(&mut self, profile: Profile) {
+        self.profiles.retain(|old| old.name != profile.name);
+        self.profiles.push(profile);
     }
 
     /// Reads a file.

@@ -10,6 +10,7 @@ mod handles;
 mod placement;
 mod topology;
 mod scale;
+mod profile;
 
 pub use stage::{Scope, Stage};
 
@@ -17,7 +18,7 @@ pub use stage::{Scope, Stage};
 pub type Group = fn(&mut Stage) -> Result<(), String>;
 
 /// The groups, in the order in which they run.
-pub const GROUPS: [(&str, Group); 8] = [
+pub const GROUPS: [(&str, Group); 9] = [
     ("library", library::run),
     ("proxy", proxy::run),
     ("open loop", open::run),
@@ -26,4 +27,5 @@ pub const GROUPS: [(&str, Group); 8] = [
     ("placement", placement::run),
     ("topology", topology::run),
     ("scale", scale::run),
+    ("profile", profile::run),
 ];

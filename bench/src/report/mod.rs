@@ -1,5 +1,6 @@
 //! The report, made of a run's figures: tables, targets, plots, and the README's table.
 
+mod flames;
 mod plot;
 mod scale;
 mod tables;
@@ -34,6 +35,7 @@ pub fn text(results: &Results, plots: Option<&str>) -> String {
     if !targets.is_empty() {
         let _ = write!(text, "\n## Targets\n\n{TARGETS}\n{targets}");
     }
+    flames::write(&mut text, results, plots);
     tables::write(&mut text, results, plots);
     scale::write(&mut text, results);
     text
@@ -47,6 +49,7 @@ pub fn write(results: &Results, repository: &Path) -> Result<(), String> {
     let plots = repository.join(PLOTS);
     std::fs::create_dir_all(&plots).map_err(|error| error.to_string())?;
     plot::all(results, &plots)?;
+    flames(results, &plots)?;
     let report = repository.join(REPORT);
     std::fs::write(&report, text(results, Some("plots"))).map_err(|error| error.to_string())?;
     let readme = repository.join(README);
@@ -56,6 +59,15 @@ pub fn write(results: &Results, repository: &Path) -> Result<(), String> {
     let table = short(results);
     std::fs::write(&readme, format!("{before}{BEGIN}\n{table}{END}{after}"))
         .map_err(|error| error.to_string())
+}
+
+/// Draws the flame graphs into a directory.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn flames(results: &Results, directory: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(directory).map_err(|error| error.to_string())?;
+    flames::draw(results, directory)
 }
 
 /// The README's table: what one would choose between, in one line each.
