@@ -18,7 +18,7 @@ use rendis_core::topology::{Member, Standing, Topology};
 use tokio::runtime::Handle;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::connection::Failure;
 use crate::error::{Cause, Error, Kind};
@@ -151,6 +151,18 @@ impl Engine {
         Self { deadline: Some(remaining), whole: Some(whole), ..self.clone() }
     }
 
+    /// The same for a call that began then, where a noticeable time has passed.
+    pub(crate) fn since(&self, began: Instant) -> Option<Self> {
+        let spent = began.elapsed();
+        let allowed = self.deadline.unwrap_or_else(|| self.settings().deadlines.reply);
+        let whole = Some(self.whole.unwrap_or(allowed));
+        (spent >= Duration::from_millis(1)).then(|| Self {
+            deadline: Some(allowed.saturating_sub(spent)),
+            whole,
+            ..self.clone()
+        })
+    }
+
     /// The error of a failed call to this shard.
     pub(crate) fn error(&self, shard: &Shard, failure: Failure) -> Error {
         shard.error_within(failure, self.whole.unwrap_or_else(|| self.manner(shard).deadline))
@@ -250,19 +262,31 @@ impl Engine {
     /// returned, and with nothing older or newer.
     ///
     /// Waits while a shard is just returning. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`], not sent, when that takes longer than a call may.
     pub(crate) async fn topology_for<'r>(
         &self,
         requests: impl Iterator<Item = (Request<'r>, Found<'r>)> + Clone,
-    ) -> Arc<Topology<Shard>> {
+    ) -> Result<Arc<Topology<Shard>>, Error> {
+        let began = Instant::now();
         loop {
             let topology = self.topology();
             if topology.live().len() == topology.members().len() {
-                return topology;
+                return Ok(topology);
             }
             match self.enter(&topology, requests.clone()) {
-                Noted::Closed => self.inner.ward.ledger.settled().await,
+                Noted::Closed => {
+                    let allowed = self.deadline.unwrap_or_else(|| self.settings().deadlines.reply);
+                    let settled = self.inner.ward.ledger.settled();
+                    if timeout_at(began + allowed, settled).await.is_err() {
+                        let whole = self.whole.unwrap_or(allowed);
+                        let text = format!("a shard was returning, and did not get ready in {whole:?}");
+                        return Err(Error::local(Kind::Timeout, text));
+                    }
+                }
                 // What was entered before a shard returned it has forgotten; what came too late is placed anew.
-                Noted::Entered if Arc::ptr_eq(&topology, &self.topology()) => return topology,
+                Noted::Entered if Arc::ptr_eq(&topology, &self.topology()) => return Ok(topology),
                 Noted::Entered => {}
             }
         }

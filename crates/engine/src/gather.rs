@@ -117,10 +117,10 @@ impl Engine {
         table: &Table,
     ) -> Result<Replies<Reply>, Error> {
         let route = Route::Together { requests, table };
-        let shard = self.route(&route).await?;
         let began = Instant::now();
+        let shard = self.route(&route).await?;
         let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
-        let outcome = send(Arc::clone(&shard), self.manner(&shard)).await;
+        let outcome = send(Arc::clone(&shard), self.manner_since(began, &shard)).await;
         self.settle(began, outcome, shard, &route, Repeat::Never, send).await
     }
 
@@ -137,8 +137,10 @@ impl Engine {
     }
 
     async fn execute_known(&self, request: Request<'_>, table: &Table) -> Result<Executed, Error> {
-        let found = table.find(request);
-        let topology = self.topology_for([(request, found)].into_iter()).await;
+        let (found, began) = (table.find(request), Instant::now());
+        let topology = self.topology_for([(request, found)].into_iter()).await?;
+        let rest = self.since(began);
+        let engine = rest.as_ref().unwrap_or(self);
         let settings = self.settings();
         let planned = {
             let locate = |key: &[u8]| topology.locate(key);
@@ -159,12 +161,14 @@ impl Engine {
             _ => Repeat::Never,
         };
         let reply = match planned {
-            Plan::One(_) => self.one(request, found, repeat, table).await?,
-            Plan::Split { parts, response } => self.split(&topology, &parts, response, repeat, table).await?,
-            Plan::Every(response) => self.every(&topology, request, response, repeat).await?,
-            Plan::Scan(step) => self.scan(&topology, step, repeat).await?,
+            Plan::One(id) => engine.one(serving(&topology, id), request, found, repeat, table).await?,
+            Plan::Split { parts, response } => {
+                engine.split(&topology, &parts, response, repeat, table).await?
+            }
+            Plan::Every(response) => engine.every(&topology, request, response, repeat).await?,
+            Plan::Scan(step) => engine.scan(&topology, step, repeat).await?,
             Plan::ScanEnd => Reply::from_static(b"*2\r\n$1\r\n0\r\n*0\r\n"),
-            Plan::Random(shards) => self.random(&shards, request, repeat).await?,
+            Plan::Random(shards) => engine.random(&shards, request, repeat).await?,
             Plan::Local(command) => return Ok(Executed::Local(command)),
             Plan::Subscription(command) => return Ok(Executed::Subscription(command)),
             Plan::Transaction { command, shard } => return Ok(Executed::Transaction { command, shard }),
@@ -175,9 +179,10 @@ impl Engine {
         Ok(Executed::Reply(reply))
     }
 
-    /// One shard. The plan is made anew for every attempt, because the ring may have changed.
+    /// One shard, as it was planned. The plan is made anew for every further attempt, because the ring may have changed.
     async fn one(
         &self,
+        shard: Result<Arc<Shard>, Error>,
         request: Request<'_>,
         found: Found<'_>,
         repeat: Repeat,
@@ -188,7 +193,7 @@ impl Engine {
             _ => Blocks::No,
         };
         let route = Route::Planned { request, found, table };
-        let shard = match self.route(&route).await {
+        let shard = match shard {
             Ok(shard) => shard,
             Err(error) => return self.missed(request, found, error),
         };
@@ -440,10 +445,10 @@ impl Engine {
             Route::Member(topology, id) => serving(topology, id),
             Route::Together { requests, table } => {
                 let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
-                shard_of_all(&*self.topology_for(views.clone()).await, views)
+                shard_of_all(&*self.topology_for(views.clone()).await?, views)
             }
             Route::Planned { request, found, table } => {
-                let topology = self.topology_for([(request, found)].into_iter()).await;
+                let topology = self.topology_for([(request, found)].into_iter()).await?;
                 let settings = self.settings();
                 let locate = |key: &[u8]| topology.locate(key);
                 let ring = Ring::new(locate, topology.live()).tag(topology.tag()).allow(&settings.allow);

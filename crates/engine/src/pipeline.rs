@@ -69,7 +69,7 @@ impl Engine {
     pub async fn check_shard(&self, requests: &[RequestBuf], shard: &Arc<Shard>) -> Result<(), Error> {
         let table = self.learn_unknown(requests).await?;
         let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
-        let topology = self.topology_for(views.clone()).await;
+        let topology = self.topology_for(views.clone()).await?;
         let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
         match same_shard(views, &ring) {
             Ok(Queued::On(id)) => match topology.member(id) {

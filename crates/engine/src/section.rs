@@ -118,11 +118,21 @@ impl Section {
     ) -> usize {
         self.clear();
         let most = most.min(MOST_REQUESTS);
-        let mut topology = engine.topology();
-        if !topology.is_whole() {
-            topology = Box::pin(engine.topology_for_items(&item, most)).await;
-        }
         self.began = Some(Instant::now());
+        let mut topology = engine.topology();
+        let mut rest = None;
+        if !topology.is_whole() {
+            topology = match Box::pin(engine.topology_for_items(&item, most)).await {
+                Ok(topology) => topology,
+                Err(late) => {
+                    let asked = (0..most).take_while(|index| item(*index).is_some());
+                    self.fates.extend(asked.map(|_| Fate::Refused(Box::new(late.clone()))));
+                    return self.fates.len();
+                }
+            };
+            rest = self.began.and_then(|began| engine.since(began));
+        }
+        let engine = rest.as_ref().unwrap_or(engine);
         let table = engine.table().load();
         let mut bytes = 0;
         while self.fates.len() < most && bytes < MOST_BYTES {
@@ -305,6 +315,8 @@ impl Section {
                     parts.into_iter().map(|part| (self.add_part(part.shard, part.request), part.positions));
                 Fate::Merged(Box::new(Merged { parts: parts.collect(), response, read }))
             }
+            // It concerns the shards that are away as well: they are told when they are back.
+            Plan::Every(_) if !read && topology.live().len() < topology.members().len() => return None,
             Plan::Every(response) => {
                 let parts = topology.live().iter();
                 let parts = parts.map(|id| (self.add(*id, Frame::Whole(index), item.size()), Vec::new()));
@@ -479,7 +491,7 @@ impl Engine {
         &self,
         item: impl Fn(usize) -> Option<I>,
         most: usize,
-    ) -> Arc<Topology<Shard>> {
+    ) -> Result<Arc<Topology<Shard>>, Error> {
         let table = self.table().load_full();
         let requests = (0..most).map_while(|index| Some(item(index)?.pack().into_buf()));
         let requests: Vec<RequestBuf> = requests.collect();

@@ -158,6 +158,18 @@ async fn everything_deleted_elsewhere_is_everything_forgotten() {
 }
 
 #[tokio::test]
+async fn everything_deleted_in_a_pipeline_is_forgotten_by_a_shard_that_kept_its_keys() {
+    let cluster = Cluster::start(3);
+    let mut ring = builder(&cluster).on_down(OnDown::Fail).build().await.unwrap();
+    let key = keys_on(&ring, "shard2", 1).remove(0);
+    ring.set::<_, _, ()>(&key, "old").await.unwrap();
+    freeze(&ring, &cluster[1], 2).await;
+    redis::pipe().cmd("PING").cmd("FLUSHALL").exec_async(&mut ring).await.unwrap();
+    thaw(&ring, &cluster[1], 3).await;
+    assert_eq!(ring.get::<_, Option<String>>(&key).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn what_was_written_after_everything_was_deleted_is_forgotten_by_who_stood_in() {
     let cluster = Cluster::start(3);
     let mut ring = builder(&cluster).build().await.unwrap();

@@ -204,7 +204,6 @@ impl World {
             // It dials, or waits for its turn.
             Ask::Wait => deadlines.connect + deadlines.wait + deadlines.write + deadlines.reply + slack,
             // Writes wait for the last rounds of shards that return, which are not counted against their deadline.
-            _ if self.forgets => deadlines.reply + LAST_ROUND * rounds + slack,
             _ => deadlines.reply + slack,
         }
     }
