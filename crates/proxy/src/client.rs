@@ -24,7 +24,7 @@ use rendis_engine::error::Error;
 use rendis_engine::gather::Executed;
 
 use crate::context::{Context, Desk};
-use crate::identity::{Identity, ReplyMode};
+use crate::identity::{Identity, ReplyMode, Standing};
 use crate::inbox::{Front, Inbox};
 use crate::local::{self, After};
 use crate::outbox::{Held, Outbox, TooSlow};
@@ -95,7 +95,10 @@ impl Client {
                 Front::Requests => self.work().await?,
                 Front::Inline(request) => {
                     self.owed = 1;
-                    let flow = Box::pin(self.single(&request)).await?;
+                    let mut flow = self.keep_up();
+                    if flow == Flow::On {
+                        flow = Box::pin(self.single(&request)).await?;
+                    }
                     self.owed = 0;
                     flow
                 }
@@ -150,6 +153,9 @@ impl Client {
             }
             message = subscriber.next() => match message {
                 Some(Ok(message)) => {
+                    if self.keep_up_listening() == Flow::End {
+                        return Ok(Flow::End);
+                    }
                     push_message(&mut self.out.bytes, self.identity.resp3, &message);
                     Ok(Flow::On)
                 }
@@ -171,6 +177,9 @@ impl Client {
         let mut done = 0;
         while done < self.inbox.found() {
             self.owed = self.inbox.found() - done;
+            if self.keep_up() == Flow::End {
+                return Ok(Flow::End);
+            }
             if self.is_plain() {
                 if self.inbox.found() == 1 && self.only().await? {
                     break;
@@ -193,6 +202,39 @@ impl Client {
         self.inbox.clear();
         self.owed = 0;
         Ok(Flow::On)
+    }
+
+    /// Before a request: where users were changed, other rules hold from now on, and a client whose user is gone is told
+    /// so and has to go.
+    #[inline]
+    fn keep_up(&mut self) -> Flow {
+        if !self.identity.is_outdated(&self.context.shared) || self.become_current() == Flow::On {
+            return Flow::On;
+        }
+        if self.identity.reply == ReplyMode::On {
+            push_error(&mut self.out.bytes, "NOAUTH", USER_GONE);
+        }
+        Flow::End
+    }
+
+    /// The same before a message, which is no time for errors.
+    fn keep_up_listening(&mut self) -> Flow {
+        if self.identity.is_outdated(&self.context.shared) { self.become_current() } else { Flow::On }
+    }
+
+    fn become_current(&mut self) -> Flow {
+        match self.identity.update(&self.context.shared) {
+            Standing::Same => return Flow::On,
+            Standing::Changed => {}
+            Standing::Gone => return Flow::End,
+        }
+        // What was queued was allowed to somebody who could do other things.
+        self.transaction.spoil();
+        let Some(subscriber) = &self.subscriber else { return Flow::On };
+        match self.identity.user() {
+            Some(user) if subscriber.suits(user) => Flow::On,
+            _ => Flow::End,
+        }
     }
 
     /// Works off the only request found, where it has one key; false where it does not. Most requests are of this kind.
@@ -462,6 +504,9 @@ fn held(context: &Context, identity: &Identity, desk: Option<&Desk>) -> Held {
     let deadline = context.engine(identity.resp3).settings().deadlines.write;
     Held { behind: desk.map_or(0, |desk| desk.section.held()), deadline }
 }
+
+/// What a client is told whose user is not there any more.
+const USER_GONE: &str = "the user was removed, or has another password; log in again";
 
 /// What is said of a request that is given up because the ring ends.
 const ENDING: &str = "rendis is shutting down; may have been executed";

@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) port: u16,
     /// What a reload changes as a whole.
     pub(crate) rules: ArcSwap<Rules>,
+    /// How often that was. Clients compare it with what they know before each batch of requests.
+    epoch: AtomicU64,
     /// What clients that speak TLS are met with.
     pub(crate) tls: ArcSwapOption<ServerConfig>,
     threads: Mutex<Vec<Seat>>,
@@ -86,6 +88,7 @@ impl Shared {
             started: Instant::now(),
             port,
             rules: ArcSwap::from_pointee(Rules::new(ring)),
+            epoch: AtomicU64::new(0),
             tls: ArcSwapOption::new(ring.tls.as_ref().map(server_tls::config).transpose()?),
             threads: Mutex::new(Vec::new()),
         })
@@ -95,7 +98,14 @@ impl Shared {
     pub(crate) fn apply(&self, max_clients: usize, rules: Rules, tls: Option<Arc<ServerConfig>>) {
         self.max_clients.store(max_clients, Ordering::Relaxed);
         self.rules.store(Arc::new(rules));
+        self.epoch.fetch_add(1, Ordering::Release);
         self.tls.store(tls);
+    }
+
+    /// How often the rules were changed. Whoever reads this first and then the rules has these or newer ones.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// One more thread serves the ring.

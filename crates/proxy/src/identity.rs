@@ -9,7 +9,7 @@ use rendis_core::plan::{Plan, Ring, plan};
 use rendis_core::request::Request;
 use rendis_engine::engine::Engine;
 
-use crate::access::{Denied, User, WrongPassword};
+use crate::access::{Denied, PasswordHash, User, WrongPassword};
 use crate::clients::{Card, Clients};
 use crate::context::Shared;
 
@@ -21,12 +21,27 @@ pub(crate) struct Identity {
     pub(crate) reply: ReplyMode,
     /// Who has logged in; nobody where that is needed and did not happen.
     user: Option<Arc<User>>,
+    /// With which password, where one was given.
+    password: Option<PasswordHash>,
+    /// Which users it knows, see [`Shared::epoch`].
+    epoch: u64,
     /// Whether its requests have to be checked.
     limited: bool,
     /// How often it failed to log in since it last did.
     failures: u32,
     card: Arc<Card>,
     clients: Arc<Clients>,
+}
+
+/// What became of a client when users were changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It may do what it could.
+    Same,
+    /// Other rules hold for it, or it has to log in.
+    Changed,
+    /// Its user is gone, or is off, or has another password: the client has to go.
+    Gone,
 }
 
 /// Whether a client wants replies.
@@ -47,12 +62,14 @@ impl Identity {
             resp3: false,
             reply: ReplyMode::On,
             user: None,
+            password: None,
+            epoch: 0,
             limited: true,
             failures: 0,
             card,
             clients,
         };
-        identity.become_user(shared.rules.load().access.initial());
+        identity.become_initial(shared);
         identity
     }
 
@@ -76,7 +93,7 @@ impl Identity {
             facts.no_touch = false;
             facts.listens = [0; 3];
         });
-        self.become_user(shared.rules.load().access.initial());
+        self.become_initial(shared);
     }
 
     /// Changes the protocol.
@@ -96,10 +113,13 @@ impl Identity {
         name: &[u8],
         password: &[u8],
     ) -> Result<(), WrongPassword> {
+        let epoch = shared.epoch();
         let access = Arc::clone(&shared.rules.load().access);
         match access.authenticate(name, password) {
             Ok(user) => {
                 self.failures = 0;
+                self.password = Some(PasswordHash::of(password));
+                self.epoch = epoch;
                 self.become_user(Some(user));
                 Ok(())
             }
@@ -113,6 +133,29 @@ impl Identity {
                 Err(wrong)
             }
         }
+    }
+
+    /// Whether users were changed since it was last looked who this is: one comparison, for every batch of requests.
+    #[inline]
+    pub(crate) fn is_outdated(&self, shared: &Shared) -> bool {
+        self.epoch != shared.epoch()
+    }
+
+    /// Becomes who it is among the users that there are now.
+    pub(crate) fn update(&mut self, shared: &Shared) -> Standing {
+        let before = self.user.clone();
+        match (&self.user, &self.password) {
+            (Some(user), Some(password)) => {
+                let epoch = shared.epoch();
+                let Some(now) = shared.rules.load().access.still(user.name(), password) else {
+                    return Standing::Gone;
+                };
+                self.epoch = epoch;
+                self.become_user(Some(now));
+            }
+            _ => self.become_initial(shared),
+        }
+        if before == self.user { Standing::Same } else { Standing::Changed }
     }
 
     /// Who has logged in.
@@ -192,6 +235,13 @@ impl Identity {
                 }
             }
         }
+    }
+
+    /// Becomes who everybody is that has not logged in.
+    fn become_initial(&mut self, shared: &Shared) {
+        self.epoch = shared.epoch();
+        self.password = None;
+        self.become_user(shared.rules.load().access.initial());
     }
 
     fn become_user(&mut self, user: Option<Arc<User>>) {

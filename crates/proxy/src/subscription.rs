@@ -10,6 +10,8 @@ use rendis_core::request::Request;
 use rendis_engine::error::Error;
 use rendis_engine::pubsub::{Hub, Limits, Listener, Message, TopicKind};
 
+use crate::access::User;
+
 /// What one client listens to.
 pub(crate) struct Subscriber {
     listener: Listener,
@@ -31,6 +33,12 @@ impl Subscriber {
     /// Whether it listens to nothing any more.
     pub(crate) fn is_idle(&self) -> bool {
         self.channels.is_empty() && self.patterns.is_empty() && self.shard_channels.is_empty()
+    }
+
+    /// Whether this user may hear all of it.
+    pub(crate) fn suits(&self, user: &User) -> bool {
+        self.channels.iter().chain(&self.shard_channels).all(|name| user.may_hear(name))
+            && self.patterns.iter().all(|pattern| user.may_hear_pattern(pattern))
     }
 
     /// The next message, or why there will be none.

@@ -313,15 +313,78 @@ fn a_default_user_without_a_password_is_who_everybody_is() {
 #[test]
 fn a_reload_brings_users_and_takes_them_away() {
     let mut side = Side::start(1, &users());
-    let mut alice = side.client();
-    assert!(alice.command(&["AUTH", "alice", "x"]).unwrap().is_ok());
+    let mut alice = logged_in(&side, "alice", "x");
+    let mut listens = logged_in(&side, "alice", "x");
+    listens.command(&["SUBSCRIBE", "chan1"]).unwrap();
     let fields = "[[ring.user]]\nname = \"carol\"\npassword = \"x\"\n";
     side.proxy.reload(&configuration(&side.servers, fields)).unwrap();
     let mut client = side.client();
     assert!(error(&client.command(&["AUTH", "alice", "x"]).unwrap()).starts_with("WRONGPASS"));
     assert!(client.command(&["AUTH", "carol", "x"]).unwrap().is_ok());
-    // Who has logged in stays.
-    assert_eq!(alice.command(&["GET", "cache:1"]).unwrap(), Reply::Nil);
+    // Who has logged in and is no more is told so, once, and has to go.
+    for _ in 0..3 {
+        alice.send(&["GET", "cache:1"]).unwrap();
+    }
+    has_to_go(&mut alice);
+    // Who only listens hears nothing more.
+    assert_eq!(client.command(&["PUBLISH", "chan1", "secret"]).unwrap(), Reply::Integer(1));
+    assert_eq!(listens.read_to_end().unwrap(), b"");
+}
+
+#[test]
+fn a_reload_changes_what_those_may_do_who_have_logged_in() {
+    let user = |name: &str, passwords: &str, rules: &str| {
+        format!("[[ring.user]]\nname = \"{name}\"\npassword = [{passwords}]\nrules = \"{rules}\"\n")
+    };
+    let nobody = |rules: &str| format!("[[ring.user]]\nname = \"default\"\nrules = \"{rules}\"\n");
+    let all = "+@all ~* &*";
+    let before = user("old", "\"x\", \"y\"", all) + &user("same", "\"x\"", all) + &nobody("nopass +@all ~*");
+    let mut side = Side::start(1, &before);
+    let mut one = [logged_in(&side, "old", "x"), logged_in(&side, "old", "y"), logged_in(&side, "same", "x")];
+    let [first, second, same] = &mut one;
+    let mut listens = logged_in(&side, "old", "y");
+    listens.command(&["SUBSCRIBE", "a", "b"]).unwrap();
+    let _second = listens.read().unwrap();
+    let mut open = side.client();
+    assert!(open.command(&["SET", "k", "v"]).unwrap().is_ok());
+    // Queued while it was allowed.
+    assert!(second.command(&["MULTI"]).unwrap().is_ok());
+    second.command(&["SET", "k", "queued"]).unwrap();
+    let after = user("old", "\"y\"", "+get +exec +publish +subscribe ~k &a")
+        + &user("same", "\"x\"", all)
+        + &nobody("nopass +@read ~k");
+    side.proxy.reload(&configuration(&side.servers, &after)).unwrap();
+    has_to_go(first);
+    assert!(error(&second.command(&["EXEC"]).unwrap()).starts_with("EXECABORT"));
+    assert_eq!(second.command(&["GET", "k"]).unwrap(), Reply::bulk("v"));
+    assert!(error(&second.command(&["SET", "k", "v"]).unwrap()).contains("'set' command"));
+    assert!(same.command(&["SET", "k", "w"]).unwrap().is_ok());
+    assert_eq!(open.command(&["GET", "k"]).unwrap(), Reply::bulk("w"));
+    assert!(error(&open.command(&["SET", "k", "v"]).unwrap()).contains("'set' command"));
+    // It listens to what it may not hear any more.
+    assert_eq!(same.command(&["PUBLISH", "b", "secret"]).unwrap(), Reply::Integer(1));
+    assert_eq!(listens.read_to_end().unwrap(), b"");
+    // Without an open user, who has not logged in is nobody.
+    side.proxy.reload(&configuration(&side.servers, &user("same", "\"x\"", all))).unwrap();
+    assert_eq!(error(&open.command(&["GET", "k"]).unwrap()), NOAUTH);
+    assert!(open.command(&["AUTH", "same", "x"]).unwrap().is_ok());
+    // A user who may not be used any more.
+    side.proxy.reload(&configuration(&side.servers, &user("same", "\"x\"", "off"))).unwrap();
+    has_to_go(same);
+    has_to_go(&mut open);
+}
+
+fn logged_in(side: &Side, name: &str, password: &str) -> Client {
+    let mut client = side.client();
+    assert!(client.command(&["AUTH", name, password]).unwrap().is_ok());
+    client
+}
+
+/// It is told why, and that is the end.
+fn has_to_go(client: &mut Client) {
+    let _ = client.send(&["GET", "k"]);
+    let end = String::from_utf8(client.read_to_end().unwrap()).unwrap();
+    assert!(end.starts_with("-NOAUTH ") && end.lines().count() == 1, "{end}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //!   client connects ──► initial user: `default` where it needs no password, else nobody
 //!   AUTH, HELLO … AUTH ─► Access::authenticate ──► User, kept with the client
 //!   every request ─────► User::check; one bool for a user who may do everything
+//!   users changed ─────► Access::still ──► the User as it is now, or the client has to go
 //! ```
 //!
 //! A ring without users of its own has one, `default`, who may do everything and needs no password. One that has users has
@@ -75,6 +76,12 @@ impl Access {
                 Err(WrongPassword)
             }
         }
+    }
+
+    /// The user of this name as it is now, for somebody who logged in with this password before the users were changed:
+    /// `None` where he could not log in with it any more.
+    pub(crate) fn still(&self, name: &str, password: &PasswordHash) -> Option<Arc<User>> {
+        self.users.get(name).filter(|user| user.takes(password)).map(Arc::clone)
     }
 
     /// A request was denied.

@@ -129,6 +129,16 @@ impl User {
         row.flags().has(Flags::NO_AUTH) && matches!(row.class(), Class::Local(_))
     }
 
+    /// Whether it may listen to this channel.
+    pub(crate) fn may_hear(&self, channel: &[u8]) -> bool {
+        self.rules.channel(channel)
+    }
+
+    /// Whether it may listen to this pattern.
+    pub(crate) fn may_hear_pattern(&self, pattern: &[u8]) -> bool {
+        self.rules.channel_pattern(pattern)
+    }
+
     fn check_channels(&self, row: &Row, request: Request<'_>) -> Result<(), Denied> {
         let mut names = request.arguments().skip(1);
         let good = match row.class() {
