@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use rendis_core::command::Subscription as Command;
 use rendis_core::reply::{push_array, push_bulk, push_integer, push_null, push_push, push_resp3_null};
 use rendis_core::request::Request;
-use rendis_engine::error::Error;
+use rendis_engine::error::{Error, Kind};
 use rendis_engine::pubsub::{Hub, Limits, Listener, Message, TopicKind};
 
 use crate::access::User;
@@ -46,6 +47,17 @@ impl Subscriber {
         self.listener.next().await
     }
 
+    /// Hands out the messages that have arrived: what comes behind them, such as the confirmation that there will be no
+    /// more, is written later, as a server does.
+    fn hand_out(&self, resp3: bool, out: &mut Vec<u8>) -> Result<(), Error> {
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(message) = self.listener.poll_next(&mut context) {
+            let ended = || Err(Error::local(Kind::Refused, "the subscription has ended"));
+            push_message(out, resp3, &*message.unwrap_or_else(ended)?);
+        }
+        Ok(())
+    }
+
     /// One of the commands about subscriptions; a confirmation for each name goes to `out`.
     pub(crate) async fn command(
         &mut self,
@@ -68,6 +80,7 @@ impl Subscriber {
                 let all = names.is_empty();
                 let names = if all { self.set(kind).iter().cloned().collect() } else { names };
                 self.listener.remove(kind, names.iter().cloned());
+                self.hand_out(resp3, out)?;
                 if names.is_empty() {
                     confirm(out, resp3, verb(command), None, self.count(kind));
                 }

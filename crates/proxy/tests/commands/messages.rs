@@ -3,7 +3,7 @@
 use rendis_testkit::Reply;
 
 use crate::ring::until;
-use crate::{Stage, alive, ask, bulks, texts};
+use crate::{Stage, alive, ask, blocked, bulks, texts};
 
 #[test]
 fn messages_reach_who_listens_wherever_the_channel_lives() {
@@ -113,4 +113,35 @@ fn who_listens_may_send_what_the_protocol_allows() {
     let mut both = [new.read().unwrap(), new.read().unwrap()];
     both.sort_by_key(|reply| matches!(reply, Reply::Push(_)));
     assert_eq!(both, [Reply::Integer(1), Reply::Push(bulks(&["message", "news", "me"]))]);
+}
+
+#[test]
+fn what_arrived_before_an_unsubscription_is_given_before_it_is_confirmed() {
+    let stage = Stage::start();
+    let mut sender = stage.client();
+    for all in [false, true] {
+        let mut listener = stage.resp3();
+        listener.send(&["SUBSCRIBE", "news", "weather"]).unwrap();
+        (0..2).for_each(|_| drop(listener.read().unwrap()));
+        // While it waits for something else, messages wait for it.
+        listener.send(&["BLPOP", "nothing", "0.3"]).unwrap();
+        listener.send(if all { &["UNSUBSCRIBE"] } else { &["UNSUBSCRIBE", "news"] }).unwrap();
+        until("it waits", || stage.shards.iter().any(blocked));
+        for text in ["one", "two"] {
+            assert_eq!(ask(&mut sender, &["PUBLISH", "news", text]).integer(), 1);
+        }
+        assert_eq!(listener.read().unwrap(), Reply::Nil);
+        for text in ["one", "two"] {
+            assert_eq!(listener.read().unwrap(), Reply::Push(bulks(&["message", "news", text])));
+        }
+        let confirmed = listener.read().unwrap();
+        assert_eq!(confirmed.elements()[..2], bulks(&["unsubscribe", "news"]));
+        if all {
+            assert_eq!(listener.read().unwrap().elements()[..2], bulks(&["unsubscribe", "weather"]));
+        } else {
+            ask(&mut sender, &["PUBLISH", "weather", "sun"]);
+            assert_eq!(listener.read().unwrap(), Reply::Push(bulks(&["message", "weather", "sun"])));
+        }
+        alive(&mut listener);
+    }
 }
