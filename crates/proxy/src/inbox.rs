@@ -49,13 +49,17 @@ impl Inbox {
         }
     }
 
-    /// The room that the next read should get.
+    /// The room that the next read should get. What a header announces gets it as it arrives: at most as much again as is
+    /// there, because to announce half a GiB takes 20 bytes.
     pub(crate) fn room(&mut self) -> usize {
         let missing = self.scanner.wanted().saturating_sub(self.arrived.len() - self.looked);
+        let free = self.arrived.capacity() - self.arrived.len();
+        // Room that is there already is used up first: to ask for more each time would double it each time.
+        let step = if free < ROOM_AT_MOST { self.arrived.len().max(ROOM_AT_MOST) } else { free };
         if self.arrived.is_empty() && self.arrived.capacity() > KEEP_AT_MOST {
             self.arrived = BytesMut::new();
         }
-        missing.max(self.room)
+        missing.min(step).max(self.room)
     }
 
     /// Learns from a read how much comes at a time.
@@ -249,6 +253,28 @@ mod tests {
         assert_eq!(read(r#"SET "open"#), None);
         assert_eq!(read(r#"SET "a"b"#), None);
         assert_eq!(read("").unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_only_announced_takes_next_to_no_room() {
+        const VALUE: usize = 40 << 20;
+        let mut inbox = Inbox::new();
+        inbox.arrived.extend_from_slice(format!("*2\r\n$3\r\nGET\r\n${VALUE}\r\n").as_bytes());
+        let (mut reads, header) = (0, inbox.arrived.len());
+        while matches!(inbox.look(false).unwrap(), Front::Partial) {
+            let (room, there) = (inbox.room(), inbox.arrived.len());
+            assert!(room <= there.max(ROOM_AT_MOST) || room <= inbox.arrived.capacity() - there, "{room}");
+            inbox.arrived.reserve(room);
+            assert!(inbox.arrived.capacity() <= 4 * there.max(ROOM_AT_MOST), "{}", inbox.arrived.capacity());
+            // A read fills what room there is.
+            let count = room.min(header + VALUE + 2 - there);
+            inbox.arrived.extend_from_slice(&vec![b'x'; count - 2]);
+            inbox.arrived.extend_from_slice(b"\r\n");
+            inbox.read(count);
+            reads += 1;
+        }
+        assert_eq!(inbox.request(0).unwrap().argument(1).unwrap().len(), VALUE);
+        assert!(reads < 20, "{reads} reads");
     }
 
     #[test]
