@@ -8,10 +8,11 @@ use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::Replies;
 
+use crate::attempt::refused;
 use crate::engine::{Engine, no_shard};
 use crate::error::{Error, Kind};
 use crate::frames::Item;
-use crate::gather::{Executed, refused};
+use crate::gather::Executed;
 use crate::section::{MOST_REQUESTS, Section};
 use crate::shard::Shard;
 

@@ -25,10 +25,11 @@ use rendis_core::session::{Sent, Stream};
 use rendis_core::topology::Topology;
 use tokio::time::Instant;
 
+use crate::attempt::refused;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::{Frames, Item};
-use crate::gather::{Executed, merged, refused};
+use crate::gather::{Executed, merged};
 use crate::settings::OnDown;
 use crate::shard::{OwnedStream, Shard};
 

@@ -1,0 +1,317 @@
+//! Attempts: where a request goes, what ends its waiting, and whether it goes again.
+//!
+//! All attempts of one call share its deadline, and each looks anew where the call belongs, because the ring may have changed.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rendis_core::command::{Found, Repeat, Table};
+use rendis_core::id::ShardId;
+use rendis_core::plan::{Plan, Queued, Refusal, RefusalKind, Ring, plan, same_shard};
+use rendis_core::reply::Reply;
+use rendis_core::request::{Request, RequestBuf};
+use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
+use rendis_core::session::{Failed, Replies, Sent};
+use rendis_core::topology::{Member, Standing, Topology};
+use tokio::time::{Instant, timeout};
+
+use crate::connection::Failure;
+use crate::engine::{Engine, no_shard, serving};
+use crate::error::{Cause, Error, Kind};
+use crate::frames::Frames;
+use crate::settings::{OnDown, Protocol};
+use crate::shard::{Manner, Shard};
+
+/// How a shard is found for every attempt, because the ring may have changed since the last.
+pub(crate) enum Route<'r> {
+    /// By the plan of a request that has one shard.
+    Planned { request: Request<'r>, found: Found<'r>, table: &'r Table },
+    /// By the one shard on which all of these can run as one transaction.
+    Together { requests: &'r [RequestBuf], table: &'r Table },
+    /// By its number in the topology in force.
+    Shard(ShardId),
+    /// By its number in the topology that was planned with, whatever the ring is meanwhile.
+    Member(&'r Topology<Shard>, ShardId),
+}
+
+impl Engine {
+    /// Sends frames to a shard by its number and waits for their replies, again where `repeat` and the outcome allow: for
+    /// what belongs to a shard and not to a key.
+    ///
+    /// Cancel safe: a dropped call that was not written is never sent.
+    ///
+    /// # Errors
+    /// [`Kind::ShardDown`], [`Kind::Timeout`], [`Kind::Busy`] and the like, with the shard and whether it was sent.
+    /// Error replies of the server are replies.
+    pub async fn call_shard<F: Frames + ?Sized>(
+        &self,
+        id: ShardId,
+        frames: &F,
+        repeat: Repeat,
+    ) -> Result<Replies<Reply>, Error> {
+        let route = Route::Shard(id);
+        let shard = self.shard(id)?;
+        let began = Instant::now();
+        let outcome = shard.call(self.manner(&shard), frames).await;
+        let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
+        Box::pin(self.settle(began, outcome, shard, &route, repeat, send)).await
+    }
+
+    /// [`Engine::call_shard`] for frames of which `requests` are what says where they have to run, together.
+    pub(crate) async fn call_together(
+        &self,
+        requests: &[RequestBuf],
+        frames: &[RequestBuf],
+        table: &Table,
+    ) -> Result<Replies<Reply>, Error> {
+        let route = Route::Together { requests, table };
+        let began = Instant::now();
+        let shard = self.route(&route).await?;
+        let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
+        let outcome = send(Arc::clone(&shard), self.manner_since(began, &shard)).await;
+        self.settle(began, outcome, shard, &route, Repeat::Never, send).await
+    }
+
+    /// A call to a member of a topology that was planned with, whatever the ring is meanwhile.
+    pub(crate) async fn call_member<F: Frames + ?Sized>(
+        &self,
+        topology: &Topology<Shard>,
+        id: ShardId,
+        frames: &F,
+        repeat: Repeat,
+    ) -> Result<Reply, Error> {
+        let route = Route::Member(topology, id);
+        let shard = serving(topology, id)?;
+        let began = Instant::now();
+        let outcome = shard.call(self.manner(&shard), frames).await;
+        if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
+            return outcome.map_err(|failure| self.error(&shard, failure)).and_then(single);
+        }
+        let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
+        self.settle(began, outcome, shard, &route, repeat, send).await.and_then(single)
+    }
+
+    /// Makes a call again as long as its outcome and `core::retry` allow. All attempts share the deadline; and where the
+    /// outcome of one is unknown, so is that of the call.
+    pub(crate) async fn settle<Fut>(
+        &self,
+        began: Instant,
+        mut outcome: Result<Replies<Reply>, Failure>,
+        mut shard: Arc<Shard>,
+        route: &Route<'_>,
+        repeat: Repeat,
+        send: impl Fn(Arc<Shard>, Manner) -> Fut,
+    ) -> Result<Replies<Reply>, Error>
+    where
+        Fut: Future<Output = Result<Replies<Reply>, Failure>>,
+    {
+        let mut attempts = 1;
+        let mut unknown = false;
+        let told = |error: Error, unknown: bool| if unknown { error.in_part() } else { error };
+        loop {
+            let Some(failure) = failure_of(&outcome) else {
+                return outcome.map_err(|failure| told(self.error(&shard, failure), unknown));
+            };
+            unknown |= failure == AttemptFailure::OutcomeUnknown;
+            if repeat == Repeat::Read && self.misses(&outcome) {
+                return outcome.map_err(|failure| self.error(&shard, failure));
+            }
+            // An attempt that ended at its deadline has used the caller's time up.
+            let late = matches!(&outcome, Err(failure) if failure.cause.late.is_some());
+            let remaining = if late { Duration::ZERO } else { self.manner_since(began, &shard).deadline };
+            let attempt = Attempt { repeat, failure, attempts, remaining: Some(remaining) };
+            match self.decide(&attempt) {
+                Decision::Again { after } => tokio::time::sleep(after).await,
+                // It was never sent, and its keys are about to go to others: worth the wait.
+                _ if failure == AttemptFailure::NotWritten
+                    && matches!(route, Route::Planned { .. } | Route::Together { .. })
+                    && self.taken_out(&shard, remaining).await => {}
+                _ => return outcome.map_err(|failure| told(self.error(&shard, failure), unknown)),
+            }
+            attempts += 1;
+            shard = self.route(route).await.map_err(|error| told(error, unknown))?;
+            outcome = send(Arc::clone(&shard), self.manner_since(began, &shard)).await;
+        }
+    }
+
+    pub(crate) async fn route(&self, route: &Route<'_>) -> Result<Arc<Shard>, Error> {
+        match *route {
+            Route::Shard(id) => self.shard(id),
+            Route::Member(topology, id) => serving(topology, id),
+            Route::Together { requests, table } => {
+                let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
+                shard_of_all(&*self.topology_for(views.clone()).await?, views)
+            }
+            Route::Planned { request, found, table } => {
+                let topology = self.topology_for([(request, found)].into_iter()).await?;
+                let settings = self.settings();
+                let locate = |key: &[u8]| topology.locate(key);
+                let ring = Ring::new(locate, topology.live()).tag(topology.tag()).allow(&settings.allow);
+                match plan(request, table.find(request), &ring) {
+                    Plan::One(id) => serving(&topology, id),
+                    _ => Err(no_shard()),
+                }
+            }
+        }
+    }
+
+    /// Waits until this shard is taken out of use, and its keys are others'. False when that is not what happens, or not
+    /// in time.
+    pub(crate) async fn taken_out(&self, shard: &Arc<Shard>, within: Duration) -> bool {
+        if self.settings().on_down != OnDown::Reroute || within.is_zero() {
+            return false;
+        }
+        let out = |_: &Topology<Shard>, standing| standing != Some(Standing::Serving);
+        timeout(within, self.becomes(shard, out)).await.is_ok()
+    }
+
+    /// Waits until the topology and the standing of this shard in it are as wanted; a shard that was removed has none.
+    /// Cancel safe.
+    async fn becomes(&self, shard: &Arc<Shard>, wanted: impl Fn(&Topology<Shard>, Option<Standing>) -> bool) {
+        loop {
+            // Made before looking, so that no change is missed.
+            let swapped = self.swapped();
+            let topology = self.topology();
+            let same = |member: &&Member<Shard>| Arc::ptr_eq(&member.shard, shard);
+            if wanted(&topology, topology.members().iter().find(same).map(|member| member.standing)) {
+                return;
+            }
+            swapped.await;
+        }
+    }
+
+    /// Runs a request that may wait on a connection of its own, until the shard is taken out or its keys are another's: what
+    /// it waits for comes elsewhere then, and what it would write on this shard nobody would forget. On a shard that was
+    /// removed it is served to its end.
+    pub(crate) async fn waiting(
+        &self,
+        shard: &Arc<Shard>,
+        manner: Manner,
+        request: Request<'_>,
+        found: Found<'_>,
+        wait: Option<Duration>,
+    ) -> Result<Replies<Reply>, Failure> {
+        // One is enough: they are together.
+        let key = match found {
+            Found::Row(row) => {
+                row.keys(request).ok().and_then(|mut keys| request.argument(keys.next()?.index))
+            }
+            _ => None,
+        };
+        let serves = |member: &&Member<Shard>| member.standing == Standing::Serving;
+        let moved = |topology: &Topology<Shard>| {
+            let owner = key.and_then(|key| topology.member(topology.locate(key)?)).filter(serves);
+            owner.is_some_and(|owner| !Arc::ptr_eq(&owner.shard, shard))
+        };
+        let over = |topology: &Topology<Shard>, standing: Option<Standing>| {
+            standing.is_some_and(|now| now != Standing::Serving || moved(topology))
+        };
+        tokio::select! {
+            biased;
+            outcome = exclusively(shard, manner, request, wait) => outcome,
+            () = self.becomes(shard, over) => {
+                let text = "the shard was taken out, or its keys became another's, while the command waited";
+                Err(Failed { sent: Sent::Maybe, cause: Cause::new(Kind::ShardDown, text) })
+            }
+        }
+    }
+
+    /// Whether a read that ended so is answered as a miss, at once.
+    fn misses(&self, outcome: &Result<Replies<Reply>, Failure>) -> bool {
+        let down = matches!(outcome, Err(failure) if failure.cause.kind == Kind::ShardDown);
+        down && self.settings().on_down == OnDown::Miss
+    }
+
+    /// What a read of a shard that is down answers, where the ring is set so: as if its keys did not exist.
+    pub(crate) fn missed(
+        &self,
+        request: Request<'_>,
+        found: Found<'_>,
+        error: Error,
+    ) -> Result<Reply, Error> {
+        if error.kind() != Kind::ShardDown || self.settings().on_down != OnDown::Miss {
+            return Err(error);
+        }
+        let own = self.topology().members().first().map(|member| self.protocol(&member.shard));
+        let resp3 = own == Some(Protocol::Newest);
+        match found {
+            Found::Row(row) => row.absent_reply(request, resp3).ok_or(error),
+            _ => Err(error),
+        }
+    }
+}
+
+/// Runs a request that may wait on the server, on a connection of its own. Dropping the future closes the connection,
+/// and so ends the waiting on the server too.
+async fn exclusively(
+    shard: &Shard,
+    manner: Manner,
+    request: Request<'_>,
+    wait: Option<Duration>,
+) -> Result<Replies<Reply>, Failure> {
+    let _waiting = shard.wait();
+    let mut lease = shard.lease(manner.protocol).await?;
+    lease.send(&request).await?;
+    lease.flush().await?;
+    let reply = lease.receive_within(wait.map(|wait| wait.saturating_add(manner.deadline))).await?;
+    lease.give_back();
+    Ok(Replies::One(reply))
+}
+
+/// How a call failed, in the terms of `core::retry`; `None` when it did not.
+fn failure_of(outcome: &Result<Replies<Reply>, Failure>) -> Option<AttemptFailure> {
+    match outcome {
+        Ok(Replies::One(reply)) => match AttemptFailure::of(reply) {
+            // Nothing is known here that could be loaded; the caller loads the script.
+            Some(AttemptFailure::NoScript) => Some(AttemptFailure::Answered),
+            failure => failure,
+        },
+        // A batch has run in part: each of its replies stands.
+        Ok(Replies::Many(_)) => None,
+        Err(failure) => match (failure.cause.kind, failure.sent) {
+            // Trying again would make an overload worse, and cannot mend a setting.
+            (Kind::Busy | Kind::Refused | Kind::Auth | Kind::Config | Kind::Tls, _) => {
+                Some(AttemptFailure::Answered)
+            }
+            (_, Sent::No) => Some(AttemptFailure::NotWritten),
+            (_, Sent::Maybe) => Some(AttemptFailure::OutcomeUnknown),
+        },
+    }
+}
+
+/// The shard on which all of these requests can run as one transaction.
+fn shard_of_all<'r>(
+    topology: &Topology<Shard>,
+    requests: impl Iterator<Item = (Request<'r>, Found<'r>)>,
+) -> Result<Arc<Shard>, Error> {
+    let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
+    match same_shard(requests, &ring) {
+        Ok(Queued::On(id) | Queued::Rather(id)) => serving(topology, id),
+        Ok(Queued::Anywhere) => serving(topology, *topology.live().first().ok_or_else(no_shard)?),
+        Ok(Queued::NoShard) => Err(no_shard()),
+        Err((_, refusal)) => Err(refused(&refusal)),
+    }
+}
+
+pub(crate) fn single(replies: Replies<Reply>) -> Result<Reply, Error> {
+    match replies {
+        Replies::One(reply) => Ok(reply),
+        Replies::Many(mut replies) => {
+            replies.pop().ok_or_else(|| Error::local(Kind::Protocol, "a reply that is none"))
+        }
+    }
+}
+
+/// A refusal as an error.
+pub(crate) fn refused(refusal: &Refusal) -> Error {
+    let kind = match refusal.kind() {
+        RefusalKind::CrossShard => Kind::CrossShard,
+        RefusalKind::Unknown | RefusalKind::Arity | RefusalKind::Arguments => Kind::Server,
+        _ => Kind::Refused,
+    };
+    let text = String::from_utf8_lossy(refusal.text());
+    // The code of a refusal is put in front where a RESP client gets it.
+    let text = if kind == Kind::Refused { text.trim_start_matches("ERR ") } else { &text };
+    Error::local(kind, text)
+}

@@ -1,0 +1,158 @@
+//! One request, the short way: straight to the shard of its only key.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rendis_core::command::{Found, Repeat, Table};
+use rendis_core::reply::Reply;
+use rendis_core::session::Replies;
+use tokio::time::Instant;
+
+use crate::attempt::{Route, single};
+use crate::connection::Failure;
+use crate::engine::{Engine, no_shard};
+use crate::error::Error;
+use crate::frames::Item;
+use crate::gather::Executed;
+use crate::shard::{OwnedCall, Shard};
+
+impl Engine {
+    /// Runs one request: at once on the shard of its only key, where the table says that it has one, else planned.
+    ///
+    /// # Errors
+    /// As [`Engine::execute`].
+    pub fn run<'a, I: Item + Send + Sync + 'a>(&'a self, item: I) -> Run<'a, I> {
+        Run { engine: self, item: Some(item), stage: Stage::Start }
+    }
+
+    /// Whether [`Engine::run`] takes the short way with this request.
+    #[must_use]
+    pub fn has_one_key<I: Item>(&self, item: I) -> bool {
+        item.argument(0).and_then(Table::one_key).is_some_and(|row| row.takes(item.count()))
+    }
+
+    /// The rare end of a [`Run`] on one shard: an error reply, or no reply.
+    async fn run_again<I: Item>(
+        &self,
+        began: Instant,
+        outcome: Result<Replies<Reply>, Failure>,
+        shard: Arc<Shard>,
+        item: I,
+    ) -> Result<Executed, Error> {
+        let item = &item;
+        let name = item.argument(0).unwrap_or_default();
+        let request = item.pack();
+        let table = self.table().load_full();
+        let found = Table::one_key(name).map_or(Found::Unknown, Found::Row);
+        let repeat = match found {
+            Found::Row(row) => row.repeat(request.view()),
+            _ => Repeat::Never,
+        };
+        let route = Route::Planned { request: request.view(), found, table: &table };
+        let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, item).await };
+        let settled = self.settle(began, outcome, shard, &route, repeat, send).await;
+        settled
+            .and_then(single)
+            .or_else(|error| self.missed(request.view(), found, error))
+            .map(Executed::Reply)
+            .map_err(|error| error.of_command(name))
+    }
+}
+
+/// A request under way; see [`Engine::run`].
+///
+/// Written by hand: nearly every request takes the two steps of the fast path and nothing else, and a future for them
+/// alone is small and has one state to look at, where a chain of `async fn`s has five. What is rare goes into a box.
+pub struct Run<'a, I> {
+    engine: &'a Engine,
+    /// Moved into the box when the rare path begins.
+    item: Option<I>,
+    stage: Stage<'a>,
+}
+
+enum Stage<'a> {
+    Start,
+    Waiting(OwnedCall),
+    Rare(Pin<Box<dyn Future<Output = Result<Executed, Error>> + Send + 'a>>),
+}
+
+impl<I> Unpin for Run<'_, I> {}
+
+impl<'a, I: Item + Send + Sync + 'a> Run<'a, I> {
+    /// The shard for a request with one key; `None` where it has to be planned.
+    fn shard(&self) -> Option<Result<Arc<Shard>, Error>> {
+        let item = self.item.as_ref()?;
+        let row = Table::one_key(item.argument(0)?)?;
+        if !row.takes(item.count()) {
+            return None;
+        }
+        let key = item.argument(row.first_key()?)?;
+        self.engine.shard_of(row, key)
+    }
+
+    fn planned(&mut self) -> Stage<'a> {
+        let (engine, item) = (self.engine, self.item.take());
+        Stage::Rare(Box::pin(async move {
+            let Some(item) = item else { return Err(no_shard()) };
+            let packed = item.pack();
+            let request = packed.view();
+            engine.execute(request).await.map_err(|error| error.of_command(request.name()))
+        }))
+    }
+
+    fn again(
+        &mut self,
+        began: Instant,
+        outcome: Result<Replies<Reply>, Failure>,
+        shard: Arc<Shard>,
+    ) -> Stage<'a> {
+        let (engine, item) = (self.engine, self.item.take());
+        Stage::Rare(Box::pin(async move {
+            match item {
+                Some(item) => engine.run_again(began, outcome, shard, item).await,
+                None => Err(no_shard()),
+            }
+        }))
+    }
+}
+
+impl<'a, I: Item + Send + Sync + 'a> Future for Run<'a, I> {
+    type Output = Result<Executed, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let this = &mut *self;
+            match &mut this.stage {
+                Stage::Start => {
+                    this.stage = match this.shard() {
+                        Some(Ok(shard)) => {
+                            let manner = this.engine.manner(&shard);
+                            Stage::Waiting(OwnedCall::new(shard, manner))
+                        }
+                        Some(Err(error)) => {
+                            let name =
+                                this.item.as_ref().and_then(|item| item.argument(0)).unwrap_or_default();
+                            return Poll::Ready(Err(error.of_command(name)));
+                        }
+                        None => this.planned(),
+                    };
+                }
+                Stage::Waiting(call) => {
+                    let Some(item) = &this.item else { return Poll::Ready(Err(no_shard())) };
+                    match ready!(call.poll(item, context)) {
+                        Ok(Replies::One(reply)) if !reply.is_error() => {
+                            return Poll::Ready(Ok(Executed::Reply(reply)));
+                        }
+                        outcome => {
+                            let (began, shard) = (call.began(), Arc::clone(call.shard()));
+                            this.stage = this.again(began, outcome, shard);
+                        }
+                    }
+                }
+                Stage::Rare(future) => return future.as_mut().poll(context),
+            }
+        }
+    }
+}
