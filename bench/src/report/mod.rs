@@ -81,8 +81,10 @@ fn short(results: &Results) -> String {
         ("", "library", "512 tasks", "rustis"),
         ("", "library", "512 tasks", "go-redis"),
         ("proxy, 50 clients", "proxy", "50 clients, P=1", "twemproxy"),
+        ("", "proxy", "50 clients, P=1", "twemproxy, quiet"),
         ("", "proxy", "50 clients, P=1", "Envoy"),
         ("proxy, 50 clients, pipelines of 16", "proxy", "50 clients, P=16", "twemproxy"),
+        ("", "proxy", "50 clients, P=16", "twemproxy, quiet"),
         ("", "proxy", "50 clients, P=16", "Envoy"),
         ("", "proxy", "50 clients, P=16", "redis-server"),
         ("proxy, MGET of 100 keys", "proxy, commands", "MGET of 100 keys, 50 clients", "twemproxy"),
@@ -131,4 +133,7 @@ generator of the load share.
   counted by perf or strace, and allocations by an allocator that counts, in runs of their own.
 ";
 
-const TARGETS: &str = "What was set out to be reached, and what the median of this run says.\n";
+const TARGETS: &str = "\
+What was set out to be reached, and what the median of this run says. Where the wanted figure lies within the spread, single
+rounds say otherwise.
+";

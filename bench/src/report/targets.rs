@@ -23,12 +23,14 @@ pub(super) fn table(results: &Results) -> Table {
     let all = [library(results), proxy(results), rest(results)].concat();
     for target in all.into_iter().filter(|target| !target.found.is_empty()) {
         let median = target.found.median();
-        let (wanted, met) = match target.wanted {
-            Wanted::AtLeast(limit) => (format!("at least {}", short(limit)), median >= limit),
-            Wanted::AtMost(limit) => (format!("at most {}", short(limit)), median <= limit),
+        let (wanted, limit, met) = match target.wanted {
+            Wanted::AtLeast(limit) => (format!("at least {}", short(limit)), limit, median >= limit),
+            Wanted::AtMost(limit) => (format!("at most {}", short(limit)), limit, median <= limit),
         };
+        let (least, greatest) = target.found.spread();
         let verdict = if met { "met" } else { "**missed**" };
-        table.row([target.what, wanted, target.found.text(), verdict.to_owned()]);
+        let near = if least < limit && limit < greatest { ", within the spread" } else { "" };
+        table.row([target.what, wanted, target.found.text(), format!("{verdict}{near}")]);
     }
     table
 }
