@@ -124,7 +124,7 @@ fn what_is_not_said_has_its_documented_default() {
     assert_eq!((ring.health.fall, ring.health.rise), (3, 2));
     assert_eq!(ring.deadlines, Deadlines::default());
     assert_eq!(ring.retries, Retries::default());
-    assert_eq!((ring.queue.requests, ring.queue.bytes), (16_384, 64 << 20));
+    assert_eq!((ring.queue.requests, ring.queue.bytes), (262_144, 64 << 20));
     assert_eq!((ring.drain, ring.max_clients), (Duration::from_secs(10), 10_000));
     assert_eq!(ring.allow, allow(&[]));
     let bare = &ring.shards[0];

@@ -282,3 +282,53 @@ fn a_script_that_a_shard_forgot_is_run_in_its_turn_or_not_at_all() {
     asking.send_raw(&[run(b, "!"), run(b, "?")].concat()).unwrap();
     assert_eq!([asking.read().unwrap(), asking.read().unwrap()], [Reply::Integer(5), Reply::Integer(6)]);
 }
+
+#[test]
+fn five_hundred_clients_with_full_windows_fit_on_the_wires_of_one_thread() {
+    const CLIENTS: usize = 500;
+    const BATCH: usize = 128;
+    let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let limits = rustix::process::Rlimit { current: limits.maximum, ..limits };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limits).unwrap();
+    let fields = "heartbeat_frequency = \"60s\"\nretries = { attempts = 1 }\n\
+                  deadlines = { connect = \"30s\", reply = \"30s\", write = \"30s\", wait = \"30s\" }";
+    let shards = Cluster::start(3);
+    let proxy = Proxy::start(&config(&("threads = 1\n".to_owned() + &ring("cache", fields, &shards.urls()))))
+        .unwrap();
+    let batch = |count: usize| -> Vec<u8> {
+        let get =
+            |number| RequestBuf::pack([b"GET", format!("key:{number}").as_bytes()]).view().bytes().to_vec();
+        (0..count).flat_map(get).collect()
+    };
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| client(&proxy, "cache")).collect();
+    let read = |clients: &mut [Client], count: usize| {
+        for client in clients {
+            client.timeout(Duration::from_secs(30)).unwrap();
+            for _ in 0..count {
+                assert_eq!(client.read().unwrap(), Reply::Nil);
+            }
+        }
+    };
+    // Small replies open the window of each.
+    for _ in 0..2 {
+        for client in &mut clients {
+            client.send_raw(&batch(2 * BATCH)).unwrap();
+        }
+        read(&mut clients, 2 * BATCH);
+    }
+    // So that all of it waits at the same time.
+    shards.iter().for_each(|shard| shard.stop());
+    let all = batch(BATCH);
+    for client in &mut clients {
+        client.send_raw(&all).unwrap();
+    }
+    let mut asks = client(&proxy, "cache");
+    until("all is under way", || {
+        let info = asks.command(&["INFO", "shards"]).unwrap().text().to_owned();
+        let counts = info.split("in_flight=").skip(1);
+        let counts = counts.map(|rest| rest.split([',', '\r']).next().unwrap().parse::<usize>().unwrap());
+        counts.sum::<usize>() >= CLIENTS * BATCH
+    });
+    shards.iter().for_each(|shard| shard.cont());
+    read(&mut clients, BATCH);
+}

@@ -96,7 +96,7 @@ pub(super) fn read(
         health: health(&section)?,
         deadlines: section.read("deadlines", Deadlines::default(), |field| deadlines(&field))?,
         retries: section.read("retries", Retries::default(), |field| retries(&field))?,
-        queue: section.read("queue", QueueLimits::default(), |field| queue(&field))?,
+        queue: section.read("queue", QUEUE, |field| queue(&field))?,
         drain: section
             .read("drain", Duration::from_secs(10), |field| field.duration(Duration::ZERO..=HOUR))?,
         max_clients: section.read("max_clients", 10_000, |field| field.integer(1..=1_000_000))?,
@@ -267,12 +267,15 @@ fn retries(field: &Field<'_>) -> Result<Retries, ConfigError> {
     Ok(retries)
 }
 
+/// More requests than an engine's own limit: clients are limited by their windows, and 500 of them with full ones on one
+/// thread are more than 16 384 requests on each of three wires. Bytes limit what it takes.
+const QUEUE: QueueLimits = QueueLimits { requests: 1 << 18, bytes: 64 << 20 };
+
 fn queue(field: &Field<'_>) -> Result<QueueLimits, ConfigError> {
-    let default = QueueLimits::default();
     let section = field.section(&["requests", "bytes"])?;
     Ok(QueueLimits {
-        requests: section.read("requests", default.requests, |field| field.integer(1..=16_777_216))?,
-        bytes: section.read("bytes", default.bytes, |field| field.bytes(1024))?,
+        requests: section.read("requests", QUEUE.requests, |field| field.integer(1..=16_777_216))?,
+        bytes: section.read("bytes", QUEUE.bytes, |field| field.bytes(1024))?,
     })
 }
 

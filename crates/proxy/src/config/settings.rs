@@ -40,7 +40,7 @@ pub struct Ring {
     pub deadlines: Deadlines,
     /// `retries = { … }`
     pub retries: Retries,
-    /// `queue = { requests, bytes }`: what may wait on one shared connection to a shard. Default 16384, `"64MiB"`.
+    /// `queue = { requests, bytes }`: what may wait on one shared connection to a shard. Default 262144, `"64MiB"`.
     pub queue: QueueLimits,
     /// `drain`: how long requests in flight may take when the proxy ends; 0 does not wait. Default `"10s"`.
     pub drain: Duration,
