@@ -32,6 +32,7 @@ use crate::peer::Peer;
 use crate::subscription::{Subscriber, confirm_nothing, push_message};
 use crate::transaction::{Transaction, ends_queue, push_line, watches};
 use crate::window::Window;
+use crate::withheld::withhold;
 
 /// Serves a client until one side ends it.
 pub(crate) async fn serve(peer: Peer, identity: Identity, context: Arc<Context>) {
@@ -307,7 +308,7 @@ impl Client {
             None => return Ok(Flow::End),
         };
         match result {
-            Ok(Executed::Reply(reply)) => self.reply(&reply).await?,
+            Ok(Executed::Reply(reply)) => self.reply(&withhold(&engine, view, &reply)).await?,
             Ok(Executed::Local(command)) => return Ok(self.local(command, view).await),
             Ok(Executed::Subscription(command)) => self.subscription(command, view).await,
             Ok(Executed::Transaction { command, shard }) => {

@@ -1,5 +1,6 @@
 //! Requests that go out together, and their answers as they come.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use rendis_engine::section::Section;
 use tokio::time::timeout;
 
 use super::Client;
+use crate::withheld::withhold;
 
 impl Client {
     /// Sends as many of the requests found, from `done` on, as can and may go out together, and hands out their answers
@@ -39,8 +41,12 @@ impl Client {
             match &answer {
                 Ok(reply) => {
                     bytes += reply.frame().len();
-                    if self.append(reply) {
-                        Box::pin(self.write_out(reply)).await?;
+                    let reply = match self.inbox.request(index) {
+                        Some(request) => withhold(self.context.engine(self.identity.resp3), request, reply),
+                        None => Cow::Borrowed(reply),
+                    };
+                    if self.append(&reply) {
+                        Box::pin(self.write_out(&reply)).await?;
                     }
                 }
                 Err(error) => self.error(error),

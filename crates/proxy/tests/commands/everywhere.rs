@@ -99,3 +99,48 @@ fn settings_are_changed_on_every_shard() {
     assert!(wrong.error().unwrap().starts_with("ERR Unknown option"), "{wrong}");
     alive(&mut client);
 }
+
+#[test]
+fn the_secrets_of_shards_are_in_no_answer() {
+    const SECRETS: [&str; 3] = ["requirepass", "masterauth", "masteruser"];
+    let stage = Stage::start();
+    for shard in &stage.shards {
+        // Not the first: the shard would ask for it.
+        for name in &SECRETS[1..] {
+            assert!(shard.command(&["CONFIG", "SET", name, "hunter2"]).is_ok());
+        }
+    }
+    let pairs = |reply: Reply| match reply {
+        Reply::Map(pairs) => pairs,
+        Reply::Array(all) => all.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect(),
+        other => panic!("{other}"),
+    };
+    for mut client in [stage.client(), stage.resp3()] {
+        for names in [vec!["*"], vec!["masterauth"], vec!["MASTERAUTH", "maxmemory", "*pass*", "master*"]] {
+            let mut request = vec!["CONFIG", "get"];
+            request.extend(names);
+            // By itself, and with others.
+            client.send(&request).unwrap();
+            let alone = client.read().unwrap();
+            for _ in 0..2 {
+                client.send(&["EXISTS", "key"]).unwrap();
+                client.send(&request).unwrap();
+                client.send(&["CONFIG", "GET", "maxmemory-policy"]).unwrap();
+            }
+            let mut answers = vec![alone];
+            for _ in 0..2 {
+                assert_eq!(client.read().unwrap(), Reply::Integer(0));
+                answers.push(client.read().unwrap());
+                assert_eq!(pairs(client.read().unwrap())[0].1, Reply::bulk("noeviction"));
+            }
+            for answer in answers {
+                assert!(!format!("{answer}").contains("hunter2"), "{answer}");
+                let pairs = pairs(answer);
+                let auth =
+                    pairs.iter().find(|(name, _)| name.text().eq_ignore_ascii_case("masterauth")).unwrap();
+                assert_eq!(auth.1, Reply::bulk(""));
+                assert!(pairs.len() < 10 || pairs.iter().any(|(_, value)| value.text() == "noeviction"));
+            }
+        }
+    }
+}
