@@ -162,8 +162,10 @@ impl Connection {
         if self.written < self.outgoing.len() || self.unflushed {
             self.flush().await?;
         }
+        // Of the reply: pushes before it do not renew it.
+        let until = deadline.and_then(|deadline| Some((Instant::now().checked_add(deadline)?, deadline)));
         loop {
-            let reply = self.next_frame(deadline).await?;
+            let reply = self.frame_until(until).await?;
             if reply.kind() != reply::Kind::Push {
                 self.owed -= 1;
                 return Ok(reply);
@@ -177,8 +179,13 @@ impl Connection {
     /// # Errors
     /// As [`Connection::receive`].
     pub async fn next_frame(&mut self, deadline: Option<Duration>) -> Result<Reply, Failure> {
-        self.check()?;
         let until = deadline.and_then(|deadline| Some((Instant::now().checked_add(deadline)?, deadline)));
+        self.frame_until(until).await
+    }
+
+    /// The next frame, until a moment, which is the end of so long a deadline.
+    async fn frame_until(&mut self, until: Option<(Instant, Duration)>) -> Result<Reply, Failure> {
+        self.check()?;
         loop {
             match self.scanner.scan(&self.arrived) {
                 Ok(Some(end)) => return Ok(Reply::new(self.arrived.split_to(end).freeze())),

@@ -176,7 +176,11 @@ impl Dialer {
         }
         let mut outcome = Ok(Greeting::Done);
         for (step, _) in &steps {
-            let reply = connection.receive().await.map_err(cause_of)?;
+            let reply = match connection.receive().await {
+                Ok(reply) => reply,
+                // Who is refused is told so first, and then the connection ends.
+                Err(failure) => return outcome.and(Err(cause_of(failure))),
+            };
             if outcome.is_ok() {
                 outcome = step.judge(&reply, may_fall_back).map_or(outcome, |verdict| verdict);
             }

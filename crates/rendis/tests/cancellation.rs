@@ -64,6 +64,19 @@ async fn a_command_that_is_dropped_leaves_nothing() {
             let both = [&keys.one, &keys.other];
             Box::pin(async move { ring.clone().del::<_, i64>(&both).await.map(drop) })
         }),
+        ("a scan", |ring, _| {
+            Box::pin(async move {
+                let scan = redis::cmd("SCAN").arg(0).to_owned();
+                scan.query_async::<(String, Vec<String>)>(&mut ring.clone()).await.map(drop)
+            })
+        }),
+        ("a command that has to be learned", |ring, keys| {
+            Box::pin(async move {
+                let known = redis::cmd("NO.SUCH").arg(&keys.one).exec_async(&mut ring.clone()).await;
+                assert!(known.is_err());
+                Ok(())
+            })
+        }),
         ("every shard", |ring, _| {
             Box::pin(
                 async move { redis::cmd("DBSIZE").query_async::<i64>(&mut ring.clone()).await.map(drop) },
@@ -138,6 +151,22 @@ async fn a_subscription_that_is_dropped_leaves_nothing() {
                 Ok(())
             })
         }),
+        ("a sharded channel", |ring, keys| {
+            Box::pin(async move {
+                let mut subscription = ring.ssubscribe(&keys.one).await?;
+                redis::cmd("SPUBLISH").arg(&keys.one).arg("x").exec_async(&mut ring.clone()).await?;
+                subscription.next().await.unwrap()?;
+                Ok(())
+            })
+        }),
+        ("more channels", |ring, keys| {
+            Box::pin(async move {
+                let subscription = ring.subscribe(&keys.one).await?;
+                subscription.subscribe(&keys.other).await?;
+                subscription.psubscribe("*").await?;
+                Ok(subscription.ssubscribe(&keys.third).await?)
+            })
+        }),
     ])
     .await;
 }
@@ -147,6 +176,19 @@ async fn the_other_calls_leave_nothing_when_they_are_dropped() {
     ring_product(&[
         ("for each shard", |ring, _| {
             Box::pin(async move { ring.for_each_shard(async |shard| shard.ping().await).await })
+        }),
+        ("a ping", |ring, keys| {
+            Box::pin(async move {
+                let shard = ring.shard_for(&keys.one)?;
+                shard.ping().await
+            })
+        }),
+        ("building", |ring, _| {
+            Box::pin(async move {
+                let shards = ring.shards();
+                let urls = shards.iter().map(|shard| (shard.name(), format!("redis://{}", shard.address())));
+                Ok(Ring::builder().shards(urls).connect_timeout(REPLY).build().await.map(drop)?)
+            })
         }),
         ("a shard's own command", |ring, keys| {
             Box::pin(async move {

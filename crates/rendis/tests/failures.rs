@@ -68,6 +68,19 @@ async fn calls_to_other_shards_notice_nothing() {
 }
 
 #[tokio::test]
+async fn a_server_with_too_many_clients_says_so() {
+    let server = RedisServer::builder().setting("maxclients", "3").start();
+    let _clients: Vec<_> = std::iter::from_fn(|| {
+        let mut client = server.client().ok()?;
+        client.command(&["PING"]).ok().filter(|reply| format!("{reply:?}").contains("PONG")).map(|_| client)
+    })
+    .collect();
+    let ring = Ring::builder().shard("only", server.url()).build().await.unwrap();
+    let error = ring.clone().get::<_, ()>("key").await.unwrap_err();
+    assert!(error.to_string().contains("max number of clients"), "{error}");
+}
+
+#[tokio::test]
 async fn with_fail_the_keys_of_a_dead_shard_fail_at_once_and_by_name() {
     let cluster = Cluster::start(3);
     let ring = builder(&cluster).on_down(OnDown::Fail).build().await.unwrap();
