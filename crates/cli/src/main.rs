@@ -10,6 +10,7 @@ mod check;
 mod locate;
 mod local;
 mod demo;
+mod files;
 mod serve;
 mod shell;
 

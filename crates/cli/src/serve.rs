@@ -20,6 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::args::ServeArguments;
+use crate::files;
 use crate::local::LocalServers;
 use crate::log::Log;
 use crate::outcome::{self, Failure};
@@ -46,6 +47,8 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             let config = config::load_noting(file, Secrets::Read, &mut files)?;
             watch.follow(files);
             let log = Log::start(arguments.log_format, config.log);
+            files::raise_limit();
+            files::warn_of_too_many(&config);
             let proxy = Proxy::start(&config).map_err(failure)?;
             announce(&proxy);
             let served = Served { proxy, watch, watching: config.watch, log, file: file.clone() };
@@ -126,6 +129,7 @@ impl Served {
         self.proxy.reload(config).map_err(|error| error.to_string())?;
         self.watching = config.watch;
         self.log.set(config.log);
+        files::warn_of_too_many(config);
         for (ring, address) in self.proxy.addresses() {
             if !before.iter().any(|(name, old)| (name, old) == (ring, address)) {
                 say(&listening(ring, address));

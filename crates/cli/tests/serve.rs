@@ -246,6 +246,48 @@ fn the_supervisor_is_told() {
 }
 
 #[test]
+fn the_limit_of_open_files_is_raised_and_told_where_it_is_too_low() {
+    let start = |file: &File, limits: &str| {
+        let line = format!(
+            "ulimit -S -n {limits} && exec {} serve --config {}",
+            env!("CARGO_BIN_EXE_rendis"),
+            file.path().display()
+        );
+        let mut child = Command::new("sh")
+            .args(["-c", &line])
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Serve { child, output, log }
+    };
+    let file = File::new(&CACHE.replace("SHARDS", "max_clients = 300\nSHARDS"));
+    let mut serve = start(&file, "60 && ulimit -H -n 800");
+    let address = serve.listening("cache");
+    let mut clients: Vec<_> = (0..200).map(|_| Client::connect(address).unwrap()).collect();
+    for client in &mut clients {
+        assert_eq!(client.command(&["PING"]).unwrap(), Reply::simple("PONG"));
+    }
+    file.write(&format!("{CACHE}\n{MORE}"));
+    serve.signal(Signal::HUP);
+    let line = serve.logged("fewer files than max_clients");
+    assert!(line.contains("limit=800") && line.contains("max_clients=20000"), "{line}");
+    serve.signal(Signal::TERM);
+    let (status, log) = serve.end();
+    assert!(status.success(), "{log}");
+    // One that fits is not worth a word.
+    file.write(&CACHE.replace("SHARDS", "max_clients = 300\nSHARDS"));
+    let mut serve = start(&file, "60 && ulimit -H -n 800");
+    ping(serve.listening("cache"));
+    serve.signal(Signal::TERM);
+    assert!(!serve.end().1.contains("max_clients"));
+}
+
+#[test]
 fn local_servers_are_served_and_gone_at_the_end() {
     let temporary = tempfile::tempdir().unwrap();
     let port = Port::free();
