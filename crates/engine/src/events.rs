@@ -2,10 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::broadcast::Receiver;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged;
 
 use crate::error::Place;
 
@@ -97,23 +102,29 @@ impl fmt::Display for Event {
     }
 }
 
-/// The events of a ring from the moment it was asked for them.
+/// The events of a ring from the moment it was asked for them, as a stream.
 #[derive(Debug)]
-pub struct Events(broadcast::Receiver<Event>);
+pub struct Events(BroadcastStream<Event>);
 
 impl Events {
-    pub(crate) const fn new(receiver: broadcast::Receiver<Event>) -> Self {
-        Self(receiver)
+    pub(crate) fn new(receiver: Receiver<Event>) -> Self {
+        Self(BroadcastStream::new(receiver))
     }
 
-    /// The next event; `None` when the last handle to the ring is gone (one that is only closed tells nothing more). A listener that is more than 256 events behind loses the oldest and
-    /// is told how many ([`Event::Missed`]). Cancel safe.
+    /// The next event; `None` when the last handle to the ring is gone (one that is only closed tells nothing more). A
+    /// listener that is more than 256 events behind loses the oldest and is told how many ([`Event::Missed`]). Cancel
+    /// safe.
     pub async fn next(&mut self) -> Option<Event> {
-        match self.0.recv().await {
-            Ok(event) => Some(event),
-            Err(RecvError::Lagged(count)) => Some(Event::Missed(count)),
-            Err(RecvError::Closed) => None,
-        }
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let told = self.0.poll_next_unpin(context);
+        told.map(|told| told.map(|told| told.unwrap_or_else(|Lagged(count)| Event::Missed(count))))
     }
 }
 

@@ -372,8 +372,8 @@
 //! # Without async
 //!
 //! With the feature `blocking`, `rendis::blocking` has the same handles with methods that wait, and `redis::Commands`
-//! works on them. Each handle that is built has one thread of its own for its sockets. There is no `watch` and no
-//! `subscribe`: use the async [`Ring`] for them, or `redis::transaction` on a connection of a `blocking::Pool`.
+//! works on them. Each handle that is built has one thread of its own for its sockets. There is no `watch`,
+//! `subscribe`, `events` and `with_deadline`: use the async [`Ring`] for them, or `redis::transaction` on a connection of a `blocking::Pool`.
 //!
 #![cfg_attr(
     feature = "blocking",
