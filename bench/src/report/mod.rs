@@ -119,6 +119,7 @@ generator of the load share.
   shard, and keys are placed by hand, by a hash modulo the number of shards; `MGET` and `MSET` and pipelines are split by
   hand, side by side. go-redis is its `Ring`, which splits pipelines but not `MGET` and `MSET`, so that these are pipelines of
   single commands there. `raw` is the limit: a loop that writes prepared bytes into sockets and counts the bytes of replies.
+  `raw` and `rendis-frames` go round through at most 4 096 requests that were made ready, so they touch fewer keys.
 - **Proxies** have one thread, three redis-servers behind them unless said, and redis-benchmark before them (`SET`, then
   `GET`, for half of a round each; the latencies are the worse of the two). twemproxy runs as its package starts it, at a
   level that writes a line of log for each request (thrown away here); `twemproxy, quiet` has `-v 4` and writes none.
