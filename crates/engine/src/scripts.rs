@@ -5,7 +5,7 @@
 //! remembered, and a shard that answers `NOSCRIPT`, or comes into use, is given them. Engines that serve one ring share what
 //! they remember (the ward has it), so that a client of any of them is served.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -25,6 +25,8 @@ pub(crate) struct Scripts {
 #[derive(Debug, Default)]
 struct Known {
     bodies: HashMap<[u8; 40], Bytes>,
+    /// The same by themselves: a body that passes by is nearly always known, and its SHA-1 is not needed to see that.
+    seen: HashSet<Bytes>,
     bytes: usize,
 }
 
@@ -63,15 +65,15 @@ impl Scripts {
     }
 
     fn remember(&self, body: &[u8]) {
-        let name = script_sha(body);
-        // Nearly always known: threads that run it at the same time do not wait for each other.
-        if self.read().bodies.contains_key(&name) {
+        // Threads that run it at the same time do not wait for each other.
+        if self.read().seen.contains(body) {
             return;
         }
         let mut known = self.write();
-        if known.bytes + body.len() <= Self::MOST_BYTES && !known.bodies.contains_key(&name) {
+        let body = Bytes::copy_from_slice(body);
+        if known.bytes + body.len() <= Self::MOST_BYTES && known.seen.insert(body.clone()) {
             known.bytes += body.len();
-            known.bodies.insert(name, Bytes::copy_from_slice(body));
+            known.bodies.insert(script_sha(&body), body);
             self.any.store(true, Ordering::Relaxed);
         }
     }

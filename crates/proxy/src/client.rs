@@ -35,7 +35,7 @@ use crate::window::Window;
 use crate::withheld::withhold;
 
 /// Serves a client until one side ends it.
-pub(crate) async fn serve(peer: Peer, identity: Identity, context: Arc<Context>) {
+pub(crate) async fn serve(peer: Peer, identity: Box<Identity>, context: Arc<Context>) {
     let ending = Arc::clone(&context);
     let mut client = Client {
         peer,
@@ -63,7 +63,7 @@ pub(crate) async fn serve(peer: Peer, identity: Identity, context: Arc<Context>)
 
 struct Client {
     peer: Peer,
-    identity: Identity,
+    identity: Box<Identity>,
     context: Arc<Context>,
     inbox: Inbox,
     out: Outbox,

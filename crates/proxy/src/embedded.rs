@@ -32,7 +32,8 @@ impl Embedded {
 
     /// Begins to serve a client, in a task of its own; the handle ends when the client has left.
     pub fn serve(&self, client: Box<dyn Io>) -> tokio::task::JoinHandle<()> {
-        let identity = Identity::new(&self.context.shared, "embedded:0".to_owned(), "embedded:0".to_owned());
+        let here = || "embedded:0".to_owned();
+        let identity = Box::new(Identity::new(&self.context.shared, here(), here()));
         tokio::spawn(client::serve(Peer::Other(client), identity, Arc::clone(&self.context)))
     }
 }

@@ -49,13 +49,13 @@ impl Inbox {
         }
     }
 
-    /// The room that the next read should get. What a header announces gets it as it arrives: at most as much again as is
-    /// there, because to announce half a GiB takes 20 bytes.
+    /// The room that the next read should get. What a header announces gets it at once up to [`ROOM_GIVEN`], and then as it
+    /// arrives: at most as much again as is there, because to announce half a GiB takes 20 bytes.
     pub(crate) fn room(&mut self) -> usize {
         let missing = self.scanner.wanted().saturating_sub(self.arrived.len() - self.looked);
         let free = self.arrived.capacity() - self.arrived.len();
         // Room that is there already is used up first: to ask for more each time would double it each time.
-        let step = if free < ROOM_AT_MOST { self.arrived.len().max(ROOM_AT_MOST) } else { free };
+        let step = if free < ROOM_AT_MOST { self.arrived.len().max(ROOM_GIVEN) } else { free };
         if self.arrived.is_empty() && self.arrived.capacity() > KEEP_AT_MOST {
             self.arrived = BytesMut::new();
         }
@@ -232,6 +232,10 @@ const MOST_BYTES: usize = 1 << 20;
 const ROOM_AT_LEAST: usize = 512;
 const ROOM_AT_MOST: usize = 64 << 10;
 
+/// The room that is given because it was announced: memory that nothing is written to costs next to nothing, and a value of
+/// 1 MiB is not moved as it grows.
+const ROOM_GIVEN: usize = 4 << 20;
+
 /// What an idle client keeps of its buffer, and of the places for the arguments of its requests.
 const KEEP_AT_MOST: usize = 1 << 10;
 const KEEP_SPANS: usize = 64;
@@ -263,9 +267,9 @@ mod tests {
         let (mut reads, header) = (0, inbox.arrived.len());
         while matches!(inbox.look(false).unwrap(), Front::Partial) {
             let (room, there) = (inbox.room(), inbox.arrived.len());
-            assert!(room <= there.max(ROOM_AT_MOST) || room <= inbox.arrived.capacity() - there, "{room}");
+            assert!(room <= there.max(ROOM_GIVEN) || room <= inbox.arrived.capacity() - there, "{room}");
             inbox.arrived.reserve(room);
-            assert!(inbox.arrived.capacity() <= 4 * there.max(ROOM_AT_MOST), "{}", inbox.arrived.capacity());
+            assert!(inbox.arrived.capacity() <= 4 * there.max(ROOM_GIVEN), "{}", inbox.arrived.capacity());
             // A read fills what room there is.
             let count = room.min(header + VALUE + 2 - there);
             inbox.arrived.extend_from_slice(&vec![b'x'; count - 2]);

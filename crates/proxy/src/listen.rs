@@ -266,7 +266,7 @@ fn welcome(arrival: Arrival, target: Target) {
         },
         _ => None,
     };
-    let identity = Identity::new(&context.shared, from, to);
+    let identity = Box::new(Identity::new(&context.shared, from, to));
     tokio::spawn(async move {
         let _alive = alive;
         let Some(_place) = place else {
