@@ -118,7 +118,7 @@ impl Engine {
                 return outcome.map_err(|failure| self.error(&shard, failure));
             }
             // An attempt that ended at its deadline has used the caller's time up.
-            let late = matches!(&outcome, Err(failure) if failure.cause.late.is_some());
+            let late = matches!(&outcome, Err(failure) if failure.cause.kind == Kind::Timeout);
             let remaining = if late { Duration::ZERO } else { self.manner_since(began, &shard).deadline };
             let attempt = Attempt { repeat, failure, attempts, remaining: Some(remaining) };
             match self.decide(&attempt) {

@@ -124,8 +124,7 @@ impl Cause {
             (Late::Serving, Sent::No) => format!("nothing could be written in {deadline:?}"),
             (Late::Serving, Sent::Maybe) => format!("no reply in {deadline:?}"),
         };
-        let cause = Self { kind: Kind::Timeout, text, source: None, late: Some(late) };
-        Failed { cause: Arc::new(cause), ..failed }
+        Failed { cause: Self::new(Kind::Timeout, text), ..failed }
     }
 }
 
