@@ -146,21 +146,20 @@ impl Engine {
     }
 
     /// The same engine, for the rest of a call of which so much time is left. Its errors name the deadline of the whole.
-    pub(crate) fn for_the_rest(&self, remaining: Duration, shard: &Shard) -> Self {
-        let whole = self.whole.unwrap_or_else(|| self.manner(shard).deadline);
+    pub(crate) fn for_the_rest(&self, remaining: Duration) -> Self {
+        let whole = self.whole.unwrap_or_else(|| self.allowed());
         Self { deadline: Some(remaining), whole: Some(whole), ..self.clone() }
     }
 
     /// The same for a call that began then, where a noticeable time has passed.
     pub(crate) fn since(&self, began: Instant) -> Option<Self> {
         let spent = began.elapsed();
-        let allowed = self.deadline.unwrap_or_else(|| self.settings().deadlines.reply);
-        let whole = Some(self.whole.unwrap_or(allowed));
-        (spent >= Duration::from_millis(1)).then(|| Self {
-            deadline: Some(allowed.saturating_sub(spent)),
-            whole,
-            ..self.clone()
-        })
+        (spent >= Duration::from_millis(1)).then(|| self.for_the_rest(self.allowed().saturating_sub(spent)))
+    }
+
+    /// How long a call may take.
+    fn allowed(&self) -> Duration {
+        self.deadline.unwrap_or_else(|| self.settings().deadlines.reply)
     }
 
     /// The error of a failed call to this shard.
@@ -277,7 +276,7 @@ impl Engine {
             }
             match self.enter(&topology, requests.clone()) {
                 Noted::Closed => {
-                    let allowed = self.deadline.unwrap_or_else(|| self.settings().deadlines.reply);
+                    let allowed = self.allowed();
                     let settled = self.inner.ward.ledger.settled();
                     if timeout_at(began + allowed, settled).await.is_err() {
                         let whole = self.whole.unwrap_or(allowed);

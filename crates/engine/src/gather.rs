@@ -197,7 +197,7 @@ impl Engine {
             && let remaining = self.manner_since(began, &member.shard).deadline
             && self.taken_out(&member.shard, remaining).await
             && let remaining = self.manner_since(began, &member.shard).deadline
-            && let rest = self.for_the_rest(remaining, &member.shard)
+            && let rest = self.for_the_rest(remaining)
             && let Executed::Reply(reply) = Box::pin(rest.execute_known(request, table)).await?
         {
             return Ok(reply);

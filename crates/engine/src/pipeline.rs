@@ -75,14 +75,7 @@ impl Engine {
         match same_shard(views, &ring) {
             Ok(Queued::On(id)) => match topology.member(id) {
                 Some(member) if same_server(&member.shard, shard) => Ok(()),
-                _ => {
-                    let text = format!(
-                        "CROSSSLOT Keys in request don't hash to the same shard: the watched keys are on {}; give keys \
-                         that belong together one hash tag",
-                        shard.name()
-                    );
-                    Err(Error::local(Kind::CrossShard, text))
-                }
+                _ => Err(watched_elsewhere(shard)),
             },
             Ok(Queued::Rather(_) | Queued::Anywhere) => Ok(()),
             Ok(Queued::NoShard) => Err(no_shard()),
@@ -97,6 +90,17 @@ impl Engine {
 pub fn same_server(one: &Shard, other: &Shard) -> bool {
     let (here, there) = (one.settings(), other.settings());
     here.name == there.name && here.address == there.address && here.database == there.database
+}
+
+/// The error of keys that are not on the shard of those that are watched.
+#[must_use]
+pub fn watched_elsewhere(shard: &Shard) -> Error {
+    let text = format!(
+        "CROSSSLOT Keys in request don't hash to the same shard: the watched keys are on {}; give keys that belong together \
+         one hash tag",
+        shard.name()
+    );
+    Error::local(Kind::CrossShard, text)
 }
 
 /// What a transaction came to.

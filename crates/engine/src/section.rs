@@ -230,7 +230,7 @@ impl Section {
     fn rest(&self, engine: &Engine) -> Option<(Engine, Duration)> {
         let shard = &self.topology.as_ref()?.members().first()?.shard;
         let remaining = engine.manner_since(self.began?, shard).deadline;
-        (!remaining.is_zero()).then(|| (engine.for_the_rest(remaining, shard), remaining))
+        (!remaining.is_zero()).then(|| (engine.for_the_rest(remaining), remaining))
     }
 
     /// The bytes of replies that are here and were not handed out.

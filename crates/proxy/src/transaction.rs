@@ -26,7 +26,7 @@ use rendis_core::request::{Request, RequestBuf};
 use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::exclusive::Lease;
-use rendis_engine::pipeline::same_server;
+use rendis_engine::pipeline::{same_server, watched_elsewhere};
 use rendis_engine::shard::Shard;
 
 /// Where one client's transaction stands.
@@ -161,11 +161,7 @@ impl Transaction {
         if let Some(watch) = &self.watch
             && !same_server(&watch.shard, &shard)
         {
-            let text = format!(
-                "CROSSSLOT Keys in request don't hash to the same shard: what is watched already is on {}",
-                watch.shard.name()
-            );
-            return Err(Error::local(Kind::CrossShard, text));
+            return Err(watched_elsewhere(&watch.shard));
         }
         let mut watch = match self.watch.take() {
             Some(watch) => watch,

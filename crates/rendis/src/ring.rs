@@ -186,7 +186,7 @@ impl Ring {
     /// # async fn example(ring: rendis::Ring) {
     /// let mut events = ring.events();
     /// while let Some(event) = events.next().await {
-    ///     eprintln!("{event}"); // shard2 (127.0.0.1:7002): shard is down
+    ///     eprintln!("{event}"); // shard2 (127.0.0.1:7002): shard is down: connection refused
     /// }
     /// # }
     /// ```

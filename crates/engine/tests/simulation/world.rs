@@ -203,7 +203,6 @@ impl World {
             }
             // It dials, or waits for its turn.
             Ask::Wait => deadlines.connect + deadlines.wait + deadlines.write + deadlines.reply + slack,
-            // Writes wait for the last rounds of shards that return, which are not counted against their deadline.
             _ => deadlines.reply + slack,
         }
     }
