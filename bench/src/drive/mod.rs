@@ -23,8 +23,8 @@ use crate::machine::cpu_seconds;
 pub type Count = fn(&mut dyn FnMut()) -> Option<u64>;
 
 /// The libraries there are.
-pub const LIBRARIES: [&str; 7] =
-    ["raw", "rendis", "rendis-frames", "redis-rs", "redis-rs-manager", "fred", "rustis"];
+pub const LIBRARIES: [&str; 8] =
+    ["raw", "rendis", "rendis-boxed", "rendis-frames", "redis-rs", "redis-rs-manager", "fred", "rustis"];
 
 /// What a driver is told at its start.
 #[derive(Debug, clap::Args)]
@@ -56,6 +56,7 @@ pub fn serve(arguments: &Arguments, count: Count) -> Result<(), String> {
             })
         }
         "rendis" => drive::<rendis::Typed>(&runtime, shards, count),
+        "rendis-boxed" => drive::<rendis::Boxed>(&runtime, shards, count),
         "rendis-frames" => drive::<rendis::Untyped>(&runtime, shards, count),
         "redis-rs" => drive::<redis_rs::Multiplexed>(&runtime, shards, count),
         "redis-rs-manager" => drive::<redis_rs::Managed>(&runtime, shards, count),

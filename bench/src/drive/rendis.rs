@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use redis::AsyncCommands;
-use rendis::Ring;
+use rendis::{Commands, Ring};
 use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
 use rendis_engine::engine::{Engine, Plan};
@@ -14,9 +14,13 @@ use rendis_engine::settings::{Settings, ShardSettings};
 use crate::drive::library::{Key, Library, SCRIPT, prepared};
 use crate::load::{Draw, Load, key, zipf_table};
 
-/// `Ring`, used through `redis::AsyncCommands`.
+/// `Ring`, used through its own trait of commands where that has them.
 #[derive(Clone)]
 pub(super) struct Typed(Ring);
+
+/// `Ring`, used through `redis::AsyncCommands`.
+#[derive(Clone)]
+pub(super) struct Boxed(Typed);
 
 /// `Engine`, with requests that are packed already.
 #[derive(Clone)]
@@ -34,21 +38,21 @@ impl Library for Typed {
     }
 
     async fn get(&mut self, key: Key<'_>) {
-        let _: Option<String> = self.0.get(key.text).await.expect("a reply");
+        let _: Option<String> = Commands::get(&self.0, key.text).await.expect("a reply");
     }
 
     async fn set(&mut self, key: Key<'_>, value: &str) {
-        let _: () = self.0.set(key.text, value).await.expect("a reply");
+        let _: () = Commands::set(&self.0, key.text, value).await.expect("a reply");
     }
 
     async fn mget(&mut self, keys: &[String]) {
-        let values: Vec<Option<String>> = self.0.mget(keys).await.expect("a reply");
+        let values: Vec<Option<String>> = Commands::mget(&self.0, keys).await.expect("a reply");
         assert_eq!(values.len(), keys.len());
     }
 
     async fn mset(&mut self, keys: &[String], value: &str) {
         let pairs: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), value)).collect();
-        let _: () = self.0.mset(&pairs).await.expect("a reply");
+        let _: () = AsyncCommands::mset(&mut self.0, &pairs).await.expect("a reply");
     }
 
     async fn pipeline(&mut self, keys: &[String], value: &str, all_set: bool) {
@@ -67,6 +71,37 @@ impl Library for Typed {
     async fn eval(&mut self, key: &str) {
         let command = redis::cmd("EVAL").arg(SCRIPT).arg(1).arg(key).take();
         let _: Option<String> = command.query_async(&mut self.0).await.expect("a reply");
+    }
+}
+
+impl Library for Boxed {
+    async fn connect(shards: &[String]) -> Self {
+        Self(Typed::connect(shards).await)
+    }
+
+    async fn get(&mut self, key: Key<'_>) {
+        let _: Option<String> = AsyncCommands::get(&mut self.0.0, key.text).await.expect("a reply");
+    }
+
+    async fn set(&mut self, key: Key<'_>, value: &str) {
+        let _: () = AsyncCommands::set(&mut self.0.0, key.text, value).await.expect("a reply");
+    }
+
+    async fn mget(&mut self, keys: &[String]) {
+        let values: Vec<Option<String>> = AsyncCommands::mget(&mut self.0.0, keys).await.expect("a reply");
+        assert_eq!(values.len(), keys.len());
+    }
+
+    async fn mset(&mut self, keys: &[String], value: &str) {
+        self.0.mset(keys, value).await;
+    }
+
+    async fn pipeline(&mut self, keys: &[String], value: &str, all_set: bool) {
+        self.0.pipeline(keys, value, all_set).await;
+    }
+
+    async fn eval(&mut self, key: &str) {
+        self.0.eval(key).await;
     }
 }
 

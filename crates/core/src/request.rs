@@ -3,6 +3,8 @@
 //! A [`Request`] is a view, two words and a slice of ranges: nothing is copied to look at a command. A
 //! [`RequestBuf`] owns both, for requests that are made here (parts of a split command, replayed commands).
 
+use smallvec::SmallVec;
+
 use crate::scan::{self, Limits, ScanError};
 
 /// Where one argument lies in a frame, in bytes from the frame's first.
@@ -78,7 +80,7 @@ impl<'a> Request<'a> {
     /// A copy that owns its bytes.
     #[must_use]
     pub fn to_buf(&self) -> RequestBuf {
-        RequestBuf { bytes: self.bytes.to_vec(), spans: self.spans.to_vec() }
+        RequestBuf { bytes: self.bytes.to_vec(), spans: self.spans.into() }
     }
 }
 
@@ -101,8 +103,11 @@ impl std::fmt::Debug for Request<'_> {
 #[derive(Clone, Default)]
 pub struct RequestBuf {
     bytes: Vec<u8>,
-    spans: Vec<Span>,
+    spans: Spans,
 }
+
+/// Nearly every request has no more arguments than these, which take no allocation.
+type Spans = SmallVec<[Span; 4]>;
 
 impl RequestBuf {
     /// Packs arguments, the command's name first, into a frame.
@@ -115,7 +120,7 @@ impl RequestBuf {
         let arguments = arguments.into_iter();
         let body: usize = arguments.clone().map(|argument| argument.len() + 16).sum();
         let mut request =
-            Self { bytes: Vec::with_capacity(body + 16), spans: Vec::with_capacity(arguments.len()) };
+            Self { bytes: Vec::with_capacity(body + 16), spans: Spans::with_capacity(arguments.len()) };
         push_header(&mut request.bytes, b'*', arguments.len());
         for argument in arguments {
             push_header(&mut request.bytes, b'$', argument.len());
@@ -137,7 +142,7 @@ impl RequestBuf {
         let size: usize = groups.iter().map(|group| run(*group).len()).sum();
         let name = whole.encoded(0, 1);
         let mut part =
-            Self { bytes: Vec::with_capacity(size + name.len() + 16), spans: Vec::with_capacity(count) };
+            Self { bytes: Vec::with_capacity(size + name.len() + 16), spans: Spans::with_capacity(count) };
         push_header(&mut part.bytes, b'*', count);
         part.append(whole, 0, 1, name);
         for group in groups {
@@ -163,7 +168,7 @@ impl RequestBuf {
     pub fn parse(bytes: Vec<u8>) -> Result<Self, ScanError> {
         let mut scanner = RequestScanner::new(Limits::REQUEST);
         match scanner.scan(&bytes)? {
-            Some(end) if end == bytes.len() => Ok(Self { bytes, spans: scanner.spans }),
+            Some(end) if end == bytes.len() => Ok(Self { bytes, spans: scanner.spans.into() }),
             _ => Err(ScanError::BadLength),
         }
     }
@@ -186,6 +191,73 @@ impl std::fmt::Debug for RequestBuf {
         self.view().fmt(out)
     }
 }
+
+/// A request that is made argument by argument, where it is not known beforehand how many come.
+///
+/// ```
+/// use rendis_core::request::RequestWriter;
+///
+/// let mut writer = RequestWriter::new(b"GET");
+/// writer.push(b"k");
+/// assert_eq!(writer.finish().view().bytes(), b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n");
+/// ```
+#[derive(Debug)]
+pub struct RequestWriter {
+    request: RequestBuf,
+}
+
+impl RequestWriter {
+    /// A request of this name, without further arguments.
+    #[must_use]
+    pub fn new(name: &[u8]) -> Self {
+        let mut writer =
+            Self { request: RequestBuf { bytes: Vec::with_capacity(USUAL_BYTES), spans: Spans::new() } };
+        push_header(&mut writer.request.bytes, b'*', 1);
+        writer.push(name);
+        writer
+    }
+
+    /// Makes room for so many bytes more.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.request.bytes.reserve(bytes);
+    }
+
+    /// Appends an argument.
+    #[inline]
+    pub fn push(&mut self, argument: &[u8]) {
+        let RequestBuf { bytes, spans } = &mut self.request;
+        push_header(bytes, b'$', argument.len());
+        let start = bytes.len();
+        bytes.extend_from_slice(argument);
+        spans.push(span(start, bytes.len()));
+        bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn finish(mut self) -> RequestBuf {
+        let RequestBuf { bytes, spans } = &mut self.request;
+        match (u8::try_from(spans.len()), bytes.get_mut(1)) {
+            (Ok(digit @ 0..=9), Some(count)) => *count = b'0' + digit,
+            _ => {
+                let mut header = Vec::new();
+                push_header(&mut header, b'*', spans.len());
+                let longer = position(header.len() - ONE_DIGIT);
+                bytes.splice(..ONE_DIGIT, header);
+                for span in spans {
+                    *span = Span { start: span.start + longer, end: span.end + longer };
+                }
+            }
+        }
+        self.request
+    }
+}
+
+/// `*1\r\n`: the header of a request that is not finished.
+const ONE_DIGIT: usize = 4;
+
+/// The room for a request at first: a `SET` of a short value fits.
+const USUAL_BYTES: usize = 128;
 
 /// Finds the end and the arguments of one request after another in a growing buffer.
 ///
@@ -427,6 +499,19 @@ mod tests {
                 packed.view().bytes().escape_ascii().to_string()
             );
             assert_eq!(cut.spans, packed.spans);
+        }
+    }
+
+    #[test]
+    fn what_is_written_word_by_word_is_what_packing_gives() {
+        for count in [1, 2, 9, 10, 11, 100, 1000] {
+            let words: Vec<String> = (0..count).map(|word| "w".repeat(word % 130)).collect();
+            let mut writer = RequestWriter::new(words[0].as_bytes());
+            words.iter().skip(1).for_each(|word| writer.push(word.as_bytes()));
+            let (written, packed) =
+                (writer.finish(), RequestBuf::pack(words.iter().map(String::as_bytes).collect::<Vec<_>>()));
+            assert_eq!(written.bytes, packed.bytes, "{count} words");
+            assert_eq!(written.spans, packed.spans, "{count} words");
         }
     }
 

@@ -32,6 +32,7 @@ mod effect;
 mod typed;
 mod shard;
 mod ring;
+mod commands;
 mod builder;
 pub mod hash;
 mod pool;
@@ -60,6 +61,7 @@ pub use rendis_engine::settings::{OnDown, OnReturn, Protocol, ShardSettings, Tls
 pub use rendis_engine::transport::{Connect, Connecting, Io, Transport};
 
 pub use crate::builder::RingBuilder;
+pub use crate::commands::{Answer, Commands};
 pub use crate::error::{Error, Kind, Sent};
 pub use crate::pool::{Connection, Pool, PoolBuilder};
 pub use crate::pubsub::{Message, Subscription, SubscriptionLimits};

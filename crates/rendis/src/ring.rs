@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rendis_core::command::{LocalCommand, Repeat};
 use rendis_core::reply::Reply;
+use rendis_core::request::RequestBuf;
 use rendis_core::session::Replies;
 use rendis_engine::engine::Engine;
 use rendis_engine::events::Events;
@@ -13,6 +14,7 @@ use rendis_engine::exclusive::PoolStats;
 use rendis_engine::frames::Item;
 use rendis_engine::gather::Executed;
 use rendis_engine::pubsub::Hub;
+use rendis_engine::run::Run;
 use rendis_engine::settings::ShardSettings;
 
 use crate::error::{Error, Kind};
@@ -199,6 +201,11 @@ impl Ring {
     pub fn close(&self) {
         self.engine.close();
         self.hub.close();
+    }
+
+    /// The answer to a request that is packed already and is no business of one connection.
+    pub(crate) fn run(&self, request: RequestBuf) -> Run<'_, RequestBuf> {
+        self.engine.run(request)
     }
 
     async fn command(&self, cmd: &Cmd) -> RedisResult<Value> {

@@ -5,11 +5,13 @@ pub(crate) mod blocking;
 mod cmd;
 mod errors;
 mod value;
+mod words;
 
 pub(crate) use self::cmd::{Packed, packed_requests};
 pub(crate) use self::errors::error_value;
 pub(crate) use self::value::{pipeline_values, value};
+pub(crate) use self::words::Words;
 pub(crate) use redis::{
-    Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, ToRedisArgs, Value, aio, cmd,
-    from_redis_value,
+    Cmd, FromRedisValue, NumericBehavior, Pipeline, RedisError, RedisFuture, RedisResult, ToRedisArgs,
+    ToSingleRedisArg, Value, aio, cmd, from_redis_value,
 };
