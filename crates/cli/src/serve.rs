@@ -3,7 +3,7 @@
 //! ```text
 //!   configuration ──► Proxy ──► "listening" on standard output, READY=1
 //!        ▲                │
-//!        └ SIGHUP, watch ─┤
+//!        └ SIGHUP, watch ─┤ ◄── certificates, when their files change
 //!                         └ SIGTERM, SIGINT ──► STOPPING=1, drained ──► exit status 0
 //! ```
 //! This thread serves no client: it waits for signals, looks at files, and gives orders.
@@ -46,12 +46,14 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             let mut watch = Watch::new(vec![file.clone()]);
             let config = config::load_noting(file, Secrets::Read, &mut files)?;
             watch.follow(files);
+            let certificates = Watch::new(config.certificate_files());
             let log = Log::start(arguments.log_format, config.log);
             files::raise_limit();
             files::warn_of_too_many(&config);
             let proxy = Proxy::start(&config).map_err(failure)?;
             announce(&proxy);
-            let served = Served { proxy, watch, watching: config.watch, log, file: file.clone() };
+            let (watching, file) = (config.watch, file.clone());
+            let served = Served { proxy, watch, watching, certificates, log, file };
             let (proxy, ended) = served.until_signal(&mut signals).await;
             let drained = stop(proxy, &mut signals).await;
             ended.map(|()| drained)
@@ -81,13 +83,15 @@ struct Served {
     proxy: Proxy,
     watch: Watch,
     watching: bool,
+    /// The files of what listeners show, which are watched in any case.
+    certificates: Watch,
     log: Log,
     file: PathBuf,
 }
 
 impl Served {
-    /// Reloads when it is told to or, where that is wished, when a file has changed. Gives the proxy back when it is to
-    /// end, and the fault if that is why.
+    /// Reloads when it is told to or, where that is wished, when a file has changed; renews certificates when theirs have.
+    /// Gives the proxy back when it is to end, and the fault if that is why.
     async fn until_signal(mut self, signals: &mut Signals) -> (Proxy, Result<(), Failure>) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -102,6 +106,9 @@ impl Served {
                     }
                     if self.watching && self.watch.has_changed() {
                         self.reload();
+                    }
+                    if self.certificates.has_changed() {
+                        self.proxy.renew_certificates();
                     }
                 }
             }
@@ -126,8 +133,10 @@ impl Served {
 
     fn take(&mut self, config: &Config) -> Result<(), String> {
         let before = self.proxy.addresses().to_vec();
+        let certificates = Watch::new(config.certificate_files());
         self.proxy.reload(config).map_err(|error| error.to_string())?;
         self.watching = config.watch;
+        self.certificates = certificates;
         self.log.set(config.log);
         files::warn_of_too_many(config);
         for (ring, address) in self.proxy.addresses() {
@@ -243,5 +252,5 @@ impl Signals {
     }
 }
 
-/// How often the threads are looked at, and files where they are watched.
+/// How often the threads and the files that are watched are looked at.
 const LOOK: Duration = Duration::from_millis(500);

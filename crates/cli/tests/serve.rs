@@ -2,15 +2,19 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rendis_testkit::{Client, Cluster, Port, Reply};
+use rendis_testkit::{Certificates, Client, Cluster, Port, Reply};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto};
 
 /// `rendis serve` under way; killed when it is dropped.
 struct Serve {
@@ -217,6 +221,84 @@ fn a_file_that_is_watched_is_reloaded_when_it_changes() {
     serve.logged("was reloaded");
     serve.signal(Signal::TERM);
     assert!(serve.end().0.success());
+}
+
+/// A client of a listener that speaks TLS.
+struct TlsClient(StreamOwned<ClientConnection, TcpStream>);
+
+impl TlsClient {
+    fn new(address: SocketAddr, trust: &Certificates) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(trust.ca()).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Self(StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket))
+    }
+
+    /// Fails when the listener's certificate is not of the authority that is trusted.
+    fn ping(&mut self) -> io::Result<()> {
+        self.0.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+        let mut reply = [0; 7];
+        self.0.read_exact(&mut reply)?;
+        assert_eq!(&reply, b"+PONG\r\n");
+        Ok(())
+    }
+}
+
+#[test]
+fn certificates_are_renewed_when_their_files_change_and_clients_stay() {
+    let all: Vec<_> = (0..3).map(|_| Certificates::generate()).collect();
+    let tls = CACHE.replace("\"127.0.0.1:0\"", "\"tls:127.0.0.1:0\"");
+    let tls = tls.replace("SHARDS", "tls = { cert = \"ring.pem\", key = \"ring.key\" }\nSHARDS");
+    let file = File::new(&tls);
+    let put = |name: &str, from: PathBuf| {
+        // As tools that fetch certificates do it.
+        let new = file.directory.path().join("new");
+        fs::copy(from, &new).unwrap();
+        fs::rename(new, file.directory.path().join(name)).unwrap();
+    };
+    put("ring.pem", all[0].server_cert());
+    put("ring.key", all[0].server_key());
+    let mut serve = Serve::of(&file.path());
+    let line = serve.line();
+    let address = line.strip_prefix("ring cache: listening on tls:").unwrap().parse().unwrap();
+    let mut there = TlsClient::new(address, &all[0]);
+    there.ping().unwrap();
+    // The configuration file is not watched, and what it says by now does not matter.
+    file.write("not TOML at all");
+    put("ring.pem", all[1].server_cert());
+    put("ring.key", all[1].server_key());
+    serve.logged("certificates were renewed");
+    there.ping().unwrap();
+    TlsClient::new(address, &all[1]).ping().unwrap();
+    assert!(TlsClient::new(address, &all[0]).ping().is_err());
+    // A pair that does not fit is refused, and the one before serves on.
+    put("ring.pem", all[2].server_cert());
+    let line = serve.logged("certificates were not renewed");
+    assert!(line.contains("cert and key"), "{line}");
+    TlsClient::new(address, &all[1]).ping().unwrap();
+    there.ping().unwrap();
+    // So is one that is not there, and the other half makes it whole.
+    fs::remove_file(file.directory.path().join("ring.key")).unwrap();
+    let line = serve.logged("certificates were not renewed");
+    assert!(
+        line.contains("ring.key\\\" cannot be read") || line.contains("ring.key\" cannot be read"),
+        "{line}"
+    );
+    TlsClient::new(address, &all[1]).ping().unwrap();
+    put("ring.key", all[2].server_key());
+    serve.logged("certificates were renewed");
+    TlsClient::new(address, &all[2]).ping().unwrap();
+    there.ping().unwrap();
+    serve.signal(Signal::TERM);
+    let (status, rest) = serve.end();
+    assert!(status.success() && !rest.contains("was reloaded"), "{rest}");
 }
 
 #[test]

@@ -249,6 +249,25 @@ fn new_certificates_are_for_new_clients_and_tls_itself_comes_and_goes() {
 }
 
 #[test]
+fn other_authorities_of_clients_are_renewed_for_new_clients_and_broken_ones_are_not() {
+    let servers = Cluster::start(1);
+    let (ours, theirs) = (Certificates::generate(), Certificates::generate());
+    let trusted = ours.ca().with_file_name("trusted.pem");
+    std::fs::copy(ours.ca(), &trusted).unwrap();
+    let authority = format!(", client_ca = \"{}\"", trusted.display());
+    let mut proxy = Proxy::start(&config(&tls_ring(&ours, &authority, &servers.urls()))).unwrap();
+    let mut there = tls_client(&proxy, &ours, true);
+    assert_eq!(ping(&mut there).unwrap(), "+PONG\r\n");
+    std::fs::write(&trusted, "no certificate").unwrap();
+    proxy.renew_certificates();
+    assert_eq!(ping(&mut tls_client(&proxy, &ours, true)).unwrap(), "+PONG\r\n");
+    std::fs::copy(theirs.ca(), &trusted).unwrap();
+    proxy.renew_certificates();
+    assert!(ping(&mut tls_client(&proxy, &ours, true)).is_err());
+    assert_eq!(ping(&mut there).unwrap(), "+PONG\r\n");
+}
+
+#[test]
 fn a_reload_of_the_same_changes_nothing() {
     let servers = Cluster::start(1);
     let text = ring("cache", "", &servers.urls());

@@ -45,7 +45,7 @@ use toml::de::DeTable;
 
 pub use self::error::ConfigError;
 pub use self::listen::Listen;
-pub use self::server_tls::ServerTls;
+pub use self::server_tls::{ServerTls, ServerTlsFiles};
 pub use self::settings::{Health, OnDown, OnReturn, Retries, Ring};
 pub use self::shard::{ClientCertificate, Shard, Tls};
 pub use rendis_engine::settings::Deadlines;
@@ -61,13 +61,22 @@ pub struct Config {
     /// `log`: default `"info"`.
     pub log: LogLevel,
     /// `watch`: whether the file, and those that it names, are watched and reloaded when they change. Default: false;
-    /// SIGHUP reloads in any case.
+    /// SIGHUP reloads in any case, and the files of listeners' certificates are watched in any case.
     pub watch: bool,
     /// `[admin] listen`: where the admin pages are; `"127.0.0.1:9180"` when the table is there without an address.
     /// Default: off.
     pub admin: Option<Listen>,
     /// `[[ring]]`: at least one.
     pub rings: Vec<Ring>,
+}
+
+impl Config {
+    /// The files of the certificates that listeners show, of their keys, and of clients' authorities.
+    #[must_use]
+    pub fn certificate_files(&self) -> Vec<PathBuf> {
+        let tls = self.rings.iter().filter_map(|ring| ring.tls.as_ref());
+        tls.flat_map(|tls| tls.files.iter().map(Path::to_owned)).collect()
+    }
 }
 
 /// How much is logged.

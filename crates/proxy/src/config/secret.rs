@@ -1,7 +1,7 @@
 //! Passwords from the environment and from files.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rendis_engine::secret::Secret;
 
@@ -57,16 +57,19 @@ pub(super) fn file(
     field: &Field<'_>,
     shown: impl FnOnce(&Path) -> String,
 ) -> Result<Option<Vec<u8>>, ConfigError> {
-    let name = field.text()?;
-    if name.is_empty() {
-        return Err(field.wrong("the name of a file"));
-    }
-    let sources = field.document().sources;
-    let Some(lookup) = &sources.lookup else { return Ok(None) };
-    let path = sources.directory.join(name);
+    let path = path(field)?;
+    let Some(lookup) = &field.document().sources.lookup else { return Ok(None) };
     let explain = |error: io::Error| {
         let from = "names are relative to the configuration file";
         field.error(&format!("{} cannot be read ({from}): {error}", shown(&path)))
     };
     (lookup.read)(&path).map(Some).map_err(explain)
+}
+
+/// The file that the field names.
+pub(super) fn path(field: &Field<'_>) -> Result<PathBuf, ConfigError> {
+    match field.text()? {
+        "" => Err(field.wrong("the name of a file")),
+        name => Ok(field.document().sources.directory.join(name)),
+    }
 }

@@ -1,11 +1,14 @@
 //! TLS towards clients.
 
+use std::path::{Path, PathBuf};
+
 use rendis_engine::secret::Secret;
 
 use super::error::ConfigError;
 use super::listen::{Listen, Placed};
+use super::secret;
 use super::section::{Field, Section};
-use super::shard::{ClientCertificate, pem};
+use super::shard::{ClientCertificate, named, pem};
 
 /// What a ring shows to clients that speak TLS, and wants from them. Files are PEM, and named relative to the
 /// configuration file.
@@ -18,6 +21,45 @@ pub struct ServerTls {
     pub client_ca: Option<Vec<u8>>,
     /// `required`: whether a client without a certificate is refused, where there is a `client_ca`. Default: true.
     pub required: bool,
+    /// Where all of it was read from.
+    pub files: ServerTlsFiles,
+}
+
+/// The files of a [`ServerTls`], from where the process was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTlsFiles {
+    /// `cert`
+    pub cert: PathBuf,
+    /// `key`
+    pub key: PathBuf,
+    /// `client_ca`
+    pub client_ca: Option<PathBuf>,
+}
+
+impl ServerTls {
+    /// The same with what its files hold now. Whether that can be used is not looked at.
+    ///
+    /// # Errors
+    /// Which of them cannot be read, in words.
+    pub fn read_again(&self) -> Result<Self, String> {
+        let read = |field: &str, path: &Path| {
+            std::fs::read(path)
+                .map_err(|error| format!("tls: {field}: {} cannot be read: {error}", named(path)))
+        };
+        let certificate = read("cert", &self.files.cert)?;
+        let key = String::from_utf8(read("key", &self.files.key)?)
+            .map_err(|_| "tls: key: the file is not PEM".to_owned())?;
+        let identity = Some(ClientCertificate { certificate, key: Secret::new(key) });
+        let client_ca = self.files.client_ca.as_deref().map(|path| read("client_ca", path)).transpose()?;
+        Ok(Self { identity, client_ca, required: self.required, files: self.files.clone() })
+    }
+}
+
+impl ServerTlsFiles {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Path> {
+        [&self.cert, &self.key].into_iter().chain(&self.client_ca).map(PathBuf::as_path)
+    }
 }
 
 /// Reads `tls` of a ring whose listeners are known.
@@ -38,8 +80,13 @@ pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<Option<Serve
         }
     };
     let section = field.section(&["cert", "key", "client_ca", "required"])?;
-    let certificate = pem(&section.required("cert")?, "CERTIFICATE")?;
-    let key = section.required("key")?;
+    let (cert, key) = (section.required("cert")?, section.required("key")?);
+    let files = ServerTlsFiles {
+        cert: secret::path(&cert)?,
+        key: secret::path(&key)?,
+        client_ca: section.read("client_ca", None, |field| secret::path(&field).map(Some))?,
+    };
+    let certificate = pem(&cert, "CERTIFICATE")?;
     let key_text = pem(&key, "PRIVATE KEY")?.map(String::from_utf8);
     let key = key_text.transpose().map_err(|_| key.error("the file is not PEM"))?;
     let identity = certificate
@@ -51,7 +98,7 @@ pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<Option<Serve
     }
     let client_ca = section.read("client_ca", None, |field| pem(&field, "CERTIFICATE"))?;
     let required = required.map_or(Ok(true), Field::boolean)?;
-    Ok(Some(ServerTls { identity, client_ca, required }))
+    Ok(Some(ServerTls { identity, client_ca, required, files }))
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ fn tls(field: &Field<'_>) -> Result<Tls, ConfigError> {
 }
 
 /// A PEM file as errors call it. Where the key itself was given instead of its file's name, it is not repeated.
-fn named(path: &Path) -> String {
+pub(super) fn named(path: &Path) -> String {
     let name = path.to_string_lossy();
     if name.contains("-----") || name.contains(char::is_control) {
         "the file".to_owned()

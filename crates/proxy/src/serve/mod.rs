@@ -27,7 +27,7 @@ use crate::listen::Bound;
 
 pub use self::watch::Watch;
 
-use self::prepare::{Numbers, Place, Prepared, Seated, prepare};
+use self::prepare::{Numbers, Place, Prepared, Renewed, Seated, prepare};
 use self::worker::{Order, Worker};
 
 /// A proxy that listens. Dropping it drains it, as [`Proxy::stop`] does.
@@ -110,6 +110,24 @@ impl Proxy {
         let result = self.become_configured(config);
         self.view.reloaded(result.is_ok());
         result
+    }
+
+    /// Reads the files of listeners' certificates, keys and clients' authorities again, whatever became of the configuration
+    /// file. New ones are for clients that come from now on. Of a ring where they cannot be used, those before stay, and the
+    /// log says why; other rings are not affected.
+    pub fn renew_certificates(&mut self) {
+        for ring in &mut self.rings {
+            let name = ring.config.name.clone();
+            match ring.renew_certificates() {
+                Ok(Renewed::Yes) => tracing::info!(ring = name, "certificates were renewed"),
+                Ok(Renewed::No) => {}
+                Err(error) => tracing::error!(
+                    ring = name,
+                    error,
+                    "certificates were not renewed: those before stay in force"
+                ),
+            }
+        }
     }
 
     /// Whether all threads work. One that does not has met a fault of this program, which the log tells; its clients are

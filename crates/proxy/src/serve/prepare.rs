@@ -23,6 +23,30 @@ pub(super) struct Seated {
     pub(super) places: Vec<Place>,
 }
 
+impl Seated {
+    /// Reads the certificates of its listeners again, for clients that come from now on. Says whether they are others.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words; those before stay then.
+    pub(super) fn renew_certificates(&mut self) -> Result<Renewed, String> {
+        let Some(before) = &self.config.tls else { return Ok(Renewed::No) };
+        let tls = before.read_again()?;
+        if tls == *before {
+            return Ok(Renewed::No);
+        }
+        self.shared.tls.store(Some(server_tls::config(&tls)?));
+        self.config = Arc::new(config::Ring { tls: Some(tls), ..(*self.config).clone() });
+        Ok(Renewed::Yes)
+    }
+}
+
+/// Whether certificates are others than they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renewed {
+    Yes,
+    No,
+}
+
 /// A place where a ring listens.
 pub(super) struct Place {
     pub(super) id: u64,
