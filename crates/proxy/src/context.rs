@@ -56,6 +56,8 @@ pub(crate) struct Shared {
 pub(crate) struct Seat {
     pub(crate) engine: Engine,
     pub(crate) stats: Arc<Stats>,
+    /// The same on all threads.
+    hub: Hub,
 }
 
 /// What the configuration says of what clients may do.
@@ -108,9 +110,13 @@ impl Shared {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// One more thread serves the ring.
-    pub(crate) fn join(&self, seat: Seat) {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(seat);
+    /// One more thread serves the ring. All of them have the hub of the first, so that a channel is subscribed to once,
+    /// on whichever thread its listeners are.
+    fn join(&self, engine: &Engine, stats: &Arc<Stats>) -> Hub {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let hub = threads.first().map_or_else(|| Hub::new(engine.clone()), |seat| seat.hub.clone());
+        threads.push(Seat { engine: engine.clone(), stats: Arc::clone(stats), hub: hub.clone() });
+        hub
     }
 
     /// The ring on each thread.
@@ -158,12 +164,12 @@ pub(crate) struct Desk {
 impl Context {
     pub(crate) fn new(shared: Arc<Shared>, engine: &Engine) -> Self {
         let stats = Arc::new(Stats::default());
-        shared.join(Seat { engine: engine.clone(), stats: Arc::clone(&stats) });
+        let hub = shared.join(engine, &stats);
         Self {
             shared,
             resp2: engine.speaking(Protocol::Resp2),
             resp3: engine.speaking(Protocol::Newest),
-            hub: Hub::new(engine.clone()),
+            hub,
             stats,
             stop: Stop::default(),
             ticker: Ticker::start(),

@@ -111,6 +111,35 @@ fn a_request_in_flight_on_a_shard_that_leaves_is_answered_by_it() {
 }
 
 #[test]
+fn subscriptions_on_all_threads_move_with_the_shards() {
+    let servers = Cluster::start(3);
+    let urls = servers.urls();
+    let mut proxy = Proxy::start(&config(&ring("cache", "", &urls[..2]))).unwrap();
+    let channels: Vec<_> = (0..30).map(|number| format!("channel:{number}")).collect();
+    let mut listeners: Vec<_> = channels
+        .iter()
+        .map(|channel| {
+            let mut listener = client(&proxy, "cache");
+            assert_eq!(listener.command(&["SUBSCRIBE", channel]).unwrap().elements()[2].integer(), 1);
+            listener
+        })
+        .collect();
+    let all = ring("cache", "", &urls);
+    let last =
+        all.replace(&urls[0], &urls[2]).split("[[ring.shard]]\nname = \"shard2\"").next().unwrap().to_owned();
+    let mut sender = client(&proxy, "cache");
+    for text in [&all, &last] {
+        proxy.reload(&config(text)).unwrap();
+        for (channel, listener) in channels.iter().zip(&mut listeners) {
+            until("it has moved", || sender.command(&["PUBLISH", channel, "text"]).unwrap().integer() == 1);
+            assert_eq!(listener.read().unwrap().elements()[1].text(), channel);
+        }
+    }
+    let held = |server: &RedisServer| server.command(&["PUBSUB", "CHANNELS"]).elements().len();
+    until("what left was let go", || servers.iter().map(held).collect::<Vec<_>>() == [0, 0, channels.len()]);
+}
+
+#[test]
 fn deadlines_and_limits_change_for_the_clients_that_are_there() {
     let servers = Cluster::start(1);
     let urls = servers.urls();

@@ -24,6 +24,9 @@ use crate::shard::Shard;
 /// The subscriptions of one engine. Cheap to clone.
 ///
 /// It has no task and no connection while nobody listens. When it and its listeners are gone, everything has ended.
+///
+/// Listeners can be on several runtimes. Each task begins on the runtime of the listener for whose sake it is begun, and
+/// serves those on the others too: a runtime may end only when no listener on any other needs it any more.
 #[derive(Clone)]
 pub struct Hub {
     inner: Arc<Inner>,
@@ -53,6 +56,12 @@ impl Hub {
     /// with [`Engine::close`].
     pub fn close(&self) {
         self.inner.shared.change(|book| book.close(&closed()));
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Hub").finish_non_exhaustive()
     }
 }
 

@@ -6,10 +6,10 @@
 //!              certificates,        makes it so, without a pause between two of its clients
 //!              rules: or refused
 //! ```
-//! Each thread has a runtime and an engine a ring of its own, and shares no connection with another. A change of a ring
-//! is a change of its engines in place (`Engine::reconfigure`): clients stay where they are, and so do their
-//! subscriptions, transactions and requests in flight. A client sees the old ring or the new one, never a mixture;
-//! threads change one after the other, within a moment.
+//! Each thread has a runtime and an engine a ring of its own, and shares no connection with another, but for
+//! subscriptions, of which a ring has one a channel. A change of a ring is a change of its engines in place
+//! (`Engine::reconfigure`): clients stay where they are, and so do their subscriptions, transactions and requests in
+//! flight. A client sees the old ring or the new one, never a mixture; threads change one after the other, within a moment.
 
 mod watch;
 mod worker;
@@ -88,11 +88,12 @@ impl Proxy {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let threads =
             config.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let end = tokio::sync::watch::Sender::new(());
         let mut proxy = Self {
             config: Config { admin: None, rings: Vec::new(), ..config.clone() },
             numbers: Numbers::default(),
             rings: Vec::new(),
-            workers: (0..threads).map(Worker::start).collect::<io::Result<_>>()?,
+            workers: (0..threads).map(|number| Worker::start(number, &end)).collect::<io::Result<_>>()?,
             admin: None,
             view: Arc::default(),
             addresses: Vec::new(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rendis_engine::engine::Engine;
 use rendis_engine::error::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -52,15 +52,23 @@ pub(super) struct Door {
 }
 
 impl Worker {
-    /// Starts a thread that has no rings yet.
+    /// Starts a thread that has no rings yet. It ends together with the others that were started with the same `end`.
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn start(number: usize) -> io::Result<Self> {
+    pub(super) fn start(number: usize, end: &watch::Sender<()>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (orders, received) = mpsc::channel(1);
+        let (end, busy) = (end.clone(), end.subscribe());
         let thread = thread::Builder::new().name(format!("rendis-{number}"));
-        let thread = thread.spawn(move || runtime.block_on(work(received)))?;
+        let thread = thread.spawn(move || {
+            runtime.block_on(async {
+                work(received).await;
+                // Clients of other threads may be served their subscriptions by this one.
+                drop(busy);
+                end.closed().await;
+            });
+        })?;
         Ok(Self { orders, thread })
     }
 

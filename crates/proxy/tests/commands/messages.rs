@@ -1,8 +1,11 @@
 //! Channels, patterns and sharded channels.
 
-use rendis_testkit::Reply;
+use std::time::Duration;
 
-use crate::ring::until;
+use rendis_proxy::serve::Proxy;
+use rendis_testkit::{Cluster, RedisServer, Reply};
+
+use crate::ring::{client, config, ring, until};
 use crate::{Stage, alive, ask, blocked, bulks, texts};
 
 #[test]
@@ -70,25 +73,84 @@ fn patterns_hear_every_shard_and_sharded_channels_are_their_own() {
 
 #[test]
 fn many_listeners_share_one_subscription_upstream() {
-    let stage = Stage::with("");
-    let mut listeners: Vec<_> = (0..20).map(|_| stage.client()).collect();
+    let shards = Cluster::start(3);
+    let text = format!("threads = 4\n{}", ring("cache", "", &shards.urls()));
+    let stage = Stage { proxy: Proxy::start(&config(&text)).unwrap(), shards };
+    // Enough of them that each thread has some.
+    let mut listeners: Vec<_> = (0..40).map(|_| stage.client()).collect();
     for listener in &mut listeners {
         ask(listener, &["SUBSCRIBE", "news"]);
+        ask(listener, &["PSUBSCRIBE", "weather.*"]);
     }
-    let upstream: i64 = stage
-        .shards
-        .iter()
-        .map(|shard| shard.command(&["PUBSUB", "NUMSUB", "news"]).elements()[1].integer())
-        .sum();
-    assert!((1..=2).contains(&upstream), "{upstream} subscriptions for two threads");
-    ask(&mut stage.client(), &["PUBLISH", "news", "text"]);
+    let subscribed =
+        |shard: &RedisServer| shard.command(&["PUBSUB", "NUMSUB", "news"]).elements()[1].integer();
+    assert_eq!(stage.shards.iter().map(subscribed).sum::<i64>(), 1);
+    let patterns: Vec<_> =
+        stage.shards.iter().map(|shard| shard.command(&["PUBSUB", "NUMPAT"]).integer()).collect();
+    assert_eq!(patterns, [1, 1, 1]);
+    let mut sender = stage.client();
+    for number in 0..100 {
+        let text = number.to_string();
+        assert_eq!(ask(&mut sender, &["PUBLISH", "news", &text]).integer(), 1);
+        assert_eq!(ask(&mut sender, &["PUBLISH", "weather.today", &text]).integer(), 1);
+    }
     for listener in &mut listeners {
-        assert_eq!(listener.read().unwrap(), Reply::Array(bulks(&["message", "news", "text"])));
+        let (mut news, mut weather) = (Vec::new(), Vec::new());
+        for _ in 0..200 {
+            let message = listener.read().unwrap();
+            match message.elements() {
+                [_, channel, text] if channel.text() == "news" => news.push(text.text().to_owned()),
+                [_, pattern, _, text] if pattern.text() == "weather.*" => {
+                    weather.push(text.text().to_owned())
+                }
+                _ => panic!("{message}"),
+            }
+        }
+        let all: Vec<_> = (0..100).map(|number| number.to_string()).collect();
+        assert_eq!((&news, &weather), (&all, &all));
     }
+    // Those who leave take nothing from those who stay, whoever began the subscription.
+    let mut last = listeners.pop().unwrap();
     drop(listeners);
+    ask(&mut sender, &["PUBLISH", "news", "text"]);
+    assert_eq!(last.read().unwrap(), Reply::Array(bulks(&["message", "news", "text"])));
+    drop(last);
     until("nobody listens any more", || {
         stage.shards.iter().all(|shard| shard.command(&["PUBSUB", "CHANNELS"]) == Reply::array([]))
     });
+}
+
+#[test]
+fn at_the_end_a_subscription_under_way_is_confirmed_on_whichever_thread_it_is() {
+    // One shard has one connection for subscriptions, on the thread that began it. The other client is on either thread.
+    for _ in 0..6 {
+        let shards = Cluster::start(1);
+        let fields = "deadlines = { connect = \"5s\", reply = \"5s\" }";
+        let proxy = Proxy::start(&config(&ring("cache", fields, &shards.urls()))).unwrap();
+        let (mut first, mut second, mut third) =
+            (client(&proxy, "cache"), client(&proxy, "cache"), client(&proxy, "cache"));
+        ask(&mut first, &["SUBSCRIBE", "news"]);
+        shards[0].stop();
+        let mut requests = || {
+            let info = ask(&mut third, &["INFO", "stats"]);
+            let line = info.text().lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+            line.unwrap().trim().parse::<u64>().unwrap()
+        };
+        let before = requests();
+        second.send(&["SUBSCRIBE", "weather"]).unwrap();
+        let mut asked = 0;
+        until("it was read", || {
+            asked += 1;
+            requests() > before + asked
+        });
+        let ending = std::thread::spawn(move || proxy.stop());
+        assert!(first.read_to_end().unwrap().is_empty());
+        // Time in which a thread that nobody is on would end.
+        std::thread::sleep(Duration::from_millis(100));
+        shards[0].cont();
+        assert_eq!(second.read().unwrap().elements()[..2], bulks(&["subscribe", "weather"]));
+        ending.join().unwrap();
+    }
 }
 
 #[test]
