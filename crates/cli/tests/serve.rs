@@ -200,6 +200,51 @@ fn sighup_reloads_and_a_broken_file_changes_nothing() {
 }
 
 #[test]
+fn a_reload_changes_weights_and_keys_are_where_locate_says() {
+    let weighted = |weight: u32| CACHE.replace("SHARDS", &format!("SHARDSweight = {weight}\n"));
+    let file = File::new(&weighted(1));
+    let path = file.path().display().to_string();
+    let mut serve = Serve::of(&file.path());
+    // It is there before the weights change, and follows them.
+    let mut client = Client::connect(serve.listening("cache")).unwrap();
+    let keys: Vec<String> = (0..300).map(|number| format!("key:{number}")).collect();
+    let mut held = Vec::new();
+    for weight in [1, 8, 2] {
+        file.write(&weighted(weight));
+        serve.signal(Signal::HUP);
+        serve.logged("was reloaded");
+        assert!(client.command(&["FLUSHALL"]).unwrap().is_ok());
+        for key in &keys {
+            assert!(client.command(&["SET", key, "v"]).unwrap().is_ok());
+        }
+        let located = Command::new(env!("CARGO_BIN_EXE_rendis"))
+            .args(["locate", "--config", &path])
+            .args(&keys)
+            .output()
+            .unwrap();
+        let located = String::from_utf8(located.stdout).unwrap();
+        let mut on = [0, 0];
+        for (line, key) in located.lines().zip(&keys) {
+            let (found, shard) = line.split_once('\t').unwrap();
+            let at: usize = shard.strip_prefix("shard").unwrap().parse().unwrap();
+            assert_eq!(found, key);
+            assert_eq!(
+                file.servers[at].command(&["EXISTS", key]).integer(),
+                1,
+                "{line} with weight {weight}"
+            );
+            on[at] += 1;
+        }
+        assert_eq!(on.iter().sum::<usize>(), keys.len());
+        held.push(on[1]);
+    }
+    // About a half, eight ninths, and two thirds.
+    assert!((110..190).contains(&held[0]) && held[1] > 245 && (170..230).contains(&held[2]), "{held:?}");
+    serve.signal(Signal::TERM);
+    assert!(serve.end().0.success());
+}
+
+#[test]
 fn a_file_that_is_watched_is_reloaded_when_it_changes() {
     let watched = format!("watch = true\n{CACHE}");
     let file = File::new(&watched);

@@ -35,9 +35,9 @@ impl RedisWrite for Words {
 
     fn reserve_space_for_args(&mut self, additional: impl IntoIterator<Item = usize>) {
         let header = 16;
-        let bytes = additional.into_iter().fold(0, |sum: usize, argument| {
-            sum.saturating_add(argument).saturating_add(header)
-        });
+        let bytes = additional
+            .into_iter()
+            .fold(0, |sum: usize, argument| sum.saturating_add(argument).saturating_add(header));
         self.0.reserve(bytes.min(RESERVE_AT_MOST));
     }
 }
