@@ -343,7 +343,9 @@ fn what_a_ring_does_not_do_is_refused_by_name_and_reason() {
     assert_eq!(refused("zunion x a"), "ERR value is not an integer or out of range");
     assert_eq!(refused("eval s 3 a"), "ERR Number of keys can't be greater than number of args");
     assert_eq!(refused("eval s -1"), "ERR Number of keys can't be negative");
-    assert_eq!(refused("xread streams a b 0"), "ERR syntax error");
+    let unbalanced =
+        "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.";
+    assert_eq!(refused("xread streams a b 0"), unbalanced);
     assert_eq!(refused("scan x"), "ERR invalid cursor");
 }
 

@@ -112,9 +112,13 @@ pub enum KeyError {
     /// The number of keys is greater than the number of arguments that follow.
     #[error("Number of keys can't be greater than number of args")]
     TooMany,
-    /// An argument that must be a key is not there, or keys and what belongs to them do not come out even.
+    /// An argument that must be a key is not there.
     #[error("syntax error")]
     Missing,
+    /// Keys and what belongs to them do not come out even. Of the commands of servers only those that read streams have
+    /// keys of this kind, so these are the words for them.
+    #[error("Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.")]
+    Unbalanced,
 }
 
 /// One of the keys of a request.
@@ -213,7 +217,7 @@ fn resolve(spec: &KeySpec, request: Request<'_>) -> Result<Option<Run>, KeyError
             } else if limit > 1 {
                 let rest = arguments.saturating_sub(begin);
                 if rest % usize::from(limit) != 0 {
-                    return Err(KeyError::Missing);
+                    return Err(KeyError::Unbalanced);
                 }
                 (begin + rest / usize::from(limit)).saturating_sub(reach)
             } else if begin == arguments {
