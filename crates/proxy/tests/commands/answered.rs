@@ -35,6 +35,23 @@ fn what_the_proxy_answers_itself_asks_no_shard() {
 }
 
 #[test]
+fn lolwut_is_not_answered_here_but_by_one_shard() {
+    let stage = Stage::start();
+    let mut client = stage.client();
+    let drawn = |server: &RedisServer| {
+        let statistics = server.command(&["INFO", "commandstats"]);
+        let line = statistics.text().lines().find_map(|line| line.strip_prefix("cmdstat_lolwut:calls="));
+        line.map_or(0, |rest| rest.split(',').next().unwrap().parse::<u32>().unwrap())
+    };
+    let reply = ask(&mut client, &["LOLWUT", "VERSION", "1"]);
+    assert_eq!(stage.shards.iter().map(drawn).sum::<u32>(), 1);
+    assert_eq!(reply, stage.shards[0].command(&["LOLWUT", "VERSION", "1"]));
+    stage.shards.iter().for_each(RedisServer::kill);
+    let error = ask(&mut client, &["LOLWUT"]);
+    assert!(error.error().is_some_and(|text| text.starts_with("SHARDDOWN ")), "{error}");
+}
+
+#[test]
 fn what_is_refused_is_refused_with_its_name_and_the_reason() {
     let stage = Stage::start();
     let mut client = stage.client();

@@ -1,8 +1,10 @@
 //! Scripts and functions.
 
+use std::collections::BTreeSet;
+
 use rendis_testkit::{Client, RedisServer, Reply};
 
-use crate::ring::until;
+use crate::ring::{config, ring, until};
 use crate::{Stage, ask};
 
 #[test]
@@ -115,6 +117,53 @@ fn functions_are_known_on_every_shard() {
     for shard in &stage.shards {
         assert_eq!(shard.command(&["FUNCTION", "LIST"]), Reply::array([]));
     }
+}
+
+#[test]
+fn without_keys_a_script_meets_the_shard_of_its_sha1_and_a_function_that_of_its_name() {
+    const MANY: usize = 40;
+    let stage = Stage::start();
+    let placement = config(&ring("cache", "", &stage.shards.urls())).rings[0].place().unwrap();
+    let home = |name: &str| placement.locate(name.as_bytes()).unwrap().index();
+    for (at, shard) in stage.shards.iter().enumerate() {
+        assert!(shard.command(&["SET", "here", &at.to_string()]).is_ok());
+    }
+    let mut client = stage.client();
+    let register = |number| {
+        format!(
+            "redis.register_function{{function_name='where{number}', flags={{'no-writes'}}, \
+             callback=function() return redis.call('GET', 'here') end}}\n"
+        )
+    };
+    let library =
+        (0..MANY).fold("#!lua name=mine\n".to_owned(), |library, number| library + &register(number));
+    assert_eq!(ask(&mut client, &["FUNCTION", "LOAD", &library]), Reply::bulk("mine"));
+    let mut met = BTreeSet::new();
+    for number in 0..MANY {
+        let body = format!("return redis.call('GET', 'here') -- {number}");
+        // A server says what the name of the script is, and forgets it.
+        let sha = stage.shards[number % 3].command(&["SCRIPT", "LOAD", &body]).text().to_owned();
+        stage.shards.iter().for_each(|shard| drop(shard.command(&["SCRIPT", "FLUSH"])));
+        let expected = Reply::bulk(home(&sha).to_string());
+        met.insert(home(&sha));
+        let shouted = sha.to_ascii_uppercase();
+        for command in [
+            ["EVAL", &body, "0"],
+            ["EVAL_RO", &body, "0"],
+            ["EVALSHA", &sha, "0"],
+            ["EVALSHA_RO", &sha, "0"],
+            ["EVALSHA", &shouted, "0"],
+        ] {
+            assert_eq!(ask(&mut client, &command), expected, "{command:?}");
+        }
+        let name = format!("where{number}");
+        let expected = Reply::bulk(home(&name).to_string());
+        for command in [["FCALL", &name, "0"], ["FCALL_RO", &name, "0"]] {
+            assert_eq!(ask(&mut client, &command), expected, "{command:?}");
+        }
+        met.insert(10 + home(&name));
+    }
+    assert_eq!(met, BTreeSet::from([0, 1, 2, 10, 11, 12]));
 }
 
 #[test]
