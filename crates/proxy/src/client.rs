@@ -331,20 +331,24 @@ impl Client {
     }
 
     /// Runs a request that may wait on a server, and watches the client meanwhile: `None` when it has gone, and what
-    /// it waited for others to do is given up, as it is when the ring ends. Anything else is run to its end.
+    /// it waited for others to do is given up, as it is when the ring ends. Anything else is run to its end. What it sends
+    /// is read ahead as far as its window; from then on only its leaving is looked for.
     async fn run_watched(&mut self, request: &RequestBuf) -> io::Result<Option<Result<Executed, Error>>> {
         let engine = self.context.engine(self.identity.resp3);
         let waits = may_wait(engine, request.view());
         let mut running = pin!(engine.run(request));
         loop {
-            let ahead = self.inbox.arrived.len();
-            if ahead > READ_AHEAD && !waits {
+            let full = self.inbox.arrived.len() >= READ_AHEAD;
+            if full && !waits {
                 return Ok(Some(running.await));
             }
-            // That it has gone is seen behind all it sent, so one that may wait for ever is read to its end.
-            if ahead > MOST_AHEAD {
-                return Ok(None);
-            }
+            let more = async {
+                if full {
+                    self.peer.ended().await;
+                    return Ok(0);
+                }
+                self.peer.read(&mut self.inbox.arrived, ROOM_AHEAD).await
+            };
             tokio::select! {
                 biased;
                 result = &mut running => return Ok(Some(result)),
@@ -352,7 +356,7 @@ impl Client {
                     push_error(&mut self.out.bytes, "SHUTDOWN", ENDING);
                     return Ok(None);
                 }
-                read = self.peer.read(&mut self.inbox.arrived, ROOM_AHEAD) => {
+                read = more => {
                     match read? {
                         0 if waits => return Ok(None),
                         // One that only stopped sending is owed its answers.
@@ -524,8 +528,6 @@ const FLUSH_AT: usize = 64 << 10;
 /// What a client keeps of its reply buffer.
 const KEEP_AT_MOST: usize = 1 << 10;
 
-/// How much is read ahead while a request waits on a server; what a client may send, at most, while it waits for what
-/// others do; and how much is read at a time.
+/// How much is read ahead while a request waits on a server, and how much at a time.
 const READ_AHEAD: usize = 1 << 20;
-const MOST_AHEAD: usize = 64 << 20;
 const ROOM_AHEAD: usize = 4 << 10;

@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use rendis_engine::transport::Io;
+#[cfg(target_os = "linux")]
+use tokio::io::Interest;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -65,6 +67,27 @@ impl Peer {
                 socket.read_buf(into).await
             }
         }
+    }
+
+    /// Waits until the other side has ended the stream, or the connection is broken, and reads nothing: bytes that were sent
+    /// before may still be there. Cancel safe.
+    ///
+    /// The system knows of an end when it has taken all that was sent before it, or that the connection was reset. Of a
+    /// side that left while the system had no room for the rest it hears when that side's system gives up, after minutes.
+    /// What was handed in, and systems other than Linux, tell an end only to those who read.
+    pub(crate) async fn ended(&self) {
+        #[cfg(target_os = "linux")]
+        {
+            // Priority stands for urgent bytes, of which there are none, and for the end; readable, for any bytes too.
+            let _ = match self {
+                Self::Tcp(socket) => socket.ready(Interest::PRIORITY).await,
+                Self::Unix(socket) => socket.ready(Interest::PRIORITY).await,
+                Self::Tls(socket) => socket.get_ref().0.ready(Interest::PRIORITY).await,
+                Self::Other(_) => std::future::pending().await,
+            };
+        }
+        #[cfg(not(target_os = "linux"))]
+        std::future::pending::<()>().await;
     }
 
     /// Writes some of these bytes, and says how many.
