@@ -522,6 +522,8 @@ mod tests {
         assert_eq!(scan(b"*1\r\n:1\r\n"), Err(ScanError::UnknownType(b':')));
         assert_eq!(scan(b"*1\r\n$-1\r\n"), Err(ScanError::BadLength));
         assert_eq!(scan(b"*-01\r\n"), Err(ScanError::BadLength));
+        assert_eq!(scan(b"*02\r\n$3\r\nGET\r\n$1\r\nk\r\n"), Err(ScanError::BadLength));
+        assert_eq!(scan(b"*2\r\n$3\r\nGET\r\n$01\r\nk\r\n"), Err(ScanError::BadLength));
         assert_eq!(
             scan(b"*1048577\r\n"),
             Err(ScanError::TooManyElements { claimed: 1_048_577, limit: 1 << 20 })

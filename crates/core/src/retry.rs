@@ -7,8 +7,8 @@
 //! | failure | may be sent again |
 //! |---|---|
 //! | never written | any command |
-//! | answered `LOADING`, `TRYAGAIN` | any command: the server says that it did not run it |
-//! | answered `NOSCRIPT` | any command, at once: the caller loads the script first |
+//! | answered `LOADING`, `TRYAGAIN` | any command but one that runs code: the server says that it did not run it, where a script may say so too, and has run |
+//! | answered `NOSCRIPT`, in the server's words | any command, at once: the caller loads the script first |
 //! | written, outcome unknown | a read; an idempotent write where the caller opted in |
 //! | answered any other error | never |
 //!
@@ -37,19 +37,24 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The failure that `reply` is; `None` when it is no error.
+    /// The failure that `reply` is; `None` when it is no error. `code` is whether the words may be those of code that the
+    /// command ran ([`Row::runs_code`](crate::command::Row::runs_code)), and so say nothing of what was done.
     #[must_use]
-    pub fn of(reply: &Reply) -> Option<Self> {
+    pub fn of(reply: &Reply, code: bool) -> Option<Self> {
         if !reply.is_error() {
             return None;
         }
-        Some(match reply.as_error().map(|error| error.code) {
-            Some(b"LOADING" | b"TRYAGAIN") => Self::NotNow,
-            Some(b"NOSCRIPT") => Self::NoScript,
+        let Some(error) = reply.as_error() else { return Some(Self::Answered) };
+        Some(match error.code {
+            b"LOADING" | b"TRYAGAIN" if !code => Self::NotNow,
+            b"NOSCRIPT" if error.text.starts_with(UNKNOWN_SCRIPT) => Self::NoScript,
             _ => Self::Answered,
         })
     }
 }
+
+/// How servers go on after `NOSCRIPT`.
+const UNKNOWN_SCRIPT: &[u8] = b"No matching script";
 
 /// A request that failed.
 #[derive(Clone, Copy, Debug)]
@@ -238,6 +243,13 @@ impl Budget {
         Self { settings, saved, now, requests }
     }
 
+    /// Goes on with other settings, and another count of requests: what is saved stays, as far as it may.
+    pub fn recount(&mut self, settings: BudgetSettings, requests: u64) {
+        self.settings = settings;
+        self.requests = requests;
+        self.saved = self.saved.min(u64::from(settings.most) * RETRY);
+    }
+
     /// Takes one retry, if there is one. `now` is the time since the moment that [`Budget::new`] counted from,
     /// `requests` the number of requests (first tries only) made so far. Neither goes backwards; where one does, it
     /// counts as standing still.
@@ -302,12 +314,15 @@ mod tests {
             (&b"+OK\r\n"[..], None),
             (b"-LOADING Redis is loading\r\n", Some(Failure::NotNow)),
             (b"-TRYAGAIN Multiple keys request\r\n", Some(Failure::NotNow)),
-            (b"-NOSCRIPT No matching script.\r\n", Some(Failure::NoScript)),
+            (b"-NOSCRIPT No matching script. Please use EVAL.\r\n", Some(Failure::NoScript)),
+            (b"-NOSCRIPT says a script of itself\r\n", Some(Failure::Answered)),
             (b"-ERR unknown command\r\n", Some(Failure::Answered)),
             (b"-MOVED 1 a:1\r\n", Some(Failure::Answered)),
             (b"!5\r\nERR x\r\n", Some(Failure::Answered)),
         ] {
-            assert_eq!(Failure::of(&Reply::from_static(frame)), failure);
+            assert_eq!(Failure::of(&Reply::from_static(frame), false), failure);
+            let of_code = if failure == Some(Failure::NotNow) { Some(Failure::Answered) } else { failure };
+            assert_eq!(Failure::of(&Reply::from_static(frame), true), of_code);
         }
         for repeat in REPEATS {
             assert_eq!(decide(&Policy::default(), failed(repeat, Failure::NotNow)), AGAIN);
@@ -396,5 +411,17 @@ mod tests {
         assert_eq!(granted(&mut budget, Duration::MAX, u64::MAX), 0);
         let settings = BudgetSettings { percent: 0, per_second: 0, most: 10 };
         assert_eq!(granted(&mut Budget::new(settings, Duration::ZERO, 0), Duration::MAX, u64::MAX), 0);
+    }
+
+    #[test]
+    fn a_budget_earns_by_requests_after_a_recount() {
+        let settings = BudgetSettings { percent: 20, per_second: 0, most: 100 };
+        let mut budget = Budget::new(settings, Duration::ZERO, 1_000_000);
+        assert_eq!(budget.withdraw(Duration::ZERO, 1_000_000), Withdrawal::Refused);
+        budget.recount(settings, 10);
+        assert_eq!(budget.withdraw(Duration::ZERO, 15), Withdrawal::Granted);
+        assert_eq!(budget.withdraw(Duration::ZERO, 15), Withdrawal::Refused);
+        budget.recount(BudgetSettings { percent: 100, ..settings }, 0);
+        assert_eq!(budget.withdraw(Duration::ZERO, 1), Withdrawal::Granted);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Scanner`] finds the end of the next reply frame in a buffer that grows. It is *resumable*: a call that meets
 //! the end of the buffer remembers where it was, so a frame that arrives in a thousand pieces is still read once.
-//! It does not recurse, it copies nothing and it allocates nothing; nesting, counts and lengths are bounded by
+//! It does not recurse, it copies nothing, and it allocates for nesting only; nesting, counts and lengths are bounded by
 //! [`Limits`], and a header that claims more than the limit is refused before a byte of its body is waited for.
 //!
 //! What it does not decide: what a frame means (`reply`), or whose it is (`session`). Numbers inside lines
@@ -20,7 +20,7 @@ pub struct Limits {
     pub bulk: usize,
     /// The most elements of one aggregate, as written in its header (a map of `n` counts `n`).
     pub elements: usize,
-    /// How deep aggregates may nest. At most [`MAX_DEPTH`].
+    /// How deep aggregates may nest.
     pub depth: usize,
     /// The longest line (simple strings, errors, numbers, headers) in bytes, without its line end.
     pub line: usize,
@@ -28,18 +28,17 @@ pub struct Limits {
 
 impl Limits {
     /// For frames that clients send: 512 MiB a bulk, 1 Mi arguments, depth 32, lines of 64 KiB.
-    pub const REQUEST: Self = Self { bulk: 512 << 20, elements: 1 << 20, depth: MAX_DEPTH, line: 64 << 10 };
+    pub const REQUEST: Self = Self { bulk: 512 << 20, elements: 1 << 20, depth: 32, line: 64 << 10 };
 
     /// For what clients send before they have logged in: 16 KiB a bulk, 10 arguments. It is enough to log in with.
-    pub const GUEST: Self = Self { bulk: 16 << 10, elements: 10, depth: MAX_DEPTH, line: 64 << 10 };
+    pub const GUEST: Self = Self { bulk: 16 << 10, elements: 10, depth: 32, line: 64 << 10 };
 
-    /// For frames that servers send: as [`Limits::REQUEST`], with 128 Mi elements, because `KEYS` and `LRANGE` may
-    /// rightly answer more than a client may send.
-    pub const REPLY: Self = Self { bulk: 512 << 20, elements: 128 << 20, depth: MAX_DEPTH, line: 64 << 10 };
+    /// For frames that servers send: all that an honest one can say, because what is refused ends a connection that many
+    /// share. 512 MiB a bulk; lines of the same length and depth 4096, because scripts give states, errors and nested
+    /// tables as they like (a server's Lua has no stack for more); 128 Mi elements, because `KEYS` and `LRANGE` may rightly
+    /// answer more than a client may send.
+    pub const REPLY: Self = Self { bulk: 512 << 20, elements: 128 << 20, depth: 4096, line: 512 << 20 };
 }
-
-/// The deepest nesting that any [`Limits`] can allow.
-pub const MAX_DEPTH: usize = 32;
 
 /// Why bytes are not a frame. Nothing after such bytes on the same connection can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,8 +106,7 @@ pub struct Scanner {
     /// Bytes from the frame's start that must be there before another look is worth it.
     wanted: usize,
     /// Values still to come at each open level.
-    open: [u32; MAX_DEPTH],
-    depth: usize,
+    open: Vec<u32>,
 }
 
 /// One step at one value.
@@ -123,7 +121,7 @@ impl Scanner {
     /// A scanner at the start of a frame.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
-        Self { limits, position: 0, searched: 0, wanted: 0, open: [0; MAX_DEPTH], depth: 0 }
+        Self { limits, position: 0, searched: 0, wanted: 0, open: Vec::new() }
     }
 
     /// The end of the frame that begins at `buffer[0]`, or `None` when the buffer ends first.
@@ -161,33 +159,30 @@ impl Scanner {
         self.position = 0;
         self.searched = 0;
         self.wanted = 0;
-        self.depth = 0;
+        self.open.clear();
     }
 
     /// Opens a level of `children` values. An attribute stands before a value and does not count as one, so its
     /// level ends without closing an element of the level around it.
     fn descend(&mut self, children: u64, attribute: bool) -> Result<(), ScanError> {
-        if self.depth >= self.limits.depth.min(MAX_DEPTH) {
+        if self.open.len() >= self.limits.depth {
             return Err(ScanError::TooDeep { limit: self.limits.depth });
         }
         // One more than the attribute's own values: the value it describes closes the level.
         let count = children.saturating_add(u64::from(attribute));
-        if let Some(slot) = self.open.get_mut(self.depth) {
-            *slot = u32::try_from(count)
-                .map_err(|_| ScanError::TooManyElements { claimed: children, limit: self.limits.elements })?;
-        }
-        self.depth += 1;
+        let too_many = ScanError::TooManyElements { claimed: children, limit: self.limits.elements };
+        self.open.push(u32::try_from(count).map_err(|_| too_many)?);
         Ok(())
     }
 
     /// Closes one value, and every level that it completes. True when the frame is whole.
     fn ascend(&mut self) -> bool {
-        while let Some(slot) = self.depth.checked_sub(1).and_then(|top| self.open.get_mut(top)) {
-            *slot -= 1;
-            if *slot > 0 {
+        while let Some(top) = self.open.last_mut() {
+            *top -= 1;
+            if *top > 0 {
                 return false;
             }
-            self.depth -= 1;
+            self.open.pop();
         }
         true
     }
@@ -287,19 +282,20 @@ pub(crate) fn short_header(buffer: &[u8], position: usize) -> Option<(usize, usi
     let digit = |byte: u8| byte.is_ascii_digit().then(|| usize::from(byte - b'0'));
     match *buffer.get(position + 1..)? {
         [one, b'\r', b'\n', ..] => Some((digit(one)?, position + 4)),
-        [ten, one, b'\r', b'\n', ..] => Some((digit(ten)? * 10 + digit(one)?, position + 5)),
+        [ten @ b'1'..=b'9', one, b'\r', b'\n', ..] => Some((digit(ten)? * 10 + digit(one)?, position + 5)),
         _ => None,
     }
 }
 
 /// The number in the header line that begins at `position` with its type byte (`None` for the null length `-1`), and
-/// where the line ends.
+/// where the line ends. A number with zeros in front is none: servers refuse it, and close the connection.
 pub(crate) fn header(buffer: &[u8], position: usize) -> Result<Option<(Option<u64>, usize)>, ScanError> {
     // Most headers have one to three digits and are whole: read them without searching for the line end first.
     let digits = buffer.get(position + 1..).unwrap_or_default();
     let mut number = 0_u64;
     for (at, &byte) in digits.iter().enumerate() {
         match byte {
+            b'0'..=b'9' if at == 1 && number == 0 => return Err(ScanError::BadLength),
             b'0'..=b'9' if at < 19 => number = number * 10 + u64::from(byte - b'0'),
             b'\r' if at > 0 => {
                 return match digits.get(at + 1) {
@@ -374,6 +370,11 @@ mod tests {
         assert_eq!(whole(b"$x\r\n"), Err(ScanError::BadLength));
         assert_eq!(whole(b"$-2\r\n"), Err(ScanError::BadLength));
         assert_eq!(whole(b"$\r\n"), Err(ScanError::BadLength));
+        for padded in
+            [&b"$03\r\nabc\r\n"[..], b"*01\r\n:1\r\n", b"$0000000003\r\nabc\r\n", b"$00\r\n\r\n", b"*00\r\n"]
+        {
+            assert_eq!(whole(padded), Err(ScanError::BadLength), "{}", padded.escape_ascii());
+        }
         assert_eq!(whole(b"~-1\r\n"), Err(ScanError::BadLength));
         assert_eq!(whole(b"$3\r\nabcde"), Err(ScanError::BadLineEnd));
         assert_eq!(whole(b"+OK\n"), Err(ScanError::BadLineEnd));
@@ -388,13 +389,18 @@ mod tests {
             Err(ScanError::BulkTooLong { claimed: 629_145_600, limit: 512 << 20 })
         );
         assert!(matches!(whole(b"*1000000000\r\n"), Err(ScanError::TooManyElements { .. })));
-        let deep = b"*1\r\n".repeat(40);
-        assert_eq!(whole(&deep), Err(ScanError::TooDeep { limit: 32 }));
-        let mut fits = b"*1\r\n".repeat(32);
+        let deep = b"*1\r\n".repeat(4097);
+        assert_eq!(whole(&deep), Err(ScanError::TooDeep { limit: 4096 }));
+        let mut fits = b"*1\r\n".repeat(4096);
         fits.extend_from_slice(b":1\r\n");
         assert_eq!(whole(&fits), Ok(Some(fits.len())));
         let line = [b"+".to_vec(), vec![b'x'; 70_000]].concat();
-        assert_eq!(whole(&line), Err(ScanError::LineTooLong { limit: 64 << 10 }));
+        let request = Scanner::new(Limits::REQUEST).scan(&line);
+        assert_eq!(request, Err(ScanError::LineTooLong { limit: 64 << 10 }));
+        // A script may say it.
+        assert_eq!(whole(&line), Ok(None));
+        let line = [&line[..], b"\r\n"].concat();
+        assert_eq!(whole(&line), Ok(Some(line.len())));
     }
 
     #[test]

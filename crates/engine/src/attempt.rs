@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
-use crate::error::{Cause, Error, Kind};
+use crate::error::{Cause, Error, Kind, Late};
 use crate::frames::Frames;
 use crate::settings::{OnDown, Protocol};
 use crate::shard::{Manner, Shard};
@@ -33,6 +33,13 @@ pub(crate) enum Route<'r> {
     Shard(ShardId),
     /// By its number in the topology that was planned with, whatever the ring is meanwhile.
     Member(&'r Topology<Shard>, ShardId),
+}
+
+impl Route<'_> {
+    /// Whether an error may be the words of a script.
+    fn runs_code(&self) -> bool {
+        matches!(self, Self::Planned { found: Found::Row(row), .. } if row.runs_code())
+    }
 }
 
 impl Engine {
@@ -110,15 +117,15 @@ impl Engine {
         let mut unknown = false;
         let told = |error: Error, unknown: bool| if unknown { error.in_part() } else { error };
         loop {
-            let Some(failure) = failure_of(&outcome) else {
+            let Some(failure) = failure_of(&outcome, route.runs_code()) else {
                 return outcome.map_err(|failure| told(self.error(&shard, failure), unknown));
             };
             unknown |= failure == AttemptFailure::OutcomeUnknown;
             if repeat == Repeat::Read && self.misses(&outcome) {
                 return outcome.map_err(|failure| self.error(&shard, failure));
             }
-            // An attempt that ended at its deadline has used the caller's time up.
-            let late = matches!(&outcome, Err(failure) if failure.cause.kind == Kind::Timeout);
+            // An attempt that ended at its deadline has used the caller's time up, though the clock may say a little less.
+            let late = matches!(&outcome, Err(failure) if failure.cause.late.is_some());
             let remaining = if late { Duration::ZERO } else { self.manner_since(began, &shard).deadline };
             let attempt = Attempt { repeat, failure, attempts, remaining: Some(remaining) };
             match self.decide(&attempt) {
@@ -130,7 +137,15 @@ impl Engine {
                 _ => return outcome.map_err(|failure| told(self.error(&shard, failure), unknown)),
             }
             attempts += 1;
-            shard = self.route(route).await.map_err(|error| told(error, unknown))?;
+            let rest = self.since(began);
+            shard = match rest.as_ref().unwrap_or(self).route(route).await {
+                Ok(shard) => shard,
+                // Why it cannot go elsewhere says less than why it went nowhere here.
+                Err(_) if outcome.is_err() => {
+                    return outcome.map_err(|failure| told(self.error(&shard, failure), unknown));
+                }
+                Err(error) => return Err(told(error, unknown)),
+            };
             outcome = send(Arc::clone(&shard), self.manner_since(began, &shard)).await;
         }
     }
@@ -157,9 +172,13 @@ impl Engine {
     }
 
     /// Waits until this shard is taken out of use, and its keys are others'. False when that is not what happens, or not
-    /// in time.
+    /// in time; at once where there are no others.
     pub(crate) async fn taken_out(&self, shard: &Arc<Shard>, within: Duration) -> bool {
-        if self.settings().on_down != OnDown::Reroute || within.is_zero() {
+        let topology = self.topology();
+        let only = matches!(topology.live(), [only] if topology.member(*only).is_some_and(
+            |member| Arc::ptr_eq(&member.shard, shard)
+        ));
+        if self.settings().on_down != OnDown::Reroute || within.is_zero() || only {
             return false;
         }
         let out = |_: &Topology<Shard>, standing| standing != Some(Standing::Serving);
@@ -207,9 +226,11 @@ impl Engine {
         let over = |topology: &Topology<Shard>, standing: Option<Standing>| {
             standing.is_some_and(|now| now != Standing::Serving || moved(topology))
         };
+        // One that has a deadline of its own waits no longer for its connection either.
+        let lease = if self.has_deadline() { manner.deadline } else { Duration::MAX };
         tokio::select! {
             biased;
-            outcome = exclusively(shard, manner, request, wait) => outcome,
+            outcome = exclusively(shard, manner, request, wait, lease) => outcome,
             () = self.becomes(shard, over) => {
                 let text = "the shard was taken out, or its keys became another's, while the command waited";
                 Err(Failed { sent: Sent::Maybe, cause: Cause::new(Kind::ShardDown, text) })
@@ -249,20 +270,26 @@ async fn exclusively(
     manner: Manner,
     request: Request<'_>,
     wait: Option<Duration>,
+    within: Duration,
 ) -> Result<Replies<Reply>, Failure> {
     let _waiting = shard.wait();
-    let mut lease = shard.lease(manner.protocol).await?;
+    let late = |_| Failed { sent: Sent::No, cause: Cause::late(Late::Connecting) };
+    let mut lease = timeout(within, shard.lease(manner.protocol)).await.map_err(late)??;
     lease.send(&request).await?;
     lease.flush().await?;
-    let reply = lease.receive_within(wait.map(|wait| wait.saturating_add(manner.deadline))).await?;
+    let reply = lease.receive_within(wait.map(|wait| wait.saturating_add(manner.deadline))).await;
+    let reply = reply.map_err(|failure| match failure.cause.kind {
+        Kind::Timeout => Failed { cause: failure.cause.late_alone(), ..failure },
+        _ => failure,
+    })?;
     lease.give_back();
     Ok(Replies::One(reply))
 }
 
 /// How a call failed, in the terms of `core::retry`; `None` when it did not.
-fn failure_of(outcome: &Result<Replies<Reply>, Failure>) -> Option<AttemptFailure> {
+fn failure_of(outcome: &Result<Replies<Reply>, Failure>, runs_code: bool) -> Option<AttemptFailure> {
     match outcome {
-        Ok(Replies::One(reply)) => match AttemptFailure::of(reply) {
+        Ok(Replies::One(reply)) => match AttemptFailure::of(reply, runs_code) {
             // Nothing is known here that could be loaded; the caller loads the script.
             Some(AttemptFailure::NoScript) => Some(AttemptFailure::Answered),
             failure => failure,

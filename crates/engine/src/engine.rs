@@ -157,6 +157,11 @@ impl Engine {
         (spent >= Duration::from_millis(1)).then(|| self.for_the_rest(self.allowed().saturating_sub(spent)))
     }
 
+    /// Whether calls have a deadline of their own, and not that of the settings.
+    pub(crate) const fn has_deadline(&self) -> bool {
+        self.deadline.is_some()
+    }
+
     /// How long a call may take.
     fn allowed(&self) -> Duration {
         self.deadline.unwrap_or_else(|| self.settings().deadlines.reply)
@@ -419,6 +424,9 @@ impl Engine {
         let kept = if settings.same_connections(&before) { current.members() } else { &[] };
         let next = build(spec, members::start(shards, &settings, kept, ward)?)?;
         inner.ward.adopt(ward, next.members(), &settings, heartbeat);
+        let mut budget = inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.recount(settings.budget, requests(&next));
+        drop(budget);
         inner.settings.store(settings);
         let is_new =
             |shard: &&Arc<Shard>| current.members().iter().all(|member| !Arc::ptr_eq(&member.shard, shard));
@@ -453,8 +461,7 @@ impl Engine {
     pub(crate) fn decide(&self, attempt: &Failed) -> Decision {
         let inner = &self.inner;
         inner.settings.load().retry.decide(attempt, fastrand::f64(), || {
-            let requests =
-                inner.topology.load().members().iter().map(|member| member.shard.wire_stats().requests).sum();
+            let requests = requests(&inner.topology.load());
             let mut budget = inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
             budget.withdraw(inner.started.elapsed(), requests)
         })
@@ -589,6 +596,11 @@ fn deletes_everything(row: &Row) -> bool {
     matches!(row.class(), Class::Every(_))
         && row.flags().has(Flags::WRITE)
         && row.categories().overlaps(Categories::KEYSPACE)
+}
+
+/// How many requests the shards were given so far.
+fn requests(topology: &Topology<Shard>) -> u64 {
+    topology.members().iter().map(|member| member.shard.wire_stats().requests).sum()
 }
 
 /// No shard is placed for a key.

@@ -91,6 +91,8 @@ pub(crate) enum Late {
     Connecting,
     /// It had one.
     Serving,
+    /// A connection of the call's own: the cause says in its own words how long was waited.
+    Alone,
 }
 
 impl Cause {
@@ -116,10 +118,16 @@ impl Cause {
         Arc::new(Self { kind: Kind::Timeout, text, source: None, late: Some(late) })
     }
 
+    /// The cause of a call that waited on a connection of its own for as long as it may.
+    pub(crate) fn late_alone(&self) -> Arc<Self> {
+        Arc::new(Self { late: Some(Late::Alone), ..self.clone() })
+    }
+
     /// The failure of a call that was allowed so long. What ended otherwise than by that deadline keeps its words.
     pub(crate) fn within(failed: Failed<Arc<Self>>, deadline: Duration) -> Failed<Arc<Self>> {
         let Some(late) = failed.cause.late else { return failed };
         let text = match (late, failed.sent) {
+            (Late::Alone, _) => return failed,
             (Late::Connecting, _) => format!("no connection in {deadline:?}"),
             (Late::Serving, Sent::No) => format!("nothing could be written in {deadline:?}"),
             (Late::Serving, Sent::Maybe) => format!("no reply in {deadline:?}"),

@@ -47,9 +47,10 @@ impl Engine {
     /// # Errors
     /// As [`Engine::call_shard`]; [`Kind::CrossShard`] and [`Kind::Refused`] for what a ring does not run.
     pub async fn execute(&self, request: Request<'_>) -> Result<Executed, Error> {
-        let table = self.table().load_full();
+        let (table, began) = (self.table().load_full(), Instant::now());
         if matches!(table.find(request), Found::Unknown) && self.learn(request.name()).await? {
-            return self.execute_known(request, &self.table().load_full()).await;
+            let rest = self.since(began);
+            return rest.as_ref().unwrap_or(self).execute_known(request, &self.table().load_full()).await;
         }
         self.execute_known(request, &table).await
     }
@@ -122,11 +123,15 @@ impl Engine {
                 Blocks::Forever => self.waiting(&shard, manner, request, found, None).await,
             }
         };
-        let began = Instant::now();
+        let mut began = Instant::now();
         let outcome = send(Arc::clone(&shard), self.manner(&shard)).await;
+        if blocks != Blocks::No {
+            // What it waited on the server was not the deadline's.
+            began = Instant::now();
+        }
         let settled = self.settle(began, outcome, shard, &route, repeat, send).await;
         let reply = settled.and_then(single).or_else(|error| self.missed(request, found, error))?;
-        match (AttemptFailure::of(&reply), found) {
+        match (AttemptFailure::of(&reply, true), found) {
             (Some(AttemptFailure::NoScript), Found::Row(row)) => {
                 self.heal(began, request, row, reply, &route, send).await
             }
@@ -226,9 +231,16 @@ impl Engine {
         mut step: ScanStep,
         repeat: Repeat,
     ) -> Result<Reply, Error> {
-        let mut scanned = Scanned::default();
+        let (mut scanned, began) = (Scanned::default(), Instant::now());
         for _ in 0..MOST_SCANNED {
-            match self.call_shard(step.shard, &step.request, repeat).await.and_then(single) {
+            let rest = self.since(began);
+            match rest
+                .as_ref()
+                .unwrap_or(self)
+                .call_shard(step.shard, &step.request, repeat)
+                .await
+                .and_then(single)
+            {
                 Ok(reply) if !reply.is_error() => {
                     let member = topology.member(step.shard);
                     scanned
@@ -248,9 +260,10 @@ impl Engine {
     }
 
     async fn random(&self, shards: &[ShardId], request: Request<'_>, repeat: Repeat) -> Result<Reply, Error> {
-        let mut last = Reply::null();
+        let (mut last, began) = (Reply::null(), Instant::now());
         for id in shards {
-            last = single(self.call_shard(*id, &request, repeat).await?)?;
+            let rest = self.since(began);
+            last = single(rest.as_ref().unwrap_or(self).call_shard(*id, &request, repeat).await?)?;
             if !last.is_null() {
                 break;
             }

@@ -118,13 +118,13 @@ impl Section {
         most: usize,
     ) -> usize {
         self.clear();
-        let most = most.min(MOST_REQUESTS);
+        let mut most = most.min(MOST_REQUESTS);
         self.began = Some(Instant::now());
         let mut topology = engine.topology();
         let mut rest = None;
         if !topology.is_whole() {
-            topology = match Box::pin(engine.topology_for_items(&item, most)).await {
-                Ok(topology) => topology,
+            (topology, most) = match Box::pin(engine.topology_for_items(&item, most)).await {
+                Ok(entered) => entered,
                 Err(late) => {
                     let asked = (0..most).take_while(|index| item(*index).is_some());
                     self.fates.extend(asked.map(|_| Fate::Refused(Box::new(late.clone()))));
@@ -440,7 +440,7 @@ impl Batch {
 }
 
 fn is_unknown_script(reply: &Reply) -> bool {
-    reply.is_error() && AttemptFailure::of(reply) == Some(AttemptFailure::NoScript)
+    reply.is_error() && AttemptFailure::of(reply, true) == Some(AttemptFailure::NoScript)
 }
 
 fn too_few() -> Error {
@@ -487,16 +487,21 @@ impl Engine {
             && matches!(self.table().load().find(request.view()), Found::Row(row) if row.is_read())
     }
 
-    /// [`Engine::topology_for`] the first requests of a pipeline.
+    /// [`Engine::topology_for`] the first requests of a pipeline, and how many those are.
     async fn topology_for_items<I: Item>(
         &self,
         item: impl Fn(usize) -> Option<I>,
         most: usize,
-    ) -> Result<Arc<Topology<Shard>>, Error> {
+    ) -> Result<(Arc<Topology<Shard>>, usize), Error> {
         let table = self.table().load_full();
-        let requests = (0..most).map_while(|index| Some(item(index)?.pack().into_buf()));
-        let requests: Vec<RequestBuf> = requests.collect();
-        self.topology_for(requests.iter().map(|request| (request.view(), table.find(request.view())))).await
+        let (mut requests, mut bytes) = (Vec::new(), 0);
+        while requests.len() < most && bytes < MOST_BYTES {
+            let Some(item) = item(requests.len()) else { break };
+            bytes += item.size();
+            requests.push(item.pack().into_buf());
+        }
+        let views = requests.iter().map(|request: &RequestBuf| (request.view(), table.find(request.view())));
+        Ok((self.topology_for(views).await?, requests.len()))
     }
 }
 

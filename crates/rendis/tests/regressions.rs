@@ -11,12 +11,13 @@
 use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::OnceLock;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
 use rendis::{Error, Kind, Ring, Sent, TlsSettings};
-use rendis_testkit::{Cluster, RedisServer};
+use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
 
 async fn only(server: &RedisServer) -> Ring {
     Ring::builder().shard("only", server.url()).build().await.unwrap()
@@ -351,4 +352,102 @@ async fn a_request_that_no_server_takes_is_refused_here() {
     let error = ring.clone().set::<_, _, ()>("key", &value).await.unwrap_err();
     assert_eq!(own(&error).kind(), Kind::Refused, "{error}");
     ring.clone().set::<_, _, ()>("key", 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_script_says_of_itself_does_not_make_it_run_again() {
+    let server = RedisServer::start();
+    let mut ring = only(&server).await;
+    for word in ["TRYAGAIN later", "LOADING soon", "NOSCRIPT of mine"] {
+        let body = format!("redis.call('INCR', KEYS[1]) return redis.error_reply('{word}')");
+        let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(&body).query_async(&mut ring).await.unwrap();
+        let eval = redis::cmd("EVAL").arg(&body).arg(1).arg("runs").take();
+        let evalsha = redis::cmd("EVALSHA").arg(&sha).arg(1).arg("runs").take();
+        for (command, runs) in [(&eval, 1), (&evalsha, 2)] {
+            let failed = command.query_async::<()>(&mut ring).await.unwrap_err();
+            assert!(failed.to_string().contains(word.split_once(' ').unwrap().1), "{failed}");
+            assert_eq!(ring.get::<_, i64>("runs").await.unwrap(), runs, "{word}");
+        }
+        let mut pipe = redis::pipe();
+        pipe.add_command(eval).add_command(evalsha);
+        pipe.query_async::<()>(&mut ring).await.unwrap_err();
+        assert_eq!(ring.get_del::<_, i64>("runs").await.unwrap(), 4, "{word}, in a pipeline");
+    }
+}
+
+#[tokio::test]
+async fn what_a_script_answers_at_length_or_in_depth_costs_nobody_else_anything() {
+    let server = RedisServer::start();
+    let mut ring = only(&server).await;
+    ring.set::<_, _, ()>("k", 1).await.unwrap();
+    let mut bystander = ring.clone();
+    let disturbed = tokio::spawn(async move {
+        for _ in 0..2000 {
+            bystander.incr::<_, _, i64>("k", 1).await?;
+        }
+        Ok::<_, redis::RedisError>(())
+    });
+    let nested = "local t = {} for i = 1, tonumber(ARGV[1]) do t = {t} end return t";
+    let nested = |depth: u32| redis::cmd("EVAL").arg(nested).arg(1).arg("k").arg(depth).take();
+    for _ in 0..20 {
+        let long = redis::cmd("EVAL")
+            .arg("return redis.status_reply(string.rep('x', 70000))")
+            .arg(1)
+            .arg("k")
+            .take();
+        assert_eq!(long.query_async::<String>(&mut ring).await.unwrap().len(), 70_000);
+        let error =
+            redis::cmd("EVAL").arg("return redis.error_reply(string.rep('x', 70000))").arg(1).arg("k").take();
+        assert!(error.query_async::<()>(&mut ring).await.unwrap_err().to_string().len() > 60_000);
+        nested(90).query_async::<redis::Value>(&mut ring).await.unwrap();
+        // Deeper than the crate redis reads: the caller's own error.
+        let deep = nested(900).query_async::<redis::Value>(&mut ring).await.unwrap_err();
+        assert!(deep.to_string().contains("nested too deep"), "{deep}");
+    }
+    disturbed.await.unwrap().unwrap();
+    assert_eq!(ring.get::<_, i64>("k").await.unwrap(), 2001);
+}
+
+#[tokio::test]
+async fn a_call_with_time_left_outlives_a_connection_that_is_given_up() {
+    // The connection of the first call is deaf from then on; those after it are in order.
+    let deaf = OnceLock::new();
+    let server = FakeServer::start(move |request| match Answer::handshake(request) {
+        Some(answer) => answer,
+        None if *deaf.get_or_init(|| request.connection) == request.connection => Answer::Silence,
+        None => Answer::text("$4\r\nhere\r\n"),
+    });
+    let mut ring = Ring::builder()
+        .shard("only", server.url())
+        .reply_timeout(Duration::from_millis(400))
+        .heartbeat_frequency(Duration::from_secs(60))
+        .build()
+        .await
+        .unwrap();
+    let late = ring.get::<_, Option<String>>("k").await.unwrap_err();
+    assert_eq!(own(&late).kind(), Kind::Timeout);
+    // The connection is given up two deadlines after the first call was overdue: this one has most of its own left.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(ring.get::<_, Option<String>>("k").await.unwrap().as_deref(), Some("here"));
+}
+
+#[tokio::test]
+async fn a_call_whose_shard_cannot_be_reached_in_time_waits_to_be_placed_anew() {
+    let (server, silent) = (RedisServer::start(), FakeServer::never_accepts());
+    let ring = Ring::builder()
+        .shards([("here", server.url()), ("silent", silent.url())])
+        .connect_timeout(Duration::from_millis(100))
+        .reply_timeout(Duration::from_secs(5))
+        .heartbeat_frequency(Duration::from_millis(50))
+        .build()
+        .await
+        .unwrap();
+    let calls = (0..20).map(|key| {
+        let mut ring = ring.clone();
+        async move { ring.set::<_, _, ()>(key, "value").await }
+    });
+    for call in futures_util::future::join_all(calls).await {
+        call.unwrap();
+    }
+    assert_eq!(ring.len(), 1);
 }

@@ -33,7 +33,7 @@ pub enum LearnError {
 /// # Errors
 /// [`LearnError`] when the reply is something else.
 pub fn learn(frame: &[u8]) -> Result<Option<Row>, LearnError> {
-    match value(&mut Reader::new(frame))? {
+    match value(&mut Reader::new(frame), MAX_DEPTH)? {
         Value::List(entries) => match entries.as_slice() {
             [Value::Other] => Ok(None),
             [Value::List(entry)] => row(entry, 0).map(Some).ok_or(LearnError::NotCommandInfo),
@@ -91,20 +91,21 @@ impl Value<'_> {
     }
 }
 
-/// Reads one value. Recursion ends: a scanner bounds the depth of the frames that come here.
-fn value<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, ReplyError> {
+/// Reads one value. Recursion ends: a description of a command has a few levels, and `deeper` more are read.
+fn value<'a>(reader: &mut Reader<'a>, deeper: usize) -> Result<Value<'a>, ReplyError> {
+    let Some(deeper) = deeper.checked_sub(1) else { return Err(ReplyError::TooDeep) };
     let node = reader.next()?;
     match node {
         Node::Attribute(pairs) => {
             for _ in 0..pairs.saturating_mul(2) {
                 reader.skip()?;
             }
-            value(reader)
+            value(reader, deeper)
         }
         Node::Array(Some(_)) | Node::Set(_) | Node::Push(_) | Node::Map(_) => {
             let mut values = Vec::new();
             for _ in 0..node.children() {
-                values.push(value(reader)?);
+                values.push(value(reader, deeper)?);
             }
             Ok(Value::List(values))
         }
@@ -192,6 +193,9 @@ fn class(specs: &[KeySpec], tips: &[&[u8]], arity: i16, flags: Flags, level: u8)
         Class::Any
     }
 }
+
+/// How many levels a description of a command has at most, and a few more.
+const MAX_DEPTH: usize = 16;
 
 const fn refused(because: &'static str) -> Class {
     Class::Refused { because, allowable: false }

@@ -111,6 +111,14 @@ impl Row {
         self.library
     }
 
+    /// Whether it runs code that somebody else wrote: a script, a function, a module. Its errors may then be the words of
+    /// that code, which say nothing of what was done before.
+    #[must_use]
+    pub const fn runs_code(&self) -> bool {
+        let learned = matches!(self.name, Cow::Owned(_));
+        learned || self.categories.overlaps(Categories::SCRIPTING)
+    }
+
     /// Where its keys are.
     #[must_use]
     pub fn specs(&self) -> &[KeySpec] {

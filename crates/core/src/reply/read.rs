@@ -80,6 +80,9 @@ pub enum ReplyError {
     /// verbatim string without format.
     #[error("malformed value of type '{}'", .0.escape_ascii())]
     Malformed(u8),
+    /// It nests deeper than whoever reads it goes.
+    #[error("the reply is nested too deep to be read")]
+    TooDeep,
 }
 
 /// Reads the values of a frame in order.

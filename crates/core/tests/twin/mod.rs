@@ -115,6 +115,7 @@ fn header(bytes: &[u8], at: usize) -> Result<(Option<u64>, usize), Scanned> {
         let text = std::str::from_utf8(line.strip_suffix(b"\r\n")?).ok()?;
         match text {
             "-1" => Some(None),
+            _ if text.starts_with('0') && text != "0" => None,
             _ if text.len() <= 19 && text.bytes().all(|byte| byte.is_ascii_digit()) => {
                 text.parse().ok().map(Some)
             }

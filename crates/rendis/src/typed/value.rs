@@ -7,7 +7,7 @@ use super::errors::server_value;
 
 /// The value of a reply. An error reply is the value [`Value::ServerError`].
 pub(crate) fn value(reply: &Reply) -> RedisResult<Value> {
-    read(&mut reply.reader()).map_err(unreadable)
+    read(&mut reply.reader(), MAX_DEPTH).map_err(unreadable)
 }
 
 /// The values of the replies to a packed pipeline: as the `redis` crate asks for them, `count` from `offset` on, where
@@ -24,8 +24,9 @@ fn unreadable(error: ReplyError) -> RedisError {
     RedisError::from((redis::ErrorKind::Parse, "unreadable reply", error.to_string()))
 }
 
-/// Reads one value. Recursion ends: the scanner let no deeper nesting through than its limit of 32.
-fn read(reader: &mut Reader<'_>) -> Result<Value, ReplyError> {
+/// Reads one value, `deeper` levels of it.
+fn read(reader: &mut Reader<'_>, deeper: usize) -> Result<Value, ReplyError> {
+    let Some(deeper) = deeper.checked_sub(1) else { return Err(ReplyError::TooDeep) };
     Ok(match reader.next()? {
         Node::Bulk(Some(bytes)) => Value::BulkString(bytes.to_vec()),
         Node::Simple(b"OK") => Value::Okay,
@@ -33,14 +34,14 @@ fn read(reader: &mut Reader<'_>) -> Result<Value, ReplyError> {
         Node::Bulk(None) | Node::Array(None) | Node::Null => Value::Nil,
         Node::Simple(text) => Value::SimpleString(lossy(text)),
         Node::Error(line) | Node::BulkError(line) => server_value(&lossy(line)),
-        Node::Array(Some(count)) => Value::Array(values(reader, count)?),
-        Node::Set(count) => Value::Set(values(reader, count)?),
-        Node::Map(count) => Value::Map(pairs(reader, count)?),
+        Node::Array(Some(count)) => Value::Array(values(reader, count, deeper)?),
+        Node::Set(count) => Value::Set(values(reader, count, deeper)?),
+        Node::Map(count) => Value::Map(pairs(reader, count, deeper)?),
         Node::Attribute(count) => {
-            let attributes = pairs(reader, count)?;
-            Value::Attribute { data: Box::new(read(reader)?), attributes }
+            let attributes = pairs(reader, count, deeper)?;
+            Value::Attribute { data: Box::new(read(reader, deeper)?), attributes }
         }
-        Node::Push(count) => push(values(reader, count)?),
+        Node::Push(count) => push(values(reader, count, deeper)?),
         Node::Double(text) => double(text).map_or(Value::Nil, Value::Double),
         Node::Bool(truth) => Value::Boolean(truth),
         Node::BigNumber(digits) => big_number(digits),
@@ -55,19 +56,19 @@ fn read(reader: &mut Reader<'_>) -> Result<Value, ReplyError> {
     })
 }
 
-fn values(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Value>, ReplyError> {
+fn values(reader: &mut Reader<'_>, count: usize, deeper: usize) -> Result<Vec<Value>, ReplyError> {
     // A header may claim more than there is, so the room is bounded by what the frame can hold.
     let mut values = Vec::with_capacity(count.min(reader.rest().len() / SMALLEST_VALUE + 1));
     for _ in 0..count {
-        values.push(read(reader)?);
+        values.push(read(reader, deeper)?);
     }
     Ok(values)
 }
 
-fn pairs(reader: &mut Reader<'_>, count: usize) -> Result<Vec<(Value, Value)>, ReplyError> {
+fn pairs(reader: &mut Reader<'_>, count: usize, deeper: usize) -> Result<Vec<(Value, Value)>, ReplyError> {
     let mut pairs = Vec::with_capacity(count.min(reader.rest().len() / SMALLEST_VALUE + 1));
     for _ in 0..count {
-        pairs.push((read(reader)?, read(reader)?));
+        pairs.push((read(reader, deeper)?, read(reader, deeper)?));
     }
     Ok(pairs)
 }
@@ -103,6 +104,9 @@ fn big_number(digits: &[u8]) -> Value {
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// How deep values may nest: as deep as the `redis` crate reads. A deeper reply is the error of its call alone.
+const MAX_DEPTH: usize = 100;
 
 /// `_\r\n`, `:1\r\n` and the like.
 const SMALLEST_VALUE: usize = 3;
@@ -149,6 +153,13 @@ mod tests {
             let (own, theirs) = both(frame);
             assert_eq!(own, theirs, "{}", frame.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_reply_that_nests_too_deep_is_an_error() {
+        let nested = |depth| [b"*1\r\n".repeat(depth), b":1\r\n".to_vec()].concat();
+        assert!(value(&Reply::new(nested(99).into())).is_ok());
+        assert!(value(&Reply::new(nested(4096).into())).is_err());
     }
 
     fn frame() -> impl Strategy<Value = Vec<u8>> {

@@ -72,7 +72,7 @@ async fn a_wrong_password_is_told_with_shard_and_cause() {
 #[tokio::test]
 async fn a_server_that_is_no_redis_is_a_protocol_error() {
     for answer in
-        [Answer::garbage(), Answer::http(), Answer::huge_bulk(), Answer::huge_array(), Answer::nested(100)]
+        [Answer::garbage(), Answer::http(), Answer::huge_bulk(), Answer::huge_array(), Answer::nested(5000)]
     {
         // From the first byte on, and after a handshake that was in order.
         let first = answer.clone();
