@@ -130,7 +130,7 @@ class Row:
         groups = [group[1:] for field in fields[3:] if field[0] == "@" for group in field.split(",")]
         self.groups = [group for group in CATEGORIES if group in groups]
         self.care, self.wait, self.library = "Care::None", "Wait::Never", "Library::None"
-        self.absent = None
+        self.absent, self.options = None, None
         self.kind, self.subcommands = None, []
         unknown = set(self.flags) - set(FLAGS)
         if unknown:
@@ -176,6 +176,9 @@ def apply(row, verb, value):
             row.kind = f'Class::Refused {{ because: "{value}", allowable: {allowable} }}'
     elif verb == "keys":
         row.keys = value.split()
+    elif verb == "options":
+        begin, *valued = value.split()
+        row.options = (int(begin), *(tuple(option.split("=")) for option in valued))
     elif verb == "care":
         row.care = f"Care::{value}"
     elif verb == "wait":
@@ -220,12 +223,10 @@ def spec_rust(text):
     elif begin.startswith("~"):
         start = f"Begin::Otherwise({begin[1:]})"
     elif begin.startswith("?"):
-        word, at, skip = re.fullmatch(r"\?(\w+)>(\d+)\((.*)\)", begin).groups()
-        options = ", ".join('("{}", {})'.format(*option.split("=")) for option in skip.split(","))
-        start = f'Begin::Option {{ word: "{word}", from: {at}, skip: &[{options}] }}'
+        start = f'Begin::Option("{begin[1:]}")'
     else:
         word, at = begin.split(">")
-        start = f'Begin::Keyword {{ word: Cow::Borrowed("{word}"), from: {at} }}'
+        start = f'Begin::Keyword {{ word: std::borrow::Cow::Borrowed("{word}"), from: {at} }}'
     if find.startswith("#"):
         which = "Find::Count {{ number: {}, first: {}, step: {} }}".format(*find[1:].split(","))
     else:
@@ -240,10 +241,12 @@ def rust():
     rows = facts()
     overlay(rows)
     top = nest(rows)
-    shapes = {}
+    shapes, options = {}, {}
     for row in rows.values():
         if row.keys:
             shapes.setdefault(tuple(row.keys), f"KEYS_{len(shapes)}")
+        if row.options:
+            options.setdefault(row.options, f"OPTIONS_{len(options)}")
 
     plain = ("Wait::Never", "Care::None", "Library::None")
 
@@ -256,8 +259,10 @@ def rust():
         below = f"&{constant(row)}" if row.subcommands else "&[]"
         groups = [f"Categories::{group.upper()}" for group in row.groups]
         groups = f".about({groups[0]}{''.join(f'.and({group})' for group in groups[1:])})" if groups else ""
+        walked = f".options(&{options[row.options]})" if row.options else ""
         absent = f".absent({row.absent})" if row.absent else ""
-        return f'row("{row.name}", {row.arity}, {flags}, {keys}, {row.kind}, {extra}, {below}){groups}{absent},'
+        built = f'row("{row.name}", {row.arity}, {flags}, {keys}, {row.kind}, {extra}, {below})'
+        return f"{built}{groups}{walked}{absent},"
 
     def constant(row):
         return row.name.upper().replace("-", "_")
@@ -265,10 +270,8 @@ def rust():
     out = [
         "// Written by scripts/commands/generate.py from the files in data/commands. Do not edit.",
         "",
-        "use std::borrow::Cow;",
-        "",
         "use super::{Absent, Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, LocalCommand, Response, Row,",
-        "Subscription, Transaction, Wait, row::{PLAIN, row}};",
+        "Subscription, Transaction, Wait, options::Options, row::{PLAIN, row}};",
         "",
         "/// Every command, in the order of its name.",
         f"pub(super) static ROWS: [Row; {len(top)}] = [",
@@ -282,6 +285,9 @@ def rust():
     for shape, name in shapes.items():
         specs = ", ".join(map(spec_rust, shape))
         out += ["", f"static {name}: [KeySpec; {len(shape)}] = [{specs}];"]
+    for (begin, *valued), name in options.items():
+        valued = ", ".join(f'("{word}", {"Options::REST" if count == "*" else count})' for word, count in valued)
+        out += ["", f"static {name}: Options = Options {{ from: {begin}, valued: &[{valued}] }};"]
     formatted = subprocess.run(
         ["rustfmt", "--edition", "2024", "--config-path", str(ROOT / "rustfmt.toml")],
         input="\n".join(out) + "\n", capture_output=True, text=True, check=True,

@@ -18,7 +18,7 @@ use std::{
 use command::{Server, all, pack, request};
 use proptest::prelude::*;
 use rendis_core::{
-    command::{Anchor, Blocks, Class, Flags, Found, LearnError, Repeat, Response, Row, Table, learn},
+    command::{Anchor, Begin, Blocks, Class, Flags, Found, LearnError, Repeat, Response, Row, Table, learn},
     scan::{Limits, Scanner},
 };
 
@@ -77,7 +77,11 @@ fn same(row: &Row, fresh: &Row) {
     if ["sort", "sort_ro", "migrate"].contains(&name) {
         assert!(matches!(fresh.class(), Class::Refused { .. }), "{name}: {:?}", fresh.class());
     } else {
-        assert_eq!(fresh.specs(), row.specs(), "{name}");
+        // The table walks the options where a server only says: after the first such word.
+        let walked = row.specs().iter().any(|spec| matches!(spec.begin, Begin::Option(_)));
+        let guessed = fresh.specs().iter().any(|spec| matches!(spec.begin, Begin::Keyword { .. }));
+        assert_eq!(walked, guessed, "{name}");
+        assert!(walked || fresh.specs() == row.specs(), "{name}: {:?}", fresh.specs());
         assert_eq!(fresh.first_key(), row.first_key(), "{name}");
     }
 }

@@ -14,11 +14,22 @@ mod command;
 use std::collections::BTreeMap;
 
 use command::{Dice, Server, all, field, pack, request, row, texts};
-use rendis_core::command::{Access, Begin, Find, Flags, KeySpec, Table};
+use rendis_core::command::{Access, Begin, Blocks, Find, Flags, KeySpec, Table};
 use rendis_testkit::Reply;
 
 /// Commands whose keys the table says otherwise than the server, on purpose: see `data/commands/ring.txt`.
-const OWN_KEYS: [&str; 6] = ["sort", "sort_ro", "migrate", "spublish", "ssubscribe", "sunsubscribe"];
+const OWN_KEYS: [&str; 10] = [
+    "sort",
+    "sort_ro",
+    "migrate",
+    "georadius",
+    "georadiusbymember",
+    "xread",
+    "xreadgroup",
+    "spublish",
+    "ssubscribe",
+    "sunsubscribe",
+];
 
 #[test]
 fn every_command_of_the_server_is_in_the_table_as_the_server_says() {
@@ -234,7 +245,7 @@ fn keys_of_tricky_calls_are_those_that_the_server_finds() {
     }
 }
 
-const TRICKY: [&str; 70] = [
+const TRICKY: [&str; 82] = [
     "get k",
     "GeT K",
     "set k",
@@ -283,11 +294,18 @@ const TRICKY: [&str; 70] = [
     "sort a limit 0 store store b",
     "sort a limit 0 1 store b store c",
     "sort a asc alpha desc store b",
+    "sort a store b store",
+    "sort a by store get store store b",
     "sort_ro a by w_* get x_*",
     "georadius k 1 2 3 m",
     "georadius k 1 2 3 m store a",
     "georadius k 1 2 3 m count 1 any storedist b",
     "georadius k 1 2 3 m STORE a",
+    "georadius k 1 2 3 m store storedist",
+    "georadius k 1 2 3 m store a storedist b",
+    "georadius k 1 2 3 m storedist a store b",
+    "georadiusbymember k m 3 m storedist a store b",
+    "georadius k 1 2 3 m withdist withcoord asc count 1 store a",
     "georadiusbymember k m 3 m store a",
     "georadiusbymember k store 3 m storedist a",
     "xread streams a b 0 0",
@@ -300,12 +318,78 @@ const TRICKY: [&str; 70] = [
     "migrate h 1 '' 0 1 keys a b",
     "migrate h 1 '' 0 1 copy replace auth keys keys a",
     "migrate h 1 '' 0 1 auth2 keys keys keys a b",
+    "migrate h 1 '' 0 1 copy keys a keys b",
+    "migrate h 1 '' 0 1 auth2 keys keys keys a keys b",
+    "migrate h 1 '' 0 1 auth keys replace keys a",
+    "xreadgroup group g streams streams a >",
+    "xread count 1 count 2 streams a b block 0",
     "memory usage k samples 5",
     "object freq k",
     "xgroup create k g $ mkstream",
     "xinfo stream k full",
     "bitop and d a b c",
 ];
+
+#[test]
+fn keys_are_those_that_the_server_uses_where_its_specifications_guess() {
+    let mut server = Server::start();
+    let table = Table::default();
+    let mut ask = |words: &str| server.send(request(words).view().bytes());
+    ask("xgroup create s streams $ mkstream");
+    ask("xgroup create s block $");
+    ask("geoadd k 1 1 m");
+    // Each with its keys. Of those that are written the last one is; `b` in all of these.
+    for (call, expected) in [
+        ("xreadgroup count 1 noack group streams c streams s >", "s"),
+        ("xreadgroup block 1 noack group streams streams streams s >", "s"),
+        ("xreadgroup group block streams count 1 streams s >", "s"),
+        ("georadius k 1 1 9 km store a store b", "k b"),
+        ("georadius k 1 1 9 km store a storedist c storedist b store b", "k b b"),
+        ("georadius k 1 1 9 km store store store b", "k b"),
+        ("georadius k 1 1 9 km count 1 any store a store b asc", "k b"),
+        ("georadius k 1 1 9 km storedist a storedist b", "k b"),
+        ("georadiusbymember k m 9 km store a store b", "k b"),
+        ("georadiusbymember k m 9 km storedist store storedist b", "k b"),
+    ] {
+        ask("del a b c store storedist");
+        let reply = ask(call);
+        assert!(!matches!(reply, Reply::Error(_)), "{call}: {reply:?}");
+        if call.starts_with("geo") {
+            assert_eq!(ask("exists b"), Reply::Integer(1), "{call}");
+            assert_eq!(ask("exists a c store storedist"), Reply::Integer(0), "{call}");
+        }
+        let request = request(call);
+        let keys = row(&table, &request).keys(request.view()).expect("keys");
+        let keys: Vec<_> = keys.map(|key| request.view().argument(key.index).expect("a key")).collect();
+        assert_eq!(keys.join(&b' '), expected.as_bytes(), "{call}");
+    }
+}
+
+#[test]
+fn what_a_server_waits_for_is_known_to_wait() {
+    let mut server = Server::start();
+    let table = Table::default();
+    let mut ask = |words: &str| server.send(request(words).view().bytes());
+    ask("xgroup create s block $ mkstream");
+    ask("xgroup create s g $");
+    for call in [
+        "blpop k 0x1p-6",
+        "blpop k +0.01",
+        "blpop k 1e-2",
+        "blpop k 1e-400",
+        "bzpopmin k 0x.01",
+        "blmpop 0x1p-6 1 k left",
+        "xread block 10 streams s $",
+        "xread block 1 block 10 streams s $",
+        "xreadgroup block 10 group block block streams s >",
+        "xreadgroup noack block 10 count 1 group g c streams s >",
+    ] {
+        // It would answer something else, and not null, if it did not wait.
+        assert!(matches!(ask(call), Reply::Nil), "{call}");
+        let request = request(call);
+        assert_ne!(row(&table, &request).blocks(request.view()), Blocks::No, "{call}");
+    }
+}
 
 #[test]
 fn malformed_calls_have_no_keys_though_the_server_would_guess() {
@@ -320,7 +404,6 @@ fn malformed_calls_have_no_keys_though_the_server_would_guess() {
         "eval s -1 a",
         "eval s x a",
         "xread streams a b 1",
-        "xread block streams streams a 0",
         "xread streams a",
         "xreadgroup group g c streams streams a b 1 2",
     ] {

@@ -495,10 +495,28 @@ fn waits_are_read_from_the_request() {
         ("xread block 0 streams a $", Blocks::Forever),
         ("xreadgroup group block c streams a >", Blocks::No),
         ("xreadgroup group g c BLOCK 5 streams a >", Blocks::For(Duration::from_millis(5))),
-        ("blpop a x", Blocks::No),
-        ("blpop a -1", Blocks::No),
-        ("blpop a nan", Blocks::No),
+        // Options come in any order, the last of a kind counts, and a value is no option.
+        ("xreadgroup block 5 group g c streams a >", Blocks::For(Duration::from_millis(5))),
+        ("xreadgroup noack block 5 count 1 group g c streams a >", Blocks::For(Duration::from_millis(5))),
+        ("xread block 1 block 2500 streams a $", Blocks::For(Duration::from_millis(2500))),
+        ("xreadgroup group block 7 streams a >", Blocks::No),
+        ("xreadgroup group block 7 claim block block 5 streams a >", Blocks::For(Duration::from_millis(5))),
+        ("xreadgroup group streams streams block 5 streams a >", Blocks::For(Duration::from_millis(5))),
+        // Servers read numbers that are not read here, and some that are negative as 0: nobody knows how long.
+        ("blpop a 0x2", Blocks::Forever),
+        ("blpop a 0x0", Blocks::Forever),
+        ("blpop a -0.0001", Blocks::Forever),
+        ("blpop a +2.5", Blocks::For(Duration::from_millis(2500))),
+        ("bzpopmin a 0x1p0", Blocks::Forever),
+        ("blmpop 0x2 1 a left", Blocks::Forever),
+        ("bzmpop 0x2 1 a min", Blocks::Forever),
+        // What they refuse they refuse at once, wherever it is asked.
+        ("blpop a x", Blocks::Forever),
+        ("blpop a -1", Blocks::Forever),
+        ("blpop a nan", Blocks::Forever),
+        ("blpop a inf", Blocks::Forever),
         ("blpop a 1e300", Blocks::Forever),
+        ("xread block x streams a 0", Blocks::Forever),
         ("wait 1 100", Blocks::For(Duration::from_millis(100))),
     ] {
         assert_eq!(blocks(words), expected, "{words}");

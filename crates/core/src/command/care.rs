@@ -1,3 +1,4 @@
+use super::options::Options;
 use crate::request::Request;
 
 /// What about a request has to be looked at besides its keys.
@@ -5,7 +6,7 @@ use crate::request::Request;
 pub enum Care {
     /// Nothing.
     None,
-    /// Patterns of further keys: the values of `BY` and `GET` of `SORT`, see [`Care::patterns`].
+    /// Patterns of further keys: the values of `BY` and `GET` of `SORT`, see [`super::Row::patterns`].
     Patterns,
     /// This word, from this argument on, reaches into another database.
     Database(&'static str, u8),
@@ -29,23 +30,17 @@ impl Care {
         }
     }
 
-    /// For [`Care::Patterns`], the patterns that stand for further keys, each with what comes before its asterisk. `BY`
-    /// without an asterisk only says not to sort, and `GET` without one is null, or `#`: the element itself.
-    pub fn patterns<'a>(self, request: Request<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        const OPTIONS: [(&str, usize); 4] = [("by", 1), ("get", 1), ("limit", 2), ("store", 1)];
-        let mut at = 2;
-        std::iter::from_fn(move || {
-            loop {
-                let option = request.argument(at).filter(|_| self == Self::Patterns)?;
-                let known = OPTIONS.iter().find(|(word, _)| option.eq_ignore_ascii_case(word.as_bytes()));
-                let value = request.argument(at + 1);
-                at += 1 + known.map_or(0, |(_, values)| *values);
-                let Some(("by" | "get", _)) = known else { continue };
-                let value = value?;
-                if let Some(prefix) = memchr::memchr(b'*', value).and_then(|star| value.get(..star)) {
-                    return Some((value, prefix));
-                }
-            }
+    /// See [`super::Row::patterns`].
+    pub(super) fn patterns<'a>(
+        self,
+        options: Options,
+        request: Request<'a>,
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let options = if self == Self::Patterns { options } else { Options::NONE };
+        let values = options.walk(request).filter(|(word, _)| matches!(*word, "by" | "get"));
+        values.filter_map(move |(_, at)| {
+            let value = request.argument(at)?;
+            Some((value, value.get(..memchr::memchr(b'*', value)?)?))
         })
     }
 }

@@ -133,9 +133,8 @@ pub enum Wait {
     Seconds(u8),
     /// Milliseconds in this argument.
     Millis(u8),
-    /// Milliseconds after this word, searched from this argument up to the word `STREAMS`; without it the command
-    /// does not wait.
-    MillisAfter(&'static str, u8),
+    /// Milliseconds after this option; without it the command does not wait.
+    MillisAfter(&'static str),
 }
 
 /// What a command does with the scripts and functions that servers keep, so that a shard that comes back can be given

@@ -1,11 +1,12 @@
 use std::borrow::Cow;
 
+use super::options::Options;
 use crate::request::Request;
 
 /// Where some of a command's keys are: where to begin, and how many follow.
 ///
 /// The terms are those of the key specifications in the Redis documentation, with [`Begin::Option`] and
-/// [`Begin::Otherwise`] for the forms that those leave unsaid (`SORT … STORE`, `MIGRATE`).
+/// [`Begin::Otherwise`] for the forms that those leave unsaid or tell by a guess (`SORT … STORE`, `MIGRATE`, `XREADGROUP`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySpec {
     /// Where the first key, or the number of keys, is.
@@ -64,15 +65,8 @@ pub enum Begin {
         /// Where the search begins.
         from: i16,
     },
-    /// After the last occurrence of a word among options, where other options may have values that look like it.
-    Option {
-        /// The word.
-        word: &'static str,
-        /// Where the options begin.
-        from: u16,
-        /// Options whose values are passed over, with how many they have.
-        skip: &'static [(&'static str, u8)],
-    },
+    /// After the last occurrence of a word, in lower case, among the command's options. Without it there are no such keys.
+    Option(&'static str),
 }
 
 /// Which arguments are keys, from where a [`Begin`] says.
@@ -140,12 +134,12 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Finds the keys that `specs` describe.
-    pub(super) fn find(specs: &[KeySpec], request: Request<'_>) -> Result<Self, KeyError> {
+    /// Finds the keys that `specs` describe, for a command with these options.
+    pub(super) fn find(specs: &[KeySpec], options: Options, request: Request<'_>) -> Result<Self, KeyError> {
         let mut keys = Self::default();
         let mut found = false;
         for (spec, slot) in specs.iter().zip(&mut keys.runs) {
-            if let Some(run) = resolve(spec, request)? {
+            if let Some(run) = resolve(spec, options, request)? {
                 found |= !matches!(spec.begin, Begin::Otherwise(_));
                 *slot = run;
             }
@@ -204,8 +198,8 @@ struct Run {
     access: Access,
 }
 
-fn resolve(spec: &KeySpec, request: Request<'_>) -> Result<Option<Run>, KeyError> {
-    let Some(begin) = begin(&spec.begin, request) else {
+fn resolve(spec: &KeySpec, options: Options, request: Request<'_>) -> Result<Option<Run>, KeyError> {
+    let Some(begin) = begin(&spec.begin, options, request) else {
         return Ok(None);
     };
     let arguments = request.count();
@@ -248,7 +242,7 @@ fn resolve(spec: &KeySpec, request: Request<'_>) -> Result<Option<Run>, KeyError
 }
 
 /// The argument at which the keys of a specification begin, or `None` where the request has none of them.
-fn begin(begin: &Begin, request: Request<'_>) -> Option<usize> {
+fn begin(begin: &Begin, options: Options, request: Request<'_>) -> Option<usize> {
     let is = |at: usize, word: &str| {
         request.argument(at).is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
     };
@@ -264,19 +258,7 @@ fn begin(begin: &Begin, request: Request<'_>) -> Option<usize> {
             };
             found.map(|at| at + 1)
         }
-        Begin::Option { word, from, skip } => {
-            let mut found = None;
-            let mut at = usize::from(*from);
-            while at < last {
-                let values = skip.iter().find(|(option, _)| is(at, option)).map_or(0, |(_, values)| *values);
-                if is(at, word) {
-                    found = Some(at + 1);
-                    at += 1;
-                }
-                at += 1 + usize::from(values);
-            }
-            found
-        }
+        Begin::Option(word) => options.value_of(word, request),
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     Absent, Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, Response, Row,
     Wait,
     keys::MAX_SPECS,
+    options::Options,
     row::{Subcommands, first_key},
 };
 use crate::reply::{Node, Reader, ReplyError};
@@ -158,6 +159,7 @@ fn row(entry: &[Value<'_>], level: u8) -> Option<Row> {
         care: Care::None,
         library: Library::None,
         absent: Absent::Unknown,
+        options: &Options::NONE,
         subcommands: Subcommands::Learned(subcommands),
     })
 }

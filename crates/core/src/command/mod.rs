@@ -16,6 +16,7 @@ mod flags;
 mod index;
 mod keys;
 mod learn;
+mod options;
 mod response;
 mod row;
 mod script;

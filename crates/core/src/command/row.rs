@@ -3,6 +3,7 @@ use std::{borrow::Cow, time::Duration};
 use super::{
     Absent, Care, Categories, Class, Flags, Key, KeyError, KeySpec, Keys, Library, Wait,
     keys::{Begin, Find},
+    options::Options,
 };
 use crate::reply::Reply;
 use crate::request::Request;
@@ -20,6 +21,7 @@ pub struct Row {
     pub(super) care: Care,
     pub(super) library: Library,
     pub(super) absent: Absent,
+    pub(super) options: &'static Options,
     /// The only key's argument, where there is exactly one at a fixed place; else 0.
     pub(super) first_key: u16,
     pub(super) subcommands: Subcommands,
@@ -155,7 +157,7 @@ impl Row {
     /// # Errors
     /// [`KeyError`] when the arguments do not say which they are. Such a request is never to be sent by a guess.
     pub fn keys(&self, request: Request<'_>) -> Result<Keys, KeyError> {
-        Keys::find(&self.specs, request)
+        Keys::find(&self.specs, *self.options, request)
     }
 
     /// The keys of a request that the command may change.
@@ -164,6 +166,12 @@ impl Row {
     /// As [`Row::keys`].
     pub fn written_keys(&self, request: Request<'_>) -> Result<impl Iterator<Item = Key> + use<>, KeyError> {
         Ok(self.keys(request)?.filter(|key| key.writes))
+    }
+
+    /// For [`Care::Patterns`], the patterns that stand for further keys, each with what comes before its asterisk. `BY`
+    /// without an asterisk only says not to sort, and `GET` without one is null, or `#`: the element itself.
+    pub fn patterns<'a>(&self, request: Request<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        self.care.patterns(*self.options, request)
     }
 
     /// The first key, the last and the step, as the `COMMAND` reply of a server has them: what can be said of the keys
@@ -213,8 +221,10 @@ impl Row {
         if self.care.applies(request) { Repeat::Never } else { Repeat::IdempotentWrite }
     }
 
-    /// How long a request may wait on the server for something to happen. Arguments that a server refuses do not
-    /// wait.
+    /// How long a request may wait on the server for something to happen.
+    ///
+    /// A time that is no plain number above 0 is [`Blocks::Forever`]: servers read more than is read here (`0x2`, or
+    /// `-1e-9`, which is 0 to them), and what they refuse they refuse at once.
     #[must_use]
     pub fn blocks(&self, request: Request<'_>) -> Blocks {
         let (argument, unit) = match self.wait {
@@ -223,27 +233,14 @@ impl Row {
             Wait::LastSeconds => (request.count().checked_sub(1), 1.0),
             Wait::Seconds(index) => (Some(usize::from(index)), 1.0),
             Wait::Millis(index) => (Some(usize::from(index)), 0.001),
-            Wait::MillisAfter(word, from) => (option(request, word, from), 0.001),
+            Wait::MillisAfter(word) => (self.options.value_of(word, request), 0.001),
         };
-        let argument = argument.and_then(|index| request.argument(index));
-        let number = argument.and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse::<f64>().ok());
-        match number {
-            Some(0.0) => Blocks::Forever,
-            Some(number) if number > 0.0 => {
-                Duration::try_from_secs_f64(number * unit).map_or(Blocks::Forever, Blocks::For)
-            }
-            _ => Blocks::No,
-        }
+        let Some(time) = argument.and_then(|index| request.argument(index)) else { return Blocks::No };
+        let time = std::str::from_utf8(time).ok().and_then(|text| text.parse::<f64>().ok());
+        let time = time.filter(|number| *number > 0.0);
+        let time = time.and_then(|number| Duration::try_from_secs_f64(number * unit).ok());
+        time.map_or(Blocks::Forever, Blocks::For)
     }
-}
-
-/// The argument after `word` among the options before `STREAMS`.
-fn option(request: Request<'_>, word: &str, from: u8) -> Option<usize> {
-    let options = request.arguments().enumerate().skip(usize::from(from));
-    options
-        .take_while(|(_, argument)| !argument.eq_ignore_ascii_case(b"streams"))
-        .find(|(_, argument)| argument.eq_ignore_ascii_case(word.as_bytes()))
-        .map(|(at, _)| at + 1)
 }
 
 /// A command that neither waits, nor needs a look at its arguments, nor has to do with scripts.
@@ -270,6 +267,7 @@ pub(super) const fn row(
         care,
         library,
         absent: Absent::Unknown,
+        options: &Options::NONE,
         first_key: first_key(specs),
         subcommands: Subcommands::Known(subcommands),
     }
@@ -279,6 +277,12 @@ impl Row {
     /// The same row in these categories too.
     pub(super) const fn about(mut self, categories: Categories) -> Self {
         self.categories = categories.with_implied(self.flags);
+        self
+    }
+
+    /// The same row with these options.
+    pub(super) const fn options(mut self, options: &'static Options) -> Self {
+        self.options = options;
         self
     }
 

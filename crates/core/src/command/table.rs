@@ -1,10 +1,9 @@
 // Written by scripts/commands/generate.py from the files in data/commands. Do not edit.
 
-use std::borrow::Cow;
-
 use super::{
     Absent, Access, Anchor, Begin, Care, Categories, Class, Find, Flags, KeySpec, Library, LocalCommand,
     Response, Row, Subscription, Transaction, Wait,
+    options::Options,
     row::{PLAIN, row},
 };
 
@@ -107,7 +106,7 @@ pub(super) static ROWS: [Row; 304] = [
         "blmovem",
         -6,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::BLOCKING),
-        &KEYS_33,
+        &KEYS_31,
         Class::Keys,
         (Wait::Seconds(5), Care::None, Library::None),
         &[],
@@ -412,7 +411,8 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     )
-    .about(Categories::GEO),
+    .about(Categories::GEO)
+    .options(&OPTIONS_0),
     row("georadius_ro", -6, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::GEO)
         .absent(Absent::EmptyArray),
@@ -420,19 +420,20 @@ pub(super) static ROWS: [Row; 304] = [
         "georadiusbymember",
         -5,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
-        &KEYS_12,
+        &KEYS_11,
         Class::Keys,
         PLAIN,
         &[],
     )
-    .about(Categories::GEO),
+    .about(Categories::GEO)
+    .options(&OPTIONS_1),
     row("georadiusbymember_ro", -5, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::GEO)
         .absent(Absent::EmptyArray),
     row("geosearch", -7, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::GEO)
         .absent(Absent::EmptyArray),
-    row("geosearchstore", -8, Flags::WRITE.and(Flags::DENYOOM), &KEYS_13, Class::Keys, PLAIN, &[])
+    row("geosearchstore", -8, Flags::WRITE.and(Flags::DENYOOM), &KEYS_12, Class::Keys, PLAIN, &[])
         .about(Categories::GEO),
     row("get", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::STRING)
@@ -466,7 +467,7 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     )
     .about(Categories::CONNECTION),
-    row("hexists", 3, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+    row("hexists", 3, Flags::READONLY.and(Flags::FAST), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::HASH)
         .absent(Absent::Zero),
     row(
@@ -517,7 +518,7 @@ pub(super) static ROWS: [Row; 304] = [
     row("hkeys", 2, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::HASH)
         .absent(Absent::EmptyArray),
-    row("hlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+    row("hlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::HASH)
         .absent(Absent::Zero),
     row("hmget", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
@@ -596,7 +597,7 @@ pub(super) static ROWS: [Row; 304] = [
     .about(Categories::HASH),
     row("hsetnx", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_0, Class::Keys, PLAIN, &[])
         .about(Categories::HASH),
-    row("hstrlen", 3, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+    row("hstrlen", 3, Flags::READONLY.and(Flags::FAST), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::HASH)
         .absent(Absent::Zero),
     row("httl", -5, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
@@ -635,20 +636,20 @@ pub(super) static ROWS: [Row; 304] = [
     )
     .about(Categories::ADMIN.and(Categories::DANGEROUS)),
     row("latency", -2, Flags::NONE, &[], Class::Container, PLAIN, &LATENCY),
-    row("lcs", -3, Flags::READONLY, &KEYS_15, Class::Keys, PLAIN, &[]).about(Categories::STRING),
+    row("lcs", -3, Flags::READONLY, &KEYS_14, Class::Keys, PLAIN, &[]).about(Categories::STRING),
     row("lindex", 3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::LIST)
         .absent(Absent::Null),
     row("linsert", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_0, Class::Keys, PLAIN, &[])
         .about(Categories::LIST),
-    row("llen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+    row("llen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::LIST)
         .absent(Absent::Zero),
     row("lmove", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_4, Class::Keys, PLAIN, &[])
         .about(Categories::LIST),
-    row("lmovem", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_33, Class::Keys, PLAIN, &[])
+    row("lmovem", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_31, Class::Keys, PLAIN, &[])
         .about(Categories::LIST),
-    row("lmpop", -4, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_16, Class::Keys, PLAIN, &[])
+    row("lmpop", -4, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_15, Class::Keys, PLAIN, &[])
         .about(Categories::LIST),
     row("lolwut", -1, Flags::READONLY.and(Flags::FAST), &[], Class::Any, PLAIN, &[]),
     row("lpop", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[]).about(Categories::LIST),
@@ -665,11 +666,12 @@ pub(super) static ROWS: [Row; 304] = [
         .about(Categories::LIST),
     row("ltrim", 4, Flags::WRITE, &KEYS_0, Class::Keys, PLAIN, &[]).about(Categories::LIST),
     row("memory", -2, Flags::NONE, &[], Class::Container, PLAIN, &MEMORY),
-    row("mget", -2, Flags::READONLY.and(Flags::FAST), &KEYS_18, Class::Split(Response::ByIndex), PLAIN, &[])
+    row("mget", -2, Flags::READONLY.and(Flags::FAST), &KEYS_17, Class::Split(Response::ByIndex), PLAIN, &[])
         .about(Categories::STRING)
         .absent(Absent::Nulls(1)),
-    row("migrate", -6, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_19, Class::Keys, PLAIN, &[])
-        .about(Categories::KEYSPACE.and(Categories::DANGEROUS)),
+    row("migrate", -6, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_18, Class::Keys, PLAIN, &[])
+        .about(Categories::KEYSPACE.and(Categories::DANGEROUS))
+        .options(&OPTIONS_2),
     row("module", -2, Flags::NONE, &[], Class::Container, PLAIN, &MODULE),
     row(
         "monitor",
@@ -694,7 +696,7 @@ pub(super) static ROWS: [Row; 304] = [
         "mset",
         -3,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT),
-        &KEYS_20,
+        &KEYS_19,
         Class::Split(Response::AllOk),
         PLAIN,
         &[],
@@ -704,13 +706,13 @@ pub(super) static ROWS: [Row; 304] = [
         "msetex",
         -4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS).and(Flags::IDEMPOTENT),
-        &KEYS_32,
+        &KEYS_30,
         Class::Keys,
         (Wait::Never, Care::Conditional(&["nx", "xx"], 2), Library::None),
         &[],
     )
     .about(Categories::STRING),
-    row("msetnx", -3, Flags::WRITE.and(Flags::DENYOOM), &KEYS_20, Class::Keys, PLAIN, &[])
+    row("msetnx", -3, Flags::WRITE.and(Flags::DENYOOM), &KEYS_19, Class::Keys, PLAIN, &[])
         .about(Categories::STRING),
     row(
         "multi",
@@ -758,14 +760,14 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     )
     .about(Categories::HYPERLOGLOG),
-    row("pfcount", -2, Flags::READONLY, &KEYS_21, Class::Keys, PLAIN, &[])
+    row("pfcount", -2, Flags::READONLY, &KEYS_20, Class::Keys, PLAIN, &[])
         .about(Categories::HYPERLOGLOG)
         .absent(Absent::Zero),
     row(
         "pfdebug",
         3,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::ADMIN),
-        &KEYS_22,
+        &KEYS_21,
         Class::Refused { because: "it administers a server, and a ring has many", allowable: true },
         PLAIN,
         &[],
@@ -775,7 +777,7 @@ pub(super) static ROWS: [Row; 304] = [
         "pfmerge",
         -2,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT),
-        &KEYS_23,
+        &KEYS_22,
         Class::Keys,
         PLAIN,
         &[],
@@ -964,16 +966,16 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     ),
     row("scan", -2, Flags::READONLY, &[], Class::Scan, PLAIN, &[]).about(Categories::KEYSPACE),
-    row("scard", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+    row("scard", 2, Flags::READONLY.and(Flags::FAST), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::SET)
         .absent(Absent::Zero),
     row("script", -2, Flags::NONE, &[], Class::Container, PLAIN, &SCRIPT),
-    row("sdiff", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[])
+    row("sdiff", -2, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[])
         .about(Categories::SET)
         .absent(Absent::EmptySet),
-    row("sdiffcard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+    row("sdiffcard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_24, Class::Keys, PLAIN, &[])
         .about(Categories::SET),
-    row("sdiffstore", -3, Flags::WRITE.and(Flags::DENYOOM), &KEYS_24, Class::Keys, PLAIN, &[])
+    row("sdiffstore", -3, Flags::WRITE.and(Flags::DENYOOM), &KEYS_23, Class::Keys, PLAIN, &[])
         .about(Categories::SET),
     row(
         "select",
@@ -1033,23 +1035,23 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("sinter", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[])
+    row("sinter", -2, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[])
         .about(Categories::SET)
         .absent(Absent::EmptySet),
-    row("sintercard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+    row("sintercard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_24, Class::Keys, PLAIN, &[])
         .about(Categories::SET)
         .absent(Absent::Zero),
     row(
         "sinterstore",
         -3,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT),
-        &KEYS_24,
+        &KEYS_23,
         Class::Keys,
         PLAIN,
         &[],
     )
     .about(Categories::SET),
-    row("sismember", 3, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+    row("sismember", 3, Flags::READONLY.and(Flags::FAST), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::SET)
         .absent(Absent::Zero),
     row(
@@ -1073,12 +1075,13 @@ pub(super) static ROWS: [Row; 304] = [
         "sort",
         -2,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
-        &KEYS_26,
+        &KEYS_25,
         Class::Keys,
         (Wait::Never, Care::Patterns, Library::None),
         &[],
     )
-    .about(Categories::SET.and(Categories::SORTEDSET).and(Categories::LIST).and(Categories::DANGEROUS)),
+    .about(Categories::SET.and(Categories::SORTEDSET).and(Categories::LIST).and(Categories::DANGEROUS))
+    .options(&OPTIONS_3),
     row(
         "sort_ro",
         -2,
@@ -1089,6 +1092,7 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     )
     .about(Categories::SET.and(Categories::SORTEDSET).and(Categories::LIST).and(Categories::DANGEROUS))
+    .options(&OPTIONS_3)
     .absent(Absent::EmptyArray),
     row("spop", -2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[]).about(Categories::SET),
     row(
@@ -1117,7 +1121,7 @@ pub(super) static ROWS: [Row; 304] = [
         PLAIN,
         &[],
     ),
-    row("strlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+    row("strlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::STRING)
         .absent(Absent::Zero),
     row(
@@ -1132,16 +1136,16 @@ pub(super) static ROWS: [Row; 304] = [
     row("substr", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::STRING)
         .absent(Absent::EmptyText),
-    row("sunion", -2, Flags::READONLY, &KEYS_18, Class::Keys, PLAIN, &[])
+    row("sunion", -2, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[])
         .about(Categories::SET)
         .absent(Absent::EmptySet),
-    row("sunioncard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+    row("sunioncard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_24, Class::Keys, PLAIN, &[])
         .about(Categories::SET),
     row(
         "sunionstore",
         -3,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::IDEMPOTENT),
-        &KEYS_24,
+        &KEYS_23,
         Class::Keys,
         PLAIN,
         &[],
@@ -1207,7 +1211,7 @@ pub(super) static ROWS: [Row; 304] = [
     row("ttl", 2, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::KEYSPACE)
         .absent(Absent::MinusTwo),
-    row("type", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+    row("type", 2, Flags::READONLY.and(Flags::FAST), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::KEYSPACE)
         .absent(Absent::None),
     row(
@@ -1332,7 +1336,7 @@ pub(super) static ROWS: [Row; 304] = [
     )
     .about(Categories::STREAM),
     row("xinfo", -2, Flags::NONE, &[], Class::Container, PLAIN, &XINFO),
-    row("xlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+    row("xlen", 2, Flags::READONLY.and(Flags::FAST), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::STREAM)
         .absent(Absent::Zero),
     row("xnack", -7, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
@@ -1345,23 +1349,25 @@ pub(super) static ROWS: [Row; 304] = [
         "xread",
         -4,
         Flags::READONLY.and(Flags::BLOCKING).and(Flags::MOVABLEKEYS),
-        &KEYS_29,
+        &KEYS_28,
         Class::Keys,
-        (Wait::MillisAfter("block", 1), Care::None, Library::None),
+        (Wait::MillisAfter("block"), Care::None, Library::None),
         &[],
     )
     .about(Categories::STREAM)
+    .options(&OPTIONS_4)
     .absent(Absent::NullArray),
     row(
         "xreadgroup",
         -7,
         Flags::WRITE.and(Flags::BLOCKING).and(Flags::MOVABLEKEYS),
-        &KEYS_30,
+        &KEYS_28,
         Class::Keys,
-        (Wait::MillisAfter("block", 4), Care::None, Library::None),
+        (Wait::MillisAfter("block"), Care::None, Library::None),
         &[],
     )
-    .about(Categories::STREAM),
+    .about(Categories::STREAM)
+    .options(&OPTIONS_4),
     row("xrevrange", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::STREAM)
         .absent(Absent::EmptyArray),
@@ -1379,20 +1385,20 @@ pub(super) static ROWS: [Row; 304] = [
         &[],
     )
     .about(Categories::SORTEDSET),
-    row("zcard", 2, Flags::READONLY.and(Flags::FAST), &KEYS_14, Class::Keys, PLAIN, &[])
+    row("zcard", 2, Flags::READONLY.and(Flags::FAST), &KEYS_13, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::Zero),
     row("zcount", 4, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::Zero),
-    row("zdiff", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+    row("zdiff", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_24, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::EmptyArray),
     row(
         "zdiffstore",
         -4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
-        &KEYS_31,
+        &KEYS_29,
         Class::Keys,
         PLAIN,
         &[],
@@ -1400,17 +1406,17 @@ pub(super) static ROWS: [Row; 304] = [
     .about(Categories::SORTEDSET),
     row("zincrby", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET),
-    row("zinter", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+    row("zinter", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_24, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::EmptyArray),
-    row("zintercard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+    row("zintercard", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_24, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::Zero),
     row(
         "zinterstore",
         -4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
-        &KEYS_31,
+        &KEYS_29,
         Class::Keys,
         PLAIN,
         &[],
@@ -1419,7 +1425,7 @@ pub(super) static ROWS: [Row; 304] = [
     row("zlexcount", 4, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::Zero),
-    row("zmpop", -4, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_16, Class::Keys, PLAIN, &[])
+    row("zmpop", -4, Flags::WRITE.and(Flags::MOVABLEKEYS), &KEYS_15, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET),
     row("zmscore", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
@@ -1440,7 +1446,7 @@ pub(super) static ROWS: [Row; 304] = [
     row("zrangebyscore", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::EmptyArray),
-    row("zrangestore", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_13, Class::Keys, PLAIN, &[])
+    row("zrangestore", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_12, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET),
     row("zrank", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
@@ -1470,14 +1476,14 @@ pub(super) static ROWS: [Row; 304] = [
     row("zscore", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::Null),
-    row("zunion", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_25, Class::Keys, PLAIN, &[])
+    row("zunion", -3, Flags::READONLY.and(Flags::MOVABLEKEYS), &KEYS_24, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::EmptyArray),
     row(
         "zunionstore",
         -4,
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLEKEYS),
-        &KEYS_31,
+        &KEYS_29,
         Class::Keys,
         PLAIN,
         &[],
@@ -2363,7 +2369,7 @@ static HIMPORT: [Row; 4] = [
         "himport|set",
         -5,
         Flags::WRITE.and(Flags::DENYOOM),
-        &KEYS_34,
+        &KEYS_32,
         Class::Refused { because: "it would change a connection that many share", allowable: false },
         PLAIN,
         &[],
@@ -2499,7 +2505,7 @@ static MEMORY: [Row; 6] = [
         PLAIN,
         &[],
     ),
-    row("memory|usage", -3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[]).absent(Absent::Null),
+    row("memory|usage", -3, Flags::READONLY, &KEYS_16, Class::Keys, PLAIN, &[]).absent(Absent::Null),
 ];
 
 static MODULE: [Row; 5] = [
@@ -2535,18 +2541,18 @@ static MODULE: [Row; 5] = [
 ];
 
 static OBJECT: [Row; 5] = [
-    row("object|encoding", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[])
+    row("object|encoding", 3, Flags::READONLY, &KEYS_16, Class::Keys, PLAIN, &[])
         .about(Categories::KEYSPACE)
         .absent(Absent::Null),
-    row("object|freq", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[])
+    row("object|freq", 3, Flags::READONLY, &KEYS_16, Class::Keys, PLAIN, &[])
         .about(Categories::KEYSPACE)
         .absent(Absent::Null),
     row("object|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[])
         .about(Categories::KEYSPACE),
-    row("object|idletime", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[])
+    row("object|idletime", 3, Flags::READONLY, &KEYS_16, Class::Keys, PLAIN, &[])
         .about(Categories::KEYSPACE)
         .absent(Absent::Null),
-    row("object|refcount", 3, Flags::READONLY, &KEYS_17, Class::Keys, PLAIN, &[])
+    row("object|refcount", 3, Flags::READONLY, &KEYS_16, Class::Keys, PLAIN, &[])
         .about(Categories::KEYSPACE)
         .absent(Absent::Null),
 ];
@@ -2688,24 +2694,24 @@ static SLOWLOG: [Row; 4] = [
 ];
 
 static XGROUP: [Row; 6] = [
-    row("xgroup|create", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_27, Class::Keys, PLAIN, &[])
+    row("xgroup|create", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_26, Class::Keys, PLAIN, &[])
         .about(Categories::STREAM),
-    row("xgroup|createconsumer", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_27, Class::Keys, PLAIN, &[])
+    row("xgroup|createconsumer", 5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_26, Class::Keys, PLAIN, &[])
         .about(Categories::STREAM),
-    row("xgroup|delconsumer", 5, Flags::WRITE, &KEYS_27, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
-    row("xgroup|destroy", 4, Flags::WRITE, &KEYS_27, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xgroup|delconsumer", 5, Flags::WRITE, &KEYS_26, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xgroup|destroy", 4, Flags::WRITE, &KEYS_26, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
     row("xgroup|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[])
         .about(Categories::STREAM),
-    row("xgroup|setid", -5, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_27, Class::Keys, PLAIN, &[])
+    row("xgroup|setid", -5, Flags::WRITE.and(Flags::IDEMPOTENT), &KEYS_26, Class::Keys, PLAIN, &[])
         .about(Categories::STREAM),
 ];
 
 static XINFO: [Row; 4] = [
-    row("xinfo|consumers", 4, Flags::READONLY, &KEYS_28, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
-    row("xinfo|groups", 3, Flags::READONLY, &KEYS_28, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xinfo|consumers", 4, Flags::READONLY, &KEYS_27, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xinfo|groups", 3, Flags::READONLY, &KEYS_27, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
     row("xinfo|help", 2, Flags::LOADING.and(Flags::STALE), &[], Class::Any, PLAIN, &[])
         .about(Categories::STREAM),
-    row("xinfo|stream", -3, Flags::READONLY, &KEYS_28, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
+    row("xinfo|stream", -3, Flags::READONLY, &KEYS_27, Class::Keys, PLAIN, &[]).about(Categories::STREAM),
 ];
 
 static KEYS_0: [KeySpec; 1] = [KeySpec {
@@ -2817,41 +2823,20 @@ static KEYS_11: [KeySpec; 3] = [
         access: Access::Read,
     },
     KeySpec {
-        begin: Begin::Keyword { word: Cow::Borrowed("STORE"), from: 6 },
+        begin: Begin::Option("store"),
         find: Find::Range { last: 0, step: 1, limit: 0 },
         writes: true,
         access: Access::Write,
     },
     KeySpec {
-        begin: Begin::Keyword { word: Cow::Borrowed("STOREDIST"), from: 6 },
-        find: Find::Range { last: 0, step: 1, limit: 0 },
-        writes: true,
-        access: Access::Write,
-    },
-];
-
-static KEYS_12: [KeySpec; 3] = [
-    KeySpec {
-        begin: Begin::Index(1),
-        find: Find::Range { last: 0, step: 1, limit: 0 },
-        writes: false,
-        access: Access::Read,
-    },
-    KeySpec {
-        begin: Begin::Keyword { word: Cow::Borrowed("STORE"), from: 5 },
-        find: Find::Range { last: 0, step: 1, limit: 0 },
-        writes: true,
-        access: Access::Write,
-    },
-    KeySpec {
-        begin: Begin::Keyword { word: Cow::Borrowed("STOREDIST"), from: 5 },
+        begin: Begin::Option("storedist"),
         find: Find::Range { last: 0, step: 1, limit: 0 },
         writes: true,
         access: Access::Write,
     },
 ];
 
-static KEYS_13: [KeySpec; 2] = [
+static KEYS_12: [KeySpec; 2] = [
     KeySpec {
         begin: Begin::Index(1),
         find: Find::Range { last: 0, step: 1, limit: 0 },
@@ -2866,42 +2851,42 @@ static KEYS_13: [KeySpec; 2] = [
     },
 ];
 
-static KEYS_14: [KeySpec; 1] = [KeySpec {
+static KEYS_13: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(1),
     find: Find::Range { last: 0, step: 1, limit: 0 },
     writes: false,
     access: Access::Any,
 }];
 
-static KEYS_15: [KeySpec; 1] = [KeySpec {
+static KEYS_14: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(1),
     find: Find::Range { last: 1, step: 1, limit: 0 },
     writes: false,
     access: Access::Read,
 }];
 
-static KEYS_16: [KeySpec; 1] = [KeySpec {
+static KEYS_15: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(1),
     find: Find::Count { number: 0, first: 1, step: 1 },
     writes: true,
     access: Access::Both,
 }];
 
-static KEYS_17: [KeySpec; 1] = [KeySpec {
+static KEYS_16: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(2),
     find: Find::Range { last: 0, step: 1, limit: 0 },
     writes: false,
     access: Access::Any,
 }];
 
-static KEYS_18: [KeySpec; 1] = [KeySpec {
+static KEYS_17: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(1),
     find: Find::Range { last: -1, step: 1, limit: 0 },
     writes: false,
     access: Access::Read,
 }];
 
-static KEYS_19: [KeySpec; 2] = [
+static KEYS_18: [KeySpec; 2] = [
     KeySpec {
         begin: Begin::Otherwise(3),
         find: Find::Range { last: 0, step: 1, limit: 0 },
@@ -2909,35 +2894,35 @@ static KEYS_19: [KeySpec; 2] = [
         access: Access::Both,
     },
     KeySpec {
-        begin: Begin::Option { word: "KEYS", from: 6, skip: &[("AUTH", 1), ("AUTH2", 2)] },
+        begin: Begin::Option("keys"),
         find: Find::Range { last: -1, step: 1, limit: 0 },
         writes: true,
         access: Access::Both,
     },
 ];
 
-static KEYS_20: [KeySpec; 1] = [KeySpec {
+static KEYS_19: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(1),
     find: Find::Range { last: -1, step: 2, limit: 0 },
     writes: true,
     access: Access::Write,
 }];
 
-static KEYS_21: [KeySpec; 1] = [KeySpec {
+static KEYS_20: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(1),
     find: Find::Range { last: -1, step: 1, limit: 0 },
     writes: true,
     access: Access::Read,
 }];
 
-static KEYS_22: [KeySpec; 1] = [KeySpec {
+static KEYS_21: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(2),
     find: Find::Range { last: 0, step: 1, limit: 0 },
     writes: true,
     access: Access::Read,
 }];
 
-static KEYS_23: [KeySpec; 2] = [
+static KEYS_22: [KeySpec; 2] = [
     KeySpec {
         begin: Begin::Index(1),
         find: Find::Range { last: 0, step: 1, limit: 0 },
@@ -2952,7 +2937,7 @@ static KEYS_23: [KeySpec; 2] = [
     },
 ];
 
-static KEYS_24: [KeySpec; 2] = [
+static KEYS_23: [KeySpec; 2] = [
     KeySpec {
         begin: Begin::Index(1),
         find: Find::Range { last: 0, step: 1, limit: 0 },
@@ -2967,14 +2952,14 @@ static KEYS_24: [KeySpec; 2] = [
     },
 ];
 
-static KEYS_25: [KeySpec; 1] = [KeySpec {
+static KEYS_24: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(1),
     find: Find::Count { number: 0, first: 1, step: 1 },
     writes: false,
     access: Access::Read,
 }];
 
-static KEYS_26: [KeySpec; 2] = [
+static KEYS_25: [KeySpec; 2] = [
     KeySpec {
         begin: Begin::Index(1),
         find: Find::Range { last: 0, step: 1, limit: 0 },
@@ -2982,42 +2967,35 @@ static KEYS_26: [KeySpec; 2] = [
         access: Access::Read,
     },
     KeySpec {
-        begin: Begin::Option { word: "STORE", from: 2, skip: &[("LIMIT", 2), ("GET", 1), ("BY", 1)] },
+        begin: Begin::Option("store"),
         find: Find::Range { last: 0, step: 1, limit: 0 },
         writes: true,
         access: Access::Write,
     },
 ];
 
-static KEYS_27: [KeySpec; 1] = [KeySpec {
+static KEYS_26: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(2),
     find: Find::Range { last: 0, step: 1, limit: 0 },
     writes: true,
     access: Access::Write,
 }];
 
-static KEYS_28: [KeySpec; 1] = [KeySpec {
+static KEYS_27: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(2),
     find: Find::Range { last: 0, step: 1, limit: 0 },
     writes: false,
     access: Access::Read,
 }];
 
-static KEYS_29: [KeySpec; 1] = [KeySpec {
-    begin: Begin::Keyword { word: Cow::Borrowed("STREAMS"), from: 1 },
+static KEYS_28: [KeySpec; 1] = [KeySpec {
+    begin: Begin::Option("streams"),
     find: Find::Range { last: -1, step: 1, limit: 2 },
     writes: false,
     access: Access::Read,
 }];
 
-static KEYS_30: [KeySpec; 1] = [KeySpec {
-    begin: Begin::Keyword { word: Cow::Borrowed("STREAMS"), from: 4 },
-    find: Find::Range { last: -1, step: 1, limit: 2 },
-    writes: false,
-    access: Access::Read,
-}];
-
-static KEYS_31: [KeySpec; 2] = [
+static KEYS_29: [KeySpec; 2] = [
     KeySpec {
         begin: Begin::Index(1),
         find: Find::Range { last: 0, step: 1, limit: 0 },
@@ -3032,14 +3010,14 @@ static KEYS_31: [KeySpec; 2] = [
     },
 ];
 
-static KEYS_32: [KeySpec; 1] = [KeySpec {
+static KEYS_30: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(1),
     find: Find::Count { number: 0, first: 1, step: 2 },
     writes: true,
     access: Access::Both,
 }];
 
-static KEYS_33: [KeySpec; 2] = [
+static KEYS_31: [KeySpec; 2] = [
     KeySpec {
         begin: Begin::Index(1),
         find: Find::Range { last: 0, step: 1, limit: 0 },
@@ -3054,9 +3032,23 @@ static KEYS_33: [KeySpec; 2] = [
     },
 ];
 
-static KEYS_34: [KeySpec; 1] = [KeySpec {
+static KEYS_32: [KeySpec; 1] = [KeySpec {
     begin: Begin::Index(2),
     find: Find::Range { last: 0, step: 1, limit: 0 },
     writes: true,
     access: Access::Both,
 }];
+
+static OPTIONS_0: Options = Options { from: 6, valued: &[("count", 1), ("store", 1), ("storedist", 1)] };
+
+static OPTIONS_1: Options = Options { from: 5, valued: &[("count", 1), ("store", 1), ("storedist", 1)] };
+
+static OPTIONS_2: Options =
+    Options { from: 6, valued: &[("auth", 1), ("auth2", 2), ("keys", Options::REST)] };
+
+static OPTIONS_3: Options = Options { from: 2, valued: &[("by", 1), ("get", 1), ("limit", 2), ("store", 1)] };
+
+static OPTIONS_4: Options = Options {
+    from: 1,
+    valued: &[("block", 1), ("claim", 1), ("count", 1), ("group", 2), ("streams", Options::REST)],
+};

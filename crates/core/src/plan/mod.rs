@@ -243,7 +243,7 @@ where
         Care::None | Care::Conditional(..) => {}
         // A pattern can only mean keys of this shard when its tag stands whole before the asterisk.
         Care::Patterns => {
-            for (pattern, prefix) in row.care().patterns(request) {
+            for (pattern, prefix) in row.patterns(request) {
                 let tagged = ring.tag.tagged(prefix).len() < prefix.len();
                 if !tagged || (ring.locate)(prefix) != Some(shard) {
                     return Err(Refusal::cross_shard(key(request, first), pattern, ring.tag));

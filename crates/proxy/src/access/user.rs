@@ -112,7 +112,7 @@ impl User {
         self.check_channels(row, request)?;
         if row.care() == Care::Patterns
             && !rules.reads_all_keys()
-            && let Some((pattern, _)) = row.care().patterns(request).next()
+            && let Some((pattern, _)) = row.patterns(request).next()
         {
             let is = |argument: &[u8]| std::ptr::eq(argument.as_ptr(), pattern.as_ptr());
             let at = request.arguments().position(is).unwrap_or_default();
@@ -244,6 +244,24 @@ mod tests {
             assert_eq!(check(RULES, words).as_deref(), expected, "{words}");
         }
         assert_eq!(check("+@all ~cache:* %R~* &*", "SORT cache:1 BY w* GET w*"), None);
+    }
+
+    #[test]
+    fn keys_after_options_are_checked_as_the_server_finds_them() {
+        const RULES: &str = "+@all ~app:*";
+        for (words, allowed) in [
+            ("MIGRATE h 1 '' 0 1 COPY KEYS app:1 app:2", true),
+            ("MIGRATE h 1 '' 0 1 COPY KEYS secret KEYS app:1", false),
+            ("MIGRATE h 1 '' 0 1 AUTH KEYS KEYS secret", false),
+            ("GEORADIUS app:1 1 1 1 m STORE app:2 STORE secret", false),
+            ("GEORADIUS app:1 1 1 1 m STOREDIST app:2 STORE secret", false),
+            ("GEORADIUSBYMEMBER app:1 m 1 m STOREDIST app:2 STOREDIST secret", false),
+            ("XREADGROUP NOACK GROUP STREAMS c STREAMS secret >", false),
+            ("XREADGROUP NOACK GROUP STREAMS c STREAMS app:1 >", true),
+            ("XREAD COUNT 1 BLOCK STREAMS STREAMS secret 0", false),
+        ] {
+            assert_eq!(check(RULES, words).is_none(), allowed, "{words}");
+        }
     }
 
     #[test]

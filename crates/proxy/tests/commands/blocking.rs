@@ -12,7 +12,7 @@ use socket2::SockRef;
 
 use crate::ring::{config, until};
 use crate::tls::{tls_client, tls_ring};
-use crate::{Stage, alive, ask, blocked, bulks, connections};
+use crate::{Stage, alive, ask, blocked, bulks, connections, words};
 
 #[test]
 fn who_waits_is_counted_until_he_has_what_he_waits_for_or_leaves() {
@@ -204,4 +204,39 @@ fn many_wait_at_once_and_others_are_served() {
     for client in &mut waiting {
         assert_eq!(client.read().unwrap().elements().len(), 2);
     }
+}
+
+#[test]
+fn what_waits_in_an_odd_form_holds_up_nobody_either() {
+    let stage =
+        Stage::with("deadlines = { connect = \"5s\", reply = \"1s\", write = \"5s\", wait = \"5s\" }");
+    let mut client = stage.client();
+    let list = &stage.keys("k")[1];
+    ask(&mut client, &["XGROUP", "CREATE", "{s}", "g", "$", "MKSTREAM"]);
+    let stream =
+        stage.shards.iter().position(|shard| shard.command(&["EXISTS", "{s}"]).integer() == 1).unwrap();
+    // Enough of them that each thread has some.
+    let mut others: Vec<_> = (0..16).map(|_| stage.client()).collect();
+    for (line, at) in [
+        (format!("BLPOP {list} 0x0"), 1),
+        (format!("BLPOP {list} -0.0001"), 1),
+        (format!("BZPOPMIN {list} 0x100"), 1),
+        (format!("BLMPOP 0x100 1 {list} LEFT"), 1),
+        ("XREADGROUP BLOCK 100000 GROUP g c STREAMS {s} >".to_owned(), stream),
+        ("XREADGROUP NOACK BLOCK 0 GROUP g c STREAMS {s} >".to_owned(), stream),
+        ("XREAD BLOCK 1 BLOCK 100000 STREAMS {s} $".to_owned(), stream),
+    ] {
+        let mut waiting = stage.client();
+        waiting.send(&words(&line)).unwrap();
+        until("it waits", || blocked(&stage.shards[at]));
+        for client in &mut others {
+            for key in [list, "{s}other"] {
+                assert_eq!(ask(client, &["GET", key]), Reply::Nil, "{line}");
+            }
+        }
+        drop(waiting);
+        until("it waits no more", || !blocked(&stage.shards[at]));
+    }
+    let named = "XREADGROUP COUNT 1 NOACK GROUP g STREAMS STREAMS {s} >";
+    assert_eq!(ask(&mut client, &words(named)), Reply::Nil);
 }
