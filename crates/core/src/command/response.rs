@@ -24,8 +24,8 @@ pub enum Response {
     Concat,
     /// As [`Response::Concat`], each distinct element once (`PUBSUB CHANNELS`).
     Union,
-    /// Arrays of alternating names and integers: the integers of one name are added, names keep the order of the
-    /// first reply (`PUBSUB NUMSUB`).
+    /// Arrays of alternating names and integers, with the same names in all of them: the integers at one place are added
+    /// (`PUBSUB NUMSUB`).
     PairSum,
     /// The first success in the order of the parts; the first error where there is none (`SCRIPT KILL`).
     OneSucceeded,

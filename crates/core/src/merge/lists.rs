@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::merge::{NO_PART, Success, Unexpected};
 use crate::reply::{Node, Reader, Reply, push_array, push_integer, push_map, push_set};
@@ -49,27 +49,32 @@ pub(super) fn union(parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
     Ok(Reply::new(out.into()))
 }
 
-/// Names and integers in turn: the integers of one name are added. Names stand where they were seen first.
+/// Names and integers in turn: every part has the same names in the same order, since all were asked for them, and the
+/// integers at one place are added. A name that was asked for twice stands twice.
 pub(super) fn pair_sum(parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
     let lists = lists(parts)?;
     let Some(kind) = lists.kind else {
         return first(parts);
     };
-    let mut places = BTreeMap::new();
     let mut sums: Vec<(&[u8], i64)> = Vec::new();
     for (part, list) in lists.all.iter().enumerate() {
         let mut reader = Reader::new(list.elements);
         let unexpected = Unexpected { part, expected: PAIRS };
+        let mut place = 0;
         while !reader.is_at_end() {
             let name = reader.skip().map_err(|_| unexpected)?;
             let Ok(Node::Int(number)) = reader.next() else {
                 return Err(unexpected);
             };
-            let place = *places.entry(name).or_insert(sums.len());
             match sums.get_mut(place) {
-                Some((_, sum)) => *sum = sum.saturating_add(number),
-                None => sums.push((name, number)),
+                Some((known, sum)) if *known == name => *sum = sum.saturating_add(number),
+                None if part == 0 => sums.push((name, number)),
+                _ => return Err(unexpected),
             }
+            place += 1;
+        }
+        if place != sums.len() {
+            return Err(unexpected);
         }
     }
     let mut out = Vec::new();
@@ -190,17 +195,15 @@ mod tests {
     }
 
     #[test]
-    fn the_integers_of_one_name_are_added() {
-        let one: &[u8] = b"*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n:0\r\n";
-        let other: &[u8] = b"*4\r\n$1\r\nb\r\n:5\r\n$1\r\nc\r\n:2\r\n";
+    fn the_integers_at_one_place_are_added() {
         assert_eq!(run(pair_sum, &[b"*0\r\n"]).unwrap(), "*0 ");
-        assert_eq!(
-            run(pair_sum, &[b"*2\r\n+a\r\n:1\r\n", b"*4\r\n+a\r\n:2\r\n+b\r\n:3\r\n"]).unwrap(),
-            "*4 +a :3 +b :3 "
-        );
-        let parts = [(Reply::new(one.into()), &[][..]), (Reply::new(other.into()), &[][..])];
-        let merged = pair_sum(&parts).unwrap();
-        assert_eq!(merged.frame(), b"*6\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n:5\r\n$1\r\nc\r\n:2\r\n");
+        let one: &[u8] = b"*6\r\n+a\r\n:1\r\n+b\r\n:0\r\n+a\r\n:1\r\n";
+        let other: &[u8] = b"*6\r\n+a\r\n:2\r\n+b\r\n:3\r\n+a\r\n:2\r\n";
+        assert_eq!(run(pair_sum, &[one, other]).unwrap(), "*6 +a :3 +b :3 +a :3 ");
+        // Not what was asked for.
+        for wrong in [&b"*4\r\n+a\r\n:2\r\n+b\r\n:3\r\n"[..], b"*6\r\n+a\r\n:2\r\n+c\r\n:3\r\n+a\r\n:2\r\n"] {
+            assert_eq!(run(pair_sum, &[one, wrong]), Err(Unexpected { part: 1, expected: PAIRS }));
+        }
         assert_eq!(run(pair_sum, &[b"%1\r\n+a\r\n:1\r\n", b"%1\r\n+a\r\n:1\r\n"]).unwrap(), "%1 +a :2 ");
         assert_eq!(run(pair_sum, &[b"*1\r\n+a\r\n"]), Err(Unexpected { part: 0, expected: PAIRS }));
     }
