@@ -24,7 +24,7 @@ use crate::connection::Failure;
 use crate::error::{Cause, Error, Kind};
 use crate::events::Events;
 use crate::exclusive::Lease;
-use crate::ledger::Noted;
+use crate::ledger::{Epoch, Noted};
 use crate::members::{self, build};
 use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
@@ -279,7 +279,11 @@ impl Engine {
             if topology.live().len() == topology.members().len() {
                 return Ok(topology);
             }
-            match self.enter(&topology, requests.clone()) {
+            let epoch = self.inner.ward.ledger.epoch();
+            if !Arc::ptr_eq(&topology, &self.topology()) {
+                continue;
+            }
+            match self.enter(epoch, &topology, requests.clone()) {
                 Noted::Closed => {
                     let allowed = self.allowed();
                     let settled = self.inner.ward.ledger.settled();
@@ -298,6 +302,7 @@ impl Engine {
 
     fn enter<'r>(
         &self,
+        epoch: Epoch,
         topology: &Topology<Shard>,
         requests: impl Iterator<Item = (Request<'r>, Found<'r>)>,
     ) -> Noted {
@@ -318,13 +323,15 @@ impl Engine {
             }
             // Also where it keeps its keys: what every shard runs, it does not.
             let away = || names(&|member| member.standing != Standing::Serving);
-            if row.library() == Library::ChangesFunctions && ledger.note_functions(&away()) == Noted::Closed {
+            if row.library() == Library::ChangesFunctions
+                && ledger.note_functions(epoch, &away()) == Noted::Closed
+            {
                 return Noted::Closed;
             }
             if !forgets {
                 continue;
             }
-            if deletes_everything(row) && ledger.note_everything(&away()) == Noted::Closed {
+            if deletes_everything(row) && ledger.note_everything(epoch, &away()) == Noted::Closed {
                 return Noted::Closed;
             }
             let Ok(keys) = row.written_keys(request) else { continue };
@@ -338,7 +345,7 @@ impl Engine {
                 } else {
                     continue;
                 };
-                if ledger.note(&shards, std::iter::once(key)) == Noted::Closed {
+                if ledger.note(epoch, &shards, std::iter::once(key)) == Noted::Closed {
                     return Noted::Closed;
                 }
             }

@@ -39,7 +39,13 @@ struct Pages {
     bytes: usize,
     /// Last rounds under way.
     closed: usize,
+    /// Last rounds that have ended.
+    epoch: u64,
 }
+
+/// When it was, between two last rounds. A shard that is away by a topology in force has not returned before the epoch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Epoch(u64);
 
 /// What one shard has to forget.
 #[derive(Debug, Default)]
@@ -57,7 +63,7 @@ struct Page {
 pub(crate) enum Noted {
     /// It stands in the ledger.
     Entered,
-    /// A shard is just returning: the write has to wait, and be placed anew.
+    /// A shard is just returning, or has returned since: the write has to wait, and be placed anew.
     Closed,
 }
 
@@ -80,10 +86,20 @@ impl Ledger {
         Self { pages: Mutex::default(), settled: Notify::new() }
     }
 
-    /// Enters keys that are about to be written elsewhere, on the pages of these shards.
-    pub(crate) fn note<'k>(&self, shards: &[&str], keys: impl Iterator<Item = &'k [u8]>) -> Noted {
+    /// The present epoch, to be asked for before it is looked which shards are away.
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.lock().epoch)
+    }
+
+    /// Enters keys that are about to be written elsewhere, on the pages of these shards, which were away in this epoch.
+    pub(crate) fn note<'k>(
+        &self,
+        epoch: Epoch,
+        shards: &[&str],
+        keys: impl Iterator<Item = &'k [u8]>,
+    ) -> Noted {
         let mut pages = self.lock();
-        if pages.closed > 0 {
+        if pages.refuse(epoch) {
             return Noted::Closed;
         }
         for key in keys {
@@ -93,9 +109,9 @@ impl Ledger {
     }
 
     /// Enters that everything is about to be deleted elsewhere.
-    pub(crate) fn note_everything(&self, shards: &[&str]) -> Noted {
+    pub(crate) fn note_everything(&self, epoch: Epoch, shards: &[&str]) -> Noted {
         let mut pages = self.lock();
-        if pages.closed > 0 {
+        if pages.refuse(epoch) {
             return Noted::Closed;
         }
         for shard in shards {
@@ -105,9 +121,9 @@ impl Ledger {
     }
 
     /// Enters that functions are about to be changed elsewhere.
-    pub(crate) fn note_functions(&self, shards: &[&str]) -> Noted {
+    pub(crate) fn note_functions(&self, epoch: Epoch, shards: &[&str]) -> Noted {
         let mut pages = self.lock();
-        if pages.closed > 0 {
+        if pages.refuse(epoch) {
             return Noted::Closed;
         }
         for shard in shards {
@@ -174,6 +190,13 @@ impl Ledger {
         }
     }
 
+    /// The shard serves: what it holds of its own keys is newer than the deletion of everything.
+    pub(crate) fn spare(&self, shard: &str) {
+        if let Some(page) = self.lock().of.get_mut(shard) {
+            page.everything = false;
+        }
+    }
+
     /// All that was forgotten, so that it can be swept, and is not kept here any more.
     pub(crate) fn sweep(&self) -> Vec<Bytes> {
         let mut pages = self.lock();
@@ -223,12 +246,20 @@ pub(crate) struct LastRound<'l> {
 
 impl Drop for LastRound<'_> {
     fn drop(&mut self) {
-        self.ledger.lock().closed -= 1;
+        let mut pages = self.ledger.lock();
+        pages.closed -= 1;
+        pages.epoch += 1;
+        drop(pages);
         self.ledger.settled.notify_waiters();
     }
 }
 
 impl Pages {
+    /// Whether what is known of that epoch may be of the past.
+    const fn refuse(&self, epoch: Epoch) -> bool {
+        self.closed > 0 || self.epoch != epoch.0
+    }
+
     fn enter(&mut self, shards: &[&str], key: &Bytes) {
         for shard in shards {
             if !self.of.contains_key(*shard) {
@@ -279,7 +310,7 @@ mod tests {
     #[test]
     fn what_was_entered_is_taken_once() {
         let ledger = Ledger::new();
-        assert_eq!(ledger.note(&["a", "b"], keys(&["x", "y", "x"])), Noted::Entered);
+        assert_eq!(ledger.note(ledger.epoch(), &["a", "b"], keys(&["x", "y", "x"])), Noted::Entered);
         assert_eq!(ledger.extent("a"), Extent::Keys(2));
         assert_eq!(ledger.take("a", 1).len(), 1);
         assert_eq!(ledger.take("a", 9).len(), 1);
@@ -296,9 +327,9 @@ mod tests {
     #[test]
     fn everything_covers_every_key_and_what_comes_after_it_is_swept() {
         let ledger = Ledger::new();
-        let _ = ledger.note(&["a"], keys(&["x"]));
-        let _ = ledger.note_everything(&["a"]);
-        let _ = ledger.note(&["a"], keys(&["y"]));
+        let _ = ledger.note(ledger.epoch(), &["a"], keys(&["x"]));
+        let _ = ledger.note_everything(ledger.epoch(), &["a"]);
+        let _ = ledger.note(ledger.epoch(), &["a"], keys(&["y"]));
         assert_eq!(ledger.extent("a"), Extent::Everything);
         ledger.forgotten_everything("a");
         assert_eq!(ledger.extent("a"), Extent::Keys(0));
@@ -312,10 +343,10 @@ mod tests {
     #[test]
     fn past_its_limit_a_page_is_given_up_and_the_others_are_kept() {
         let ledger = Ledger::new();
-        let _ = ledger.note(&["b"], keys(&["kept"]));
+        let _ = ledger.note(ledger.epoch(), &["b"], keys(&["kept"]));
         let long = "k".repeat(1 << 20);
         for number in 0..70 {
-            let _ = ledger.note(&["a"], keys(&[&format!("{long}{number}")]));
+            let _ = ledger.note(ledger.epoch(), &["a"], keys(&[&format!("{long}{number}")]));
         }
         assert_eq!(ledger.extent("a"), Extent::Unknown);
         assert_eq!(ledger.extent("b"), Extent::Keys(1));
@@ -326,14 +357,26 @@ mod tests {
     async fn a_last_round_refuses_entries_until_it_ends_however_it_ends() {
         let ledger = Ledger::new();
         let round = ledger.close();
-        assert_eq!(ledger.note(&["a"], keys(&["x"])), Noted::Closed);
-        assert_eq!(ledger.note_everything(&["a"]), Noted::Closed);
+        assert_eq!(ledger.note(ledger.epoch(), &["a"], keys(&["x"])), Noted::Closed);
+        assert_eq!(ledger.note_everything(ledger.epoch(), &["a"]), Noted::Closed);
         let waiting = async {
             ledger.settled().await;
-            ledger.note(&["a"], keys(&["x"]))
+            ledger.note(ledger.epoch(), &["a"], keys(&["x"]))
         };
         let (noted, ()) = tokio::join!(waiting, async { drop(round) });
         assert_eq!(noted, Noted::Entered);
         ledger.settled().await;
+    }
+
+    #[test]
+    fn what_was_looked_at_before_a_shard_returned_is_not_entered_after_it() {
+        let ledger = Ledger::new();
+        let before = ledger.epoch();
+        drop(ledger.close());
+        assert_eq!(ledger.note(before, &["a"], keys(&["x"])), Noted::Closed);
+        assert_eq!(ledger.note_everything(before, &["a"]), Noted::Closed);
+        assert_eq!(ledger.note_functions(before, &["a"]), Noted::Closed);
+        assert_eq!((ledger.extent("a"), ledger.functions("a")), (Extent::Keys(0), 0));
+        assert_eq!(ledger.note_everything(ledger.epoch(), &["a"]), Noted::Entered);
     }
 }

@@ -163,6 +163,8 @@ impl<'l> Forgetting<'l> {
                 self.given_up = true;
                 self.ledger.discard(self.shard);
             }
+            // What it holds of its own keys was written to it since.
+            Extent::Everything if self.serving.is_some() => self.ledger.spare(self.shard),
             Extent::Everything => {
                 // Only the database of this shard: what lies in the others was not deleted elsewhere.
                 let reply = ask(connection, &RequestBuf::pack([&b"FLUSHDB"[..], b"ASYNC"])).await?;
@@ -251,3 +253,32 @@ const MOST_ROUNDS: usize = 6_000;
 
 /// What a server without functions hands out is not longer.
 const NO_FUNCTIONS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use rendis_core::placement::Spec;
+    use rendis_core::topology::{Member, Standing};
+
+    use super::*;
+    use crate::settings::{Settings, ShardSettings};
+    use crate::stream::Stream;
+
+    #[tokio::test]
+    async fn nothing_is_flushed_from_a_shard_that_serves() {
+        let ledger = Ledger::new();
+        let _ = ledger.note_everything(ledger.epoch(), &["serves"]);
+        let settings = ShardSettings::new("serves", "redis://localhost:1").unwrap();
+        let node = settings.node();
+        let shard = Arc::new(Shard::start(settings, &Settings::default(), Arc::default()).unwrap());
+        let member = Member { node, shard, standing: Standing::Serving };
+        let serving = Topology::build(Spec::default(), vec![member]).unwrap();
+        let (ours, theirs) = tokio::io::duplex(64);
+        // Whatever it were asked, it would not answer.
+        drop(theirs);
+        let second = std::time::Duration::from_secs(1);
+        let mut connection = Connection::new(Stream::Other(Box::new(ours)), second, second);
+        let mut forgetting = Forgetting::new(&ledger, "serves", Some(Arc::new(serving)));
+        forgetting.end(&mut connection).await.unwrap();
+        assert_eq!(ledger.extent("serves"), Extent::Keys(0));
+    }
+}

@@ -56,6 +56,9 @@ impl Ward {
             }
             self.returned(shard, falls)?;
             self.ledger.functions_learned(shard.name());
+            if on_return != OnReturn::Forget {
+                self.ledger.discard(shard.name());
+            }
             drop(last);
         }
         Ok(match on_return {

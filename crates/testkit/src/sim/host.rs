@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    future::pending,
     io,
     ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -77,6 +78,10 @@ pub(super) struct State {
     running: bool,
     stopped: bool,
     cut: Option<Way>,
+    /// Who asks for a connection is not heard.
+    deaf: bool,
+    /// Commands of this name wait before they run.
+    held: Option<String>,
     pub(super) lines: BTreeMap<u64, Line>,
     /// Connections accepted so far.
     accepted: u64,
@@ -108,6 +113,8 @@ impl Host {
             running: true,
             stopped: false,
             cut: None,
+            deaf: false,
+            held: None,
             lines: BTreeMap::new(),
             accepted: 0,
         };
@@ -136,6 +143,9 @@ impl Host {
         sleep(self.inner.weather.delay()).await;
         while self.inner.lock().cut.is_some() {
             sleep(RESENT).await;
+        }
+        if self.inner.lock().deaf {
+            return pending().await;
         }
         let mut state = self.inner.lock();
         if !state.running {
@@ -184,6 +194,12 @@ impl Host {
     #[must_use]
     pub fn applied(&self) -> Vec<Applied> {
         self.inner.lock().applied.clone()
+    }
+
+    /// The libraries of functions that it has.
+    #[must_use]
+    pub fn functions(&self) -> Vec<String> {
+        self.inner.lock().store.functions()
     }
 
     /// Whether a client could be served now.
@@ -245,6 +261,18 @@ impl Host {
         self.inner.changed.notify_waiters();
     }
 
+    /// Does not hear who asks for a connection, or hears again; connections that stand go on. Who was not heard waits for
+    /// ever: what asked was lost, and is not sent again.
+    pub fn ignore(&self, deaf: bool) {
+        self.inner.lock().deaf = deaf;
+    }
+
+    /// Commands of this name wait before they run, and what comes behind them on their connections; `None` lets them run.
+    pub fn hold(&self, name: Option<&str>) {
+        self.inner.lock().held = name.map(str::to_owned);
+        self.inner.changed.notify_waiters();
+    }
+
     /// Answers `LOADING`, or no longer.
     pub fn load(&self, loading: bool) {
         self.inner.lock().loading = loading;
@@ -286,6 +314,17 @@ impl Inner {
         loop {
             let changed = self.changed.notified();
             if !self.lock().stopped {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Returns when commands of this name are not held.
+    pub(super) async fn lets_run(&self, name: &str) {
+        loop {
+            let changed = self.changed.notified();
+            if self.lock().held.as_deref() != Some(name) {
                 return;
             }
             changed.await;

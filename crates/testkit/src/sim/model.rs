@@ -11,6 +11,7 @@ pub(super) struct Store {
     /// Counts the changes of each key, for those who watch it.
     changes: BTreeMap<Vec<u8>, u64>,
     scripts: BTreeSet<String>,
+    functions: BTreeSet<Vec<u8>>,
 }
 
 /// What one connection said before.
@@ -161,6 +162,26 @@ impl Store {
                 self.scripts.insert(sha.clone());
                 format!("$40\r\n{sha}\r\n").into_bytes()
             }
+            // A library is its text, and a dump the texts in lines.
+            ("FUNCTION", [what, rest @ ..]) => match (&*what.to_ascii_uppercase(), rest) {
+                (b"LOAD", [.., library]) => {
+                    self.functions.insert(library.clone());
+                    bulk(resp3, Some(library))
+                }
+                (b"DUMP", []) => {
+                    let libraries: Vec<Vec<u8>> = self.functions.iter().cloned().collect();
+                    bulk(resp3, Some(&libraries.join(&b'\n')))
+                }
+                (b"RESTORE", [dump, policy]) => {
+                    if policy == b"FLUSH" {
+                        self.functions.clear();
+                    }
+                    let libraries = dump.split(|byte| *byte == b'\n').filter(|library| !library.is_empty());
+                    self.functions.extend(libraries.map(<[u8]>::to_vec));
+                    b"+OK\r\n".to_vec()
+                }
+                _ => b"-ERR unknown subcommand\r\n".to_vec(),
+            },
             // Every script is taken for one that adds its argument to its key.
             ("EVALSHA", [sha, _, key, by]) => {
                 if self.scripts.contains(&String::from_utf8_lossy(sha).to_lowercase()) {
@@ -173,6 +194,11 @@ impl Store {
             ("BLPOP", _) => bulk(resp3, None),
             (other, _) => format!("-ERR unknown command '{other}'\r\n").into_bytes(),
         }
+    }
+
+    /// The libraries of functions that it has.
+    pub(super) fn functions(&self) -> Vec<String> {
+        self.functions.iter().map(|library| String::from_utf8_lossy(library).into_owned()).collect()
     }
 
     /// How often this key was changed.

@@ -27,6 +27,7 @@ pub(super) async fn serve(mut socket: Socket, host: &Inner, line: u64, heard: &N
                 sleep(latency).await;
                 host.goes_on().await;
             }
+            host.lets_run(&model::name(&words)).await;
             if socket.was_reset() {
                 return Ok(());
             }

@@ -1,0 +1,171 @@
+//! Shards that come back at a bad moment, on virtual time: each interleaving by itself.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod network;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use rendis_core::placement::Spec;
+use rendis_core::request::RequestBuf;
+use rendis_engine::engine::{Engine, Plan};
+use rendis_engine::error::Error;
+use rendis_engine::gather::Executed;
+use rendis_engine::probe::Heartbeat;
+use rendis_engine::settings::{OnReturn, Settings, ShardSettings};
+use rendis_testkit::sim::{Dice, Host};
+use tokio::time::{sleep, timeout};
+
+/// A ring of hosts that are probed often, and nothing takes time unless it is told to.
+struct World {
+    hosts: Vec<Host>,
+    shards: Vec<ShardSettings>,
+    placement: Spec,
+    settings: Settings,
+    engine: Engine,
+}
+
+impl World {
+    async fn start(names: &[&str], placement: Spec, settings: Settings) -> Self {
+        let hosts: Vec<Host> = names.iter().map(|name| Host::new(name, &Dice::of_seed(1))).collect();
+        hosts.iter().for_each(|host| host.delay(0..=0));
+        let shards = network::shards(&hosts);
+        let plan = Plan {
+            shards: shards.clone(),
+            placement: placement.clone(),
+            settings: settings.clone(),
+            heartbeat: Heartbeat::default(),
+            on_new_shard: None,
+            ward: std::sync::Arc::default(),
+        };
+        Self { hosts, shards, placement, settings, engine: Engine::start(plan).await.unwrap() }
+    }
+
+    fn reconfigure(&self, settings: Settings) {
+        let placement = self.placement.clone();
+        self.engine.reconfigure(&self.shards, placement, settings, Heartbeat::default()).unwrap();
+    }
+
+    fn host(&self, name: &str) -> &Host {
+        self.hosts.iter().find(|host| host.name() == name).unwrap()
+    }
+
+    fn serves(&self, name: &str) -> bool {
+        let topology = self.engine.topology();
+        topology.live().iter().any(|id| topology.member(*id).unwrap().shard.name() == name)
+    }
+
+    async fn until(&self, name: &str, serves: bool) {
+        let changed = async {
+            while self.serves(name) != serves {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), changed)
+            .await
+            .unwrap_or_else(|_| panic!("{name} serves: {}", !serves));
+    }
+
+    /// Stops a host, and waits until it is out.
+    async fn freeze(&self, name: &str) {
+        self.host(name).stop(true);
+        self.until(name, false).await;
+    }
+
+    async fn thaw(&self, name: &str) {
+        self.host(name).stop(false);
+        self.until(name, true).await;
+    }
+
+    fn home(&self, key: &str) -> String {
+        self.engine.shard_for(key.as_bytes()).unwrap().name().to_owned()
+    }
+
+    /// Keys whose home is this shard at present.
+    fn keys_on(&self, name: &str, count: usize) -> Vec<String> {
+        let keys = (0..).map(|number| format!("key{number}"));
+        keys.filter(|key| self.home(key) == name).take(count).collect()
+    }
+
+    async fn ask(&self, words: &[&str]) -> Result<Option<String>, Error> {
+        ask(&self.engine, words).await
+    }
+
+    async fn set(&self, key: &str, value: &str) {
+        self.ask(&["SET", key, value]).await.unwrap();
+    }
+
+    async fn get(&self, key: &str) -> Option<String> {
+        self.ask(&["GET", key]).await.unwrap()
+    }
+}
+
+async fn ask(engine: &Engine, words: &[&str]) -> Result<Option<String>, Error> {
+    let request = RequestBuf::pack(words.iter().map(|word| word.as_bytes()));
+    let Executed::Reply(reply) = engine.run(&request).await? else { panic!("{words:?} has a reply") };
+    assert!(!reply.is_error(), "{words:?}: {reply:?}");
+    Ok(reply.as_bulk().map(|value| String::from_utf8(value.to_vec()).unwrap()))
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.health.votes.fall = NonZeroU32::MIN;
+    settings.health.votes.rise = NonZeroU32::MIN;
+    settings.health.votes.interval = millis(20);
+    settings.health.votes.longest_interval = millis(20);
+    settings.health.deadline = millis(50);
+    settings
+}
+
+const fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_returned_with_what_it_has_is_not_emptied_when_another_falls() {
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings()).await;
+    let key = world.keys_on("a", 1).remove(0);
+    world.freeze("a").await;
+    world.ask(&["FLUSHALL"]).await.unwrap();
+    world.reconfigure(Settings { on_return: OnReturn::Keep, ..world.settings.clone() });
+    world.thaw("a").await;
+    world.reconfigure(world.settings.clone());
+    world.set(&key, "new").await;
+    world.freeze("b").await;
+    assert_eq!(world.get(&key).await.as_deref(), Some("new"));
+    world.freeze("a").await;
+    world.thaw("a").await;
+    assert_eq!(world.get(&key).await.as_deref(), Some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_from_before_a_shard_was_away_does_not_arrive_after_it_is_back() {
+    let mut settings = settings();
+    settings.deadlines.reply = Duration::from_secs(60);
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
+    let key = world.keys_on("a", 1).remove(0);
+    world.host("a").hold(Some("SET"));
+    let held = ask(&world.engine.allowing(millis(20)), &["SET", &key, "old"]).await;
+    assert!(held.is_err());
+    world.freeze("a").await;
+    world.set(&key, "new").await;
+    world.thaw("a").await;
+    world.host("a").hold(None);
+    sleep(millis(10)).await;
+    assert_eq!(world.get(&key).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_given_back_with_a_reply_owed_is_closed() {
+    let world = World::start(&["only"], Spec::go_redis(), settings()).await;
+    let shard = world.engine.shard_for(b"key").unwrap();
+    let mut lease = world.engine.lease(&shard).await.unwrap();
+    lease.send(&RequestBuf::pack([&b"GET"[..], b"key"])).await.unwrap();
+    lease.flush().await.unwrap();
+    lease.give_back();
+    assert_eq!((shard.pool_stats().idle, shard.pool_stats().total), (0, 0));
+    let lease = world.engine.lease(&shard).await.unwrap();
+    lease.give_back();
+    assert_eq!((shard.pool_stats().idle, shard.pool_stats().total), (1, 1));
+}
