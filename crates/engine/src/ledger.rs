@@ -18,7 +18,7 @@
 //! returns (the ward).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -36,6 +36,8 @@ struct Pages {
     of: HashMap<String, Page>,
     /// How often functions were changed elsewhere, for each shard that was away then.
     functions: HashMap<String, u64>,
+    /// What is being swept.
+    sweeps: Vec<Weak<Vec<Bytes>>>,
     bytes: usize,
     /// Last rounds under way.
     closed: usize,
@@ -197,14 +199,24 @@ impl Ledger {
         }
     }
 
-    /// All that was forgotten, so that it can be swept, and is not kept here any more.
-    pub(crate) fn sweep(&self) -> Vec<Bytes> {
+    /// All that was forgotten, to be swept. It is not kept here any more, but known as long as somebody holds it.
+    pub(crate) fn sweep(&self) -> Arc<Vec<Bytes>> {
         let mut pages = self.lock();
         let keys: Vec<Bytes> =
             pages.of.values_mut().flat_map(|page| std::mem::take(&mut page.forgotten)).collect();
         pages.bytes -= keys.iter().map(cost).sum::<usize>();
         pages.of.retain(|_, page| !page.keys.is_empty() || page.everything || page.overflowed);
+        pages.sweeps.retain(|sweep| sweep.strong_count() > 0);
+        let keys = Arc::new(keys);
+        if !keys.is_empty() {
+            pages.sweeps.push(Arc::downgrade(&keys));
+        }
         keys
+    }
+
+    /// What is being swept: it may still be found on shards that stood in.
+    pub(crate) fn sweeping(&self) -> Vec<Arc<Vec<Bytes>>> {
+        self.lock().sweeps.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Tears a page out: the shard holds nothing old any more, or nobody minds.
@@ -317,8 +329,12 @@ mod tests {
         assert_eq!(ledger.extent("a"), Extent::Keys(0));
         assert_eq!(ledger.extent("b"), Extent::Keys(2));
         ledger.forgotten("a", vec![Bytes::from_static(b"x")]);
-        assert_eq!(ledger.sweep(), [&b"x"[..]]);
+        let sweep = ledger.sweep();
+        assert_eq!(*sweep, [&b"x"[..]]);
         assert!(ledger.sweep().is_empty());
+        assert_eq!(ledger.sweeping(), [Arc::clone(&sweep)]);
+        drop(sweep);
+        assert!(ledger.sweeping().is_empty());
         ledger.discard("b");
         assert_eq!(ledger.lock().bytes, 0);
         assert!(ledger.lock().of.is_empty());
@@ -333,7 +349,7 @@ mod tests {
         assert_eq!(ledger.extent("a"), Extent::Everything);
         ledger.forgotten_everything("a");
         assert_eq!(ledger.extent("a"), Extent::Keys(0));
-        let mut swept = ledger.sweep();
+        let mut swept = ledger.sweep().to_vec();
         swept.sort();
         assert_eq!(swept, [&b"x"[..], b"y"]);
         assert_eq!(ledger.lock().bytes, 0);

@@ -140,6 +140,26 @@ async fn a_shard_that_returned_with_what_it_has_is_not_emptied_when_another_fall
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shard_that_falls_before_its_stand_in_was_swept_leaves_no_old_value_there() {
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings()).await;
+    let mut keys = world.keys_on("a", 20);
+    world.freeze("a").await;
+    keys.retain(|key| world.home(key) == "b");
+    let key = keys.remove(0);
+    world.set(&key, "old").await;
+    world.host("b").answer_after(millis(10));
+    world.thaw("a").await;
+    world.set(&key, "new").await;
+    // Before what b holds can have been deleted.
+    world.host("a").kill(true);
+    world.until("a", false).await;
+    assert_eq!(world.home(&key), "b");
+    assert_eq!(world.get(&key).await, None);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.get(&key).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_from_before_a_shard_was_away_does_not_arrive_after_it_is_back() {
     let mut settings = settings();
     settings.deadlines.reply = Duration::from_secs(60);

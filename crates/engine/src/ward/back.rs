@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use super::Ward;
@@ -116,18 +117,26 @@ impl Ward {
         }
     }
 
-    /// Takes a shard out. With placements that move more than its keys, somebody else may own a key again whose newer
-    /// value lies elsewhere, and forgets it first. False when the shard is not watched any more.
+    /// Takes a shard out. Whoever owns its keys from then on forgets first what he may hold of them that is old: what is
+    /// still being swept, because the shard is back for a moment only; and, with placements that move more than its keys,
+    /// what he owned before. False when the shard is not watched any more.
     pub(super) async fn leave_out(
         self: &Arc<Self>,
         shard: &Arc<Shard>,
         change: impl FnOnce(&mut Watched),
     ) -> bool {
-        if self.others_to_forget(shard).is_empty() {
+        let sweeping = self.ledger.sweeping();
+        if sweeping.is_empty() && self.others_to_forget(shard).is_empty() {
             return self.change(shard, change);
         }
         let last = self.ledger.close();
-        if !matches!(timeout(LAST_ROUND, self.forget_on_others(shard)).await, Ok(Ok(()))) {
+        let others = || self.lock().serving().filter(|other| !Arc::ptr_eq(other, shard)).cloned().collect();
+        let sweeps = sweeping.iter().map(|keys| self.sweep_from(others(), keys));
+        let forget = async {
+            let (swept, forgot) = tokio::join!(join_all(sweeps), self.forget_on_others(shard));
+            swept.into_iter().collect::<Result<(), _>>().and(forgot)
+        };
+        if !matches!(timeout(LAST_ROUND, forget).await, Ok(Ok(()))) {
             tracing::warn!(
                 shard = shard.name(),
                 "shards that take over may hold values that were overwritten elsewhere"
@@ -176,6 +185,7 @@ impl Ward {
         self.lock().keep(tokio::spawn(task).abort_handle());
     }
 
+    /// Sweeps once, from all shards that serve.
     async fn sweep_once(&self, keys: &[Bytes]) {
         let serving = self.with_engines(|state, _| {
             for other in state.not_serving() {
@@ -183,11 +193,20 @@ impl Ward {
             }
             state.serving().cloned().collect::<Vec<Arc<Shard>>>()
         });
-        for shard in serving {
-            if self.swept(&shard, keys).await.is_err() {
+        // Where it failed, the keys are in the ledger.
+        let _ = self.sweep_from(serving, keys).await;
+    }
+
+    /// Deletes keys from these shards, as far as others own them. Where that fails they are entered in the ledger.
+    async fn sweep_from(&self, shards: Vec<Arc<Shard>>, keys: &[Bytes]) -> Result<(), Arc<Cause>> {
+        let each = shards.iter().map(async |shard| {
+            let swept = self.swept(shard, keys).await;
+            if swept.is_err() {
                 self.ledger.put_back(shard.name(), keys);
             }
-        }
+            swept
+        });
+        join_all(each).await.into_iter().collect()
     }
 
     async fn swept(&self, shard: &Arc<Shard>, keys: &[Bytes]) -> Result<(), Arc<Cause>> {
