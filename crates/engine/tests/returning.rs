@@ -15,7 +15,7 @@ use rendis_engine::gather::Executed;
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::{OnReturn, Settings, ShardSettings};
 use rendis_testkit::sim::{Dice, Host};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// A ring of hosts that are probed often, and nothing takes time unless it is told to.
 struct World {
@@ -157,6 +157,46 @@ async fn a_shard_that_falls_before_its_stand_in_was_swept_leaves_no_old_value_th
     assert_eq!(world.get(&key).await, None);
     sleep(Duration::from_secs(5)).await;
     assert_eq!(world.get(&key).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_returns_though_another_takes_no_connections() {
+    let mut settings = settings();
+    settings.deadlines.connect = millis(200);
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
+    let mut keys = world.keys_on("a", 20);
+    world.freeze("a").await;
+    keys.retain(|key| world.home(key) == "b");
+    let key = keys.remove(0);
+    world.set(&key, "of the first time").await;
+    world.host("b").ignore(true);
+    // What was written to b is to be deleted from there, and cannot be.
+    world.thaw("a").await;
+    sleep(Duration::from_secs(5)).await;
+    world.freeze("a").await;
+    world.thaw("a").await;
+    assert!(world.serves("b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_go_on_while_a_shard_cannot_return_because_another_takes_no_connections() {
+    let modula = Spec::parse("twemproxy", [("distribution".to_owned(), "modula".into())]).unwrap();
+    let world = World::start(&["a", "b", "c", "d"], modula, settings()).await;
+    let hurried = world.engine.allowing(millis(100));
+    let keys: Vec<String> = (0..20).map(|number| format!("key{number}")).collect();
+    world.freeze("a").await;
+    world.host("b").ignore(true);
+    world.host("a").stop(false);
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        for key in &keys {
+            ask(&hurried, &["SET", key, "value"]).await.unwrap();
+        }
+        sleep(millis(1)).await;
+    }
+    assert!(!world.serves("a"), "it must not: b may hold what is older");
+    world.host("b").ignore(false);
+    world.until("a", true).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use rendis_core::topology::Topology;
 use tokio::time::{sleep, timeout};
 
 use super::Ward;
@@ -38,13 +39,19 @@ impl Ward {
             }
             OnReturn::Flush | OnReturn::Keep => {}
         }
+        // With some placements shards that serve lose keys to others as well when one returns.
+        let all_forget = on_return == OnReturn::Forget && !self.moves_least();
+        if all_forget {
+            self.forget_on_others(shard, Rounds::BesideWrites).await?;
+        }
         {
             let last = self.ledger.close();
             let ends = async {
                 if on_return == OnReturn::Forget {
                     forgetting.end(&mut connection).await?;
-                    // With some placements shards that serve lost keys to others as well.
-                    self.forget_on_others(shard).await?;
+                }
+                if all_forget {
+                    self.forget_on_others(shard, Rounds::Last).await?;
                 }
                 if self.ledger.functions(shard.name()) != learned {
                     self.give_functions(shard, teacher.as_deref(), &mut connection).await?;
@@ -133,7 +140,7 @@ impl Ward {
         let others = || self.lock().serving().filter(|other| !Arc::ptr_eq(other, shard)).cloned().collect();
         let sweeps = sweeping.iter().map(|keys| self.sweep_from(others(), keys));
         let forget = async {
-            let (swept, forgot) = tokio::join!(join_all(sweeps), self.forget_on_others(shard));
+            let (swept, forgot) = tokio::join!(join_all(sweeps), self.forget_on_others(shard, Rounds::Last));
             swept.into_iter().collect::<Result<(), _>>().and(forgot)
         };
         if !matches!(timeout(LAST_ROUND, forget).await, Ok(Ok(()))) {
@@ -156,13 +163,28 @@ impl Ward {
         self.lock().serving().filter(has_to).cloned().collect()
     }
 
-    async fn forget_on_others(&self, shard: &Arc<Shard>) -> Result<(), Arc<Cause>> {
-        let topology = self.with_engines(|_, engines| engines.first().map(|engine| engine.topology()));
+    async fn forget_on_others(&self, shard: &Arc<Shard>, rounds: Rounds) -> Result<(), Arc<Cause>> {
         for other in self.others_to_forget(shard) {
             let mut connection = other.dialer().dial().await?;
-            Forgetting::new(&self.ledger, other.name(), topology.clone()).end(&mut connection).await?;
+            let mut forgetting = Forgetting::new(&self.ledger, other.name(), self.topology());
+            match rounds {
+                Rounds::BesideWrites => forgetting.rounds(&mut connection).await?,
+                Rounds::Last => forgetting.end(&mut connection).await?,
+            }
         }
         Ok(())
+    }
+
+    /// Whether nobody but a shard that returns, or falls, has to do with its keys. See [`Spec::moves_least`].
+    ///
+    /// [`Spec::moves_least`]: rendis_core::placement::Spec::moves_least
+    fn moves_least(&self) -> bool {
+        self.topology().is_some_and(|topology| topology.spec().moves_least())
+    }
+
+    /// The topology of an engine; of all, but for the moment of a change.
+    fn topology(&self) -> Option<Arc<Topology<Shard>>> {
+        self.with_engines(|_, engines| engines.first().map(|engine| engine.topology()))
     }
 
     /// Deletes what was forgotten from the shards that stood in, so that it is not found there when they stand in again:
@@ -210,19 +232,18 @@ impl Ward {
     }
 
     async fn swept(&self, shard: &Arc<Shard>, keys: &[Bytes]) -> Result<(), Arc<Cause>> {
-        let look = || {
-            self.with_engines(|_, engines| engines.iter().map(|engine| engine.topology()).collect::<Vec<_>>())
-        };
         // Writes that were placed there before the return may still be on their way, on any engine's wires: those that came
         // after the sweep would stay.
-        for topology in look() {
+        let all = self
+            .with_engines(|_, engines| engines.iter().map(|engine| engine.topology()).collect::<Vec<_>>());
+        for topology in all {
             for member in topology.members().iter().filter(|member| member.shard.name() == shard.name()) {
                 member.shard.answered().await?;
             }
         }
         for keys in keys.chunks(SWEPT_AT_ONCE) {
             // Looked at each time: the ring may have changed, and what a shard owns now is new.
-            let Some(now) = look().into_iter().next() else { return Ok(()) };
+            let Some(now) = self.topology() else { return Ok(()) };
             let strange = |key: &&Bytes| {
                 let owner = now.locate(key).and_then(|id| now.member(id));
                 owner.is_some_and(|owner| owner.shard.name() != shard.name())
@@ -232,6 +253,15 @@ impl Ward {
         }
         Ok(())
     }
+}
+
+/// Which rounds are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rounds {
+    /// Those beside which writes go on.
+    BesideWrites,
+    /// The last, while the ledger is closed.
+    Last,
 }
 
 /// How many keys are swept between two looks at the ring.
