@@ -38,7 +38,7 @@ struct Shared {
     dialer: Arc<Dialer>,
     pulse: Arc<Pulse>,
     deadlines: Deadlines,
-    /// Ends a rest early.
+    /// Ends a rest early, and begins an attempt to connect anew.
     nudge: Notify,
     /// The first attempt to connect has ended, one way or the other.
     tried: Notify,
@@ -88,8 +88,8 @@ impl Lane {
         self.shared.queue.stats()
     }
 
-    /// The server is known to be back after it was away: connect now, and where a connection stands on which it still owes
-    /// replies from before, make another.
+    /// The server is known to be back after it was away: connect now, also where an attempt is under way, for what it sent
+    /// may have been lost; and where a connection stands on which it still owes replies from before, make another.
     pub(crate) fn renew(&self) {
         if self.in_flight() > 0 {
             // What was written to it and has not arrived must not arrive later, after newer values.
@@ -215,12 +215,17 @@ fn is_closed(queue: &Queue) -> bool {
     matches!(queue.lock().link, Link::Closed(_))
 }
 
-/// Dials, while the deadlines of the calls that wait for the connection are kept.
+/// Dials, and anew when it is nudged, while the deadlines of the calls that wait for the connection are kept.
 async fn connect(shared: &Shared) -> Result<Connection, Arc<Cause>> {
     let mut dial = pin!(shared.dialer.dial());
+    let mut nudged = pin!(shared.nudge.notified());
     let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
     let mut armed: Option<Duration> = None;
     std::future::poll_fn(|context| {
+        while nudged.as_mut().poll(context).is_ready() {
+            nudged.set(shared.nudge.notified());
+            dial.set(shared.dialer.dial());
+        }
         if let Poll::Ready(result) = dial.as_mut().poll(context) {
             return Poll::Ready(result);
         }

@@ -200,6 +200,21 @@ async fn writes_go_on_while_a_shard_cannot_return_because_another_takes_no_conne
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shard_that_was_cut_off_can_be_called_as_soon_as_it_is_back() {
+    let mut settings = settings();
+    settings.deadlines.connect = Duration::from_secs(20);
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
+    let key = world.keys_on("a", 1).remove(0);
+    world.host("a").ignore(true);
+    world.host("a").end_lines(true);
+    world.until("a", false).await;
+    sleep(Duration::from_secs(1)).await;
+    world.host("a").ignore(false);
+    world.until("a", true).await;
+    ask(&world.engine.allowing(millis(50)), &["SET", &key, "value"]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_from_before_a_shard_was_away_does_not_arrive_after_it_is_back() {
     let mut settings = settings();
     settings.deadlines.reply = Duration::from_secs(60);
