@@ -308,7 +308,11 @@ impl aio::ConnectionLike for Ring {
                 let done = self.engine.transaction(&items).await.map_err(Error::from)?;
                 // EXECABORT says that something was wrong; the first refusal says what.
                 let reply = done.refused.filter(|_| done.reply.is_error()).unwrap_or(done.reply);
-                return Ok(vec![typed::value(&reply)?.extract_error()?]);
+                // An error inside is that of one command, and stays in its place.
+                return match typed::value(&reply)? {
+                    Value::ServerError(error) => Err(error.into()),
+                    replies => Ok(vec![replies]),
+                };
             }
             let results = self.engine.pipeline(&items).await;
             let mut values = Vec::with_capacity(results.len());

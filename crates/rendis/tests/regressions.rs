@@ -451,3 +451,29 @@ async fn a_call_whose_shard_cannot_be_reached_in_time_waits_to_be_placed_anew() 
     }
     assert_eq!(ring.len(), 1);
 }
+
+#[tokio::test]
+async fn commands_of_an_atomic_pipeline_have_results_of_their_own() {
+    let cluster = Cluster::start(2);
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{at}"), url));
+    let mut ring = Ring::builder().shards(shards).build().await.unwrap();
+    let mut pipe = redis::pipe();
+    pipe.atomic().set("key", "text").incr("key", 1).get("key");
+    let each: Vec<redis::RedisResult<redis::Value>> =
+        pipe.clone().ignore_errors().query_async(&mut ring).await.unwrap();
+    assert!(matches!(each.as_slice(), [Ok(_), Err(_), Ok(_)]), "{each:?}");
+    let error = pipe.exec_async(&mut ring).await.unwrap_err();
+    let errors = error.into_server_errors().unwrap();
+    assert!(matches!(&*errors, [(1, error)] if error.code() == "ERR"), "{errors:?}");
+}
+
+#[tokio::test]
+async fn an_atomic_pipeline_that_the_server_refuses_is_one_error() {
+    let server = RedisServer::builder().user("app", "on >secret ~* +@all -incrby").start();
+    let mut ring = Ring::builder().shard("only", server.url_for("app", "secret")).build().await.unwrap();
+    let mut pipe = redis::pipe();
+    pipe.atomic().set("key", 1).incr("key", 1).ignore_errors();
+    let error = pipe.exec_async(&mut ring).await.unwrap_err();
+    assert_eq!(error.code(), Some("NOPERM"), "{error}");
+    assert_eq!(server.command(&["EXISTS", "key"]).integer(), 0, "nothing ran");
+}
