@@ -96,12 +96,7 @@ impl Shard {
         let mut lease = shard.lease(shard.protocol()).await.map_err(at)?;
         lease.send(request).await.map_err(at)?;
         lease.flush().await.map_err(at)?;
-        let wait = match wait {
-            Blocks::No => Some(shard.reply_deadline()),
-            Blocks::For(wait) => Some(wait.saturating_add(shard.reply_deadline())),
-            Blocks::Forever => None,
-        };
-        let reply = lease.receive_within(wait).await.map_err(at)?;
+        let reply = lease.receive_within(wait.within(shard.reply_deadline())).await.map_err(at)?;
         lease.give_back();
         Ok(reply)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rendis_core::command::{Blocks, Found, Library, Table};
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_engine::engine::Engine;
@@ -20,7 +21,7 @@ impl Ring {
     ///
     /// The attempt gets a [`Transaction`]: commands on it run at once, on the watched connection; an atomic pipeline on
     /// it runs only if nothing watched has changed. Everything must lie on the shard of the watched keys. An attempt
-    /// may also end without a pipeline.
+    /// may also end without a pipeline. A command that waits (`BLPOP`) may take its own time beside the reply deadline.
     ///
     /// # Cancel safety
     /// Dropping the future closes the watched connection; the server forgets the watch. A pipeline that was sent may
@@ -132,8 +133,12 @@ impl Transaction {
         Ended::Answer(result)
     }
 
-    /// Sends requests and collects their replies.
-    async fn ask_all(&mut self, requests: &[RequestBuf]) -> Result<Vec<Reply>, Error> {
+    /// Sends requests and collects their replies, for each of which the server may wait so long.
+    async fn ask_all(
+        &mut self,
+        requests: &[RequestBuf],
+        waits: impl Fn(&RequestBuf) -> Blocks,
+    ) -> Result<Vec<Reply>, Error> {
         if self.lease.owed() > 0 {
             let text = "the future of an earlier command was dropped before its reply came; end this attempt";
             return Err(Error::local(Kind::Refused, text));
@@ -143,16 +148,34 @@ impl Transaction {
         self.lease.send(requests).await.map_err(at)?;
         self.lease.flush().await.map_err(at)?;
         let mut replies = Vec::with_capacity(requests.len());
-        for _ in requests {
-            replies.push(self.lease.receive().await.map_err(at)?);
+        for request in requests {
+            let deadline = waits(request).within(shard.reply_deadline());
+            replies.push(self.lease.receive_within(deadline).await.map_err(at)?);
         }
         Ok(replies)
     }
 
+    /// Requests that the server runs as they come, each of which may wait there.
+    async fn one_by_one(&mut self, requests: &[RequestBuf]) -> Result<Vec<Reply>, Error> {
+        self.engine.check_shard(requests, &self.shard).await?;
+        let table = self.engine.table().load_full();
+        let waits = |request: &RequestBuf| match table.find(request.view()) {
+            Found::Row(row) => row.blocks(request.view()),
+            _ => Blocks::No,
+        };
+        self.ask_all(requests, waits).await
+    }
+
     async fn command(&mut self, cmd: &Cmd) -> RedisResult<Value> {
-        let requests = [Packed(cmd).request()];
-        self.engine.check_shard(&requests, &self.shard).await.map_err(Error::from)?;
-        let replies = self.ask_all(&requests).await?;
+        let request = Packed(cmd).request();
+        if keeps_script(&self.engine.table().load(), &request) {
+            // What `redis::Script` sends when the shard does not know it. All shards are told, as outside of a watch.
+            return match self.engine.execute(request.view()).await.map_err(Error::from)? {
+                Executed::Reply(reply) => typed::value(&reply),
+                _ => Err(Error::local(Kind::Refused, "no command of a shard").into()),
+            };
+        }
+        let replies = self.one_by_one(&[request]).await?;
         replies.first().map_or(Ok(Value::Nil), typed::value)
     }
 
@@ -166,13 +189,14 @@ impl Transaction {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        self.engine.check_shard(&requests, &self.shard).await.map_err(Error::from)?;
         if !pipeline.is_transaction() {
-            return typed::pipeline_values(&self.ask_all(&requests).await?, offset, count);
+            return typed::pipeline_values(&self.one_by_one(&requests).await?, offset, count);
         }
+        self.engine.check_shard(&requests, &self.shard).await.map_err(Error::from)?;
         requests.insert(0, RequestBuf::pack([&b"MULTI"[..]]));
         requests.push(RequestBuf::pack([&b"EXEC"[..]]));
-        let replies = self.ask_all(&requests).await?;
+        // What waits elsewhere does not between MULTI and EXEC.
+        let replies = self.ask_all(&requests, |_| Blocks::No).await?;
         self.state = State::Executed;
         if replies.last().is_some_and(Reply::is_null) {
             self.state = State::Conflict;
@@ -180,6 +204,11 @@ impl Transaction {
         }
         typed::pipeline_values(&replies, offset, count)
     }
+}
+
+/// Whether a request makes a script known without running it.
+fn keeps_script(table: &Table, request: &RequestBuf) -> bool {
+    matches!(table.find(request.view()), Found::Row(row) if matches!(row.library(), Library::Keeps(_)))
 }
 
 impl aio::ConnectionLike for Transaction {

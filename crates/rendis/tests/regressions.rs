@@ -477,3 +477,58 @@ async fn an_atomic_pipeline_that_the_server_refuses_is_one_error() {
     assert_eq!(error.code(), Some("NOPERM"), "{error}");
     assert_eq!(server.command(&["EXISTS", "key"]).integer(), 0, "nothing ran");
 }
+
+#[tokio::test]
+async fn a_script_that_the_shard_does_not_know_runs_in_a_watched_transaction() {
+    let cluster = Cluster::start(2);
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{at}"), url));
+    let ring = Ring::builder().shards(shards).build().await.unwrap();
+    let script = redis::Script::new("return redis.call('INCRBY', KEYS[1], ARGV[1])");
+    let mut totals: Vec<i64> = Vec::new();
+    for _ in 0..2 {
+        let total = ring.watch("key", async |tx| script.key("key").arg(7).invoke_async(tx).await).await;
+        totals.push(total.unwrap());
+    }
+    assert_eq!(totals, [7, 14]);
+    // As outside of a watch, all shards were told.
+    for server in cluster.iter() {
+        let known = server.command(&["SCRIPT", "EXISTS", script.get_hash()]);
+        assert_eq!(known.elements()[0].integer(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_waits_may_do_so_in_a_watched_transaction() {
+    let server = RedisServer::start();
+    let ring = Ring::builder()
+        .shard("only", server.url())
+        .reply_timeout(Duration::from_millis(200))
+        .build()
+        .await
+        .unwrap();
+    let got = ring
+        .watch("{k}", async |tx| {
+            let alone: Option<(String, String)> = tx.blpop("{k}list", 0.6).await?;
+            let (one, two): (redis::Value, redis::Value) =
+                redis::pipe().brpop("{k}list", 0.4).blpop("{k}list", 0.4).query_async(tx).await?;
+            assert_eq!((one, two), (redis::Value::Nil, redis::Value::Nil));
+            tx.set::<_, _, ()>("{k}", "well").await?;
+            Ok(alone)
+        })
+        .await
+        .unwrap();
+    assert_eq!(got, None);
+    assert_eq!(server.command(&["GET", "{k}"]).text(), "well");
+    // The server hangs: the deadline is that of the reply, and what the command may wait.
+    let started = Instant::now();
+    let hanging = ring
+        .watch("{k}", async |tx| {
+            server.stop();
+            tx.blpop::<_, ()>("{k}list", 0.3).await
+        })
+        .await;
+    let took = started.elapsed();
+    server.cont();
+    assert_eq!(own(&hanging.unwrap_err()).kind(), Kind::Timeout);
+    assert!((Duration::from_millis(500)..Duration::from_secs(3)).contains(&took), "{took:?}");
+}

@@ -49,6 +49,18 @@ pub enum Blocks {
     Forever,
 }
 
+impl Blocks {
+    /// How long to wait for a reply that otherwise comes within `deadline`; `None` for ever.
+    #[must_use]
+    pub const fn within(self, deadline: Duration) -> Option<Duration> {
+        match self {
+            Self::No => Some(deadline),
+            Self::For(wait) => Some(deadline.saturating_add(wait)),
+            Self::Forever => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Subcommands {
     Known(&'static [Row]),

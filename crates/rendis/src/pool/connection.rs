@@ -142,12 +142,7 @@ impl Connection {
 
     async fn reply(&mut self) -> RedisResult<Reply> {
         let wait = self.session.next().map_or(Blocks::No, |owed| owed.wait);
-        let deadline = match wait {
-            Blocks::No => Some(self.read_timeout),
-            Blocks::For(wait) => Some(self.read_timeout.saturating_add(wait)),
-            Blocks::Forever => None,
-        };
-        match self.lease.receive_within(deadline).await {
+        match self.lease.receive_within(wait.within(self.read_timeout)).await {
             Ok(reply) => {
                 self.session.answered(&reply);
                 Ok(reply)
