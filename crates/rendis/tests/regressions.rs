@@ -532,3 +532,15 @@ async fn a_command_that_waits_may_do_so_in_a_watched_transaction() {
     assert_eq!(own(&hanging.unwrap_err()).kind(), Kind::Timeout);
     assert!((Duration::from_millis(500)..Duration::from_secs(3)).contains(&took), "{took:?}");
 }
+
+#[tokio::test]
+async fn errors_that_stay_advise_no_repetition() {
+    let server = RedisServer::start();
+    let mut ring = only(&server).await;
+    let advice = |error: &redis::RedisError| format!("{:?}", error.retry_method());
+    let refused = redis::cmd("MONITOR").exec_async(&mut ring).await.unwrap_err();
+    assert_eq!((own(&refused).kind(), advice(&refused)), (Kind::Refused, "NoRetry".to_owned()));
+    ring.close();
+    let closed = ring.get::<_, Option<String>>("key").await.unwrap_err();
+    assert_eq!((own(&closed).kind(), advice(&closed)), (Kind::Refused, "NoRetry".to_owned()));
+}

@@ -11,8 +11,19 @@ type Shared = Arc<dyn std::error::Error + Send + Sync>;
 
 impl From<Error> for RedisError {
     /// A shard's own error, and `CROSSSLOT`, become what the `redis` crate makes of the same reply. Every other kind
-    /// becomes an IO error that carries the error itself: [`Error::of`] finds it, and the `redis` crate's own
-    /// `is_timeout()`, `is_connection_refusal()` and the like answer as for a single server.
+    /// becomes an IO error that carries the error itself: [`Error::of`] finds it. The `redis` crate's own questions are
+    /// answered as for a single server:
+    ///
+    /// | kind | `is_timeout` | `is_connection_dropped` | `is_connection_refusal` | `retry_method` |
+    /// |---|---|---|---|---|
+    /// | `Timeout` | yes | | | `RetryImmediately` |
+    /// | `ShardDown`, not sent | | yes | yes | `Reconnect` |
+    /// | `ShardDown`, perhaps sent | | yes | | `Reconnect` |
+    /// | `Protocol`, `Conflict` | | | | `RetryImmediately` |
+    /// | `Busy`, `Refused`, `Auth`, `Tls`, `Config` | | | | `NoRetry` |
+    ///
+    /// There is nothing to reconnect in a ring, which does so by itself. `retry_method` does not know whether the command
+    /// may have run ([`Error::sent`]), and has no word for "later": what is `Busy` is well again when less is asked of it.
     fn from(error: Error) -> Self {
         match error.kind() {
             Kind::Server | Kind::CrossShard => server_error(&error.resp_text()),
@@ -24,10 +35,10 @@ impl From<Error> for RedisError {
                     }
                     Kind::ShardDown => io::ErrorKind::ConnectionRefused,
                     Kind::Auth => io::ErrorKind::PermissionDenied,
-                    Kind::Config => io::ErrorKind::InvalidInput,
                     Kind::Protocol => io::ErrorKind::InvalidData,
-                    Kind::Busy => io::ErrorKind::WouldBlock,
-                    _ => io::ErrorKind::Other,
+                    Kind::Conflict => io::ErrorKind::Other,
+                    // One of the two that the `redis` crate advises not to try again.
+                    _ => io::ErrorKind::Unsupported,
                 };
                 Self::from(io::Error::new(io_kind, error))
             }
@@ -91,6 +102,35 @@ mod tests {
         assert!(typed.is_timeout());
         assert_eq!(Error::of(&typed).map(Error::text), Some("no reply in 1s"));
         assert_eq!(Error::of(&typed.clone()).map(Error::kind), Some(Kind::Timeout));
+    }
+
+    /// Each answer of the `redis` crate, by its name.
+    fn told(error: &RedisError) -> Vec<String> {
+        let asked = [
+            (error.is_timeout(), "timeout"),
+            (error.is_connection_dropped(), "dropped"),
+            (error.is_connection_refusal(), "refusal"),
+        ];
+        let yes = asked.into_iter().filter(|(yes, _)| *yes).map(|(_, name)| name.to_owned());
+        yes.chain([format!("{:?}", error.retry_method())]).collect()
+    }
+
+    #[test]
+    fn the_redis_crates_questions_are_answered_for_every_kind() {
+        for kind in Kind::ALL {
+            let not_sent = rendis_engine::error::Error::local(kind, "text");
+            let perhaps_sent = not_sent.in_part();
+            let expected: [&[&str]; 2] = match kind {
+                Kind::Timeout => [&["timeout", "RetryImmediately"]; 2],
+                Kind::ShardDown => [&["dropped", "refusal", "Reconnect"], &["dropped", "Reconnect"]],
+                Kind::Protocol | Kind::Conflict => [&["RetryImmediately"]; 2],
+                _ => [&["NoRetry"]; 2],
+            };
+            for (error, expected) in [not_sent, perhaps_sent].into_iter().zip(expected) {
+                let sent = error.sent();
+                assert_eq!(told(&Error::from(error).into()), expected, "{kind:?}, sent: {sent:?}");
+            }
+        }
     }
 
     #[test]
