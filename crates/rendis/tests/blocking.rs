@@ -131,6 +131,23 @@ fn a_ring_offers_its_shards() {
 }
 
 #[test]
+fn a_transaction_written_by_hand_is_no_atomic_pipeline() {
+    let cluster = Cluster::start(3);
+    let mut by_hand = redis::pipe();
+    by_hand.cmd("MULTI").set("key", 1).cmd("EXEC");
+    let mut ring = ring(&cluster);
+    // A ring refuses MULTI, as it does without blocking.
+    let error = by_hand.exec(&mut ring).unwrap_err();
+    assert!(error.to_string().contains("MULTI"), "{error}");
+    // On a connection of one's own it gets a reply for each.
+    let pool = Pool::builder([cluster[0].address().to_string()]).build_blocking().unwrap();
+    let replies: Vec<redis::Value> = pool.with("key", |connection| by_hand.query(connection)).unwrap();
+    let queued = redis::Value::SimpleString("QUEUED".to_owned());
+    let set = redis::Value::Array(vec![redis::Value::Okay]);
+    assert_eq!(replies, [redis::Value::Okay, queued, set]);
+}
+
+#[test]
 fn packed_commands_are_taken_too() {
     let cluster = Cluster::start(2);
     let mut ring = ring(&cluster);

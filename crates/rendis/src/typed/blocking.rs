@@ -30,15 +30,19 @@ pub(crate) async fn packed_commands<C: aio::ConnectionLike>(
     offset: usize,
     count: usize,
 ) -> RedisResult<Vec<Value>> {
-    let pipeline = pipeline(&packed_requests(packed)?);
+    let pipeline = pipeline(&packed_requests(packed)?, offset, count);
     connection.req_packed_commands(&pipeline, offset, count).await
 }
 
-/// A pipeline is packed with `MULTI` before and `EXEC` after it when it is atomic.
-fn pipeline(requests: &[RequestBuf]) -> Pipeline {
+/// An atomic pipeline is packed with `MULTI` before and `EXEC` after it, and nothing but the last reply is asked for. Who
+/// writes the same by hand wants a reply for each.
+fn pipeline(requests: &[RequestBuf], offset: usize, count: usize) -> Pipeline {
+    let only_the_last = count == 1 && offset.checked_add(1) == Some(requests.len());
     let (atomic, commands) = match requests {
         [first, commands @ .., last]
-            if is(first.view(), Transaction::Begin) && is(last.view(), Transaction::Execute) =>
+            if only_the_last
+                && is(first.view(), Transaction::Begin)
+                && is(last.view(), Transaction::Execute) =>
         {
             (true, commands)
         }
@@ -77,9 +81,13 @@ mod tests {
         plain.set("a", &b"\r\n\0"[..]).get("b").cmd("PING");
         let mut atomic = redis::pipe();
         atomic.atomic().incr("a", 1).get("");
-        for original in [plain, atomic, redis::pipe(), redis::pipe().atomic().to_owned()] {
+        let mut by_hand = redis::pipe();
+        by_hand.cmd("MULTI").set("a", 1).cmd("EXEC");
+        for original in [plain, atomic, by_hand, redis::pipe(), redis::pipe().atomic().to_owned()] {
             let packed = original.get_packed_pipeline();
-            let unpacked = pipeline(&packed_requests(&packed).unwrap());
+            let (offset, count) =
+                if original.is_transaction() { (original.len() + 1, 1) } else { (0, original.len()) };
+            let unpacked = pipeline(&packed_requests(&packed).unwrap(), offset, count);
             assert_eq!(unpacked.get_packed_pipeline(), packed);
             assert_eq!(unpacked.is_transaction(), original.is_transaction());
         }
