@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rendis_core::command::{LocalCommand, Repeat};
+use rendis_core::id::ShardId;
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::Replies;
@@ -221,14 +222,11 @@ impl Ring {
         match executed {
             Executed::Reply(reply) => Ok(reply),
             Executed::Local(LocalCommand::Ping) => {
-                if self.is_empty() {
-                    return Err(Error::local(Kind::ShardDown, "no shard is up").into());
-                }
-                self.for_each_shard(async |shard| shard.ping().await).await?;
-                Ok(match Packed(cmd).argument(1) {
-                    Some(text) => Reply::bulk(text),
-                    None => Reply::simple("PONG"),
-                })
+                let topology = self.engine.topology();
+                let asked = topology.live().iter().map(|shard| self.ask(*shard, cmd));
+                let replies: Vec<Reply> = join_all(asked).await.into_iter().collect::<Result<_, _>>()?;
+                let told = replies.iter().find(|reply| reply.is_error()).or_else(|| replies.first());
+                Ok(told.cloned().ok_or_else(none_is_up)?)
             }
             Executed::Local(LocalCommand::Echo) => {
                 Ok(Reply::bulk(Packed(cmd).argument(1).unwrap_or_default()))
@@ -238,13 +236,8 @@ impl Ring {
             }
             Executed::Local(command) if of_any_server(command) => {
                 let topology = self.engine.topology();
-                let Some(shard) = topology.live().first() else {
-                    return Err(Error::local(Kind::ShardDown, "no shard is up").into());
-                };
-                match self.engine.call_shard(*shard, &Packed(cmd), Repeat::Read).await.map_err(Error::from)? {
-                    Replies::One(reply) => Ok(reply),
-                    Replies::Many(_) => Err(refused(cmd, "it has one reply")),
-                }
+                let first = topology.live().first().ok_or_else(none_is_up)?;
+                Ok(self.ask(*first, cmd).await?)
             }
             Executed::Local(command) if of_one_server(command) => {
                 Err(refused(cmd, "it concerns one server; send it to a Shard, or with Ring::for_each_shard"))
@@ -256,6 +249,20 @@ impl Ring {
             Executed::Transaction { .. } => Err(refused(cmd, "use an atomic pipeline, or Ring::watch")),
         }
     }
+
+    /// One shard's reply to what only reads, whatever its keys are.
+    async fn ask(&self, shard: ShardId, cmd: &Cmd) -> Result<Reply, Error> {
+        let named = |error: Error| error.of_command(Packed(cmd).argument(0).unwrap_or_default());
+        match self.engine.call_shard(shard, &Packed(cmd), Repeat::Read).await {
+            Ok(Replies::One(reply)) => Ok(reply),
+            Ok(Replies::Many(_)) => Err(named(Error::local(Kind::Protocol, "many replies to one request"))),
+            Err(error) => Err(named(error.into())),
+        }
+    }
+}
+
+fn none_is_up() -> Error {
+    Error::local(Kind::ShardDown, "no shard is up")
 }
 
 /// What every server answers alike.

@@ -544,3 +544,27 @@ async fn errors_that_stay_advise_no_repetition() {
     let closed = ring.get::<_, Option<String>>("key").await.unwrap_err();
     assert_eq!((own(&closed).kind(), advice(&closed)), (Kind::Refused, "NoRetry".to_owned()));
 }
+
+#[tokio::test]
+async fn a_deadline_of_ones_own_holds_for_a_ping_too() {
+    let cluster = Cluster::start(3);
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{at}"), url));
+    let ring = Ring::builder()
+        .shards(shards)
+        .heartbeat_frequency(Duration::from_secs(60))
+        .reply_timeout(Duration::from_secs(5))
+        .build()
+        .await
+        .unwrap();
+    let mut hurried = ring.with_deadline(Duration::from_millis(50));
+    let said: String = redis::cmd("PING").arg("well?").query_async(&mut hurried).await.unwrap();
+    assert_eq!(said, "well?");
+    cluster[1].stop();
+    let started = Instant::now();
+    let error = redis::cmd("PING").exec_async(&mut hurried).await.unwrap_err();
+    let took = started.elapsed();
+    cluster[1].cont();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let error = own(&error);
+    assert_eq!((error.kind(), error.shard(), error.command()), (Kind::Timeout, Some("shard1"), Some("PING")));
+}
