@@ -81,8 +81,8 @@ macro_rules! commands {
         /// box, where `AsyncCommands` needs two and a [`redis::Cmd`] (a `GET` takes two allocations, not six); and the
         /// name: the ring need not be `mut`, so that one behind a reference or in an `Arc` will do.
         ///
-        /// Where both traits are in scope, these methods are taken, and the other trait's for all that is not here.
-        /// Where `redis::AsyncTypedCommands` is, they are taken too, and the result has to be named.
+        /// Where both traits are in scope, these methods are taken, and the other trait's for all that is not here; on a
+        /// `&mut Ring` the other's. Where `redis::AsyncTypedCommands` is, they are taken too, and the result has to be named.
         ///
         /// ```no_run
         /// # async fn example(ring: &rendis::Ring) -> redis::RedisResult<()> {
@@ -95,7 +95,7 @@ macro_rules! commands {
         /// ```
         ///
         /// # Errors
-        /// Of every method: as of any typed call of a [`Ring`], and [`redis::ErrorKind::UnexpectedReturnType`] where the reply is no `RV`.
+        /// Of every method: as of any typed call of a [`Ring`], and [`redis::ErrorKind::Parse`] where the reply is no `RV`.
         pub trait Commands: sealed::OnRing {
             $(
                 $(#[$doc])*
