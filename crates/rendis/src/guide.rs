@@ -38,6 +38,22 @@
 //! }
 //! ```
 //!
+//! The commands of caches, rate limiters and session stores are also methods of [`Commands`](crate::Commands): the same
+//! names, arguments and results, at a third of the allocations, and on a ring that need not be `mut`. Where both traits
+//! are in scope these are taken, and those of `redis::AsyncCommands` for everything else.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use rendis::Commands as _;
+//!
+//! # async fn example(ring: rendis::Ring) -> redis::RedisResult<()> {
+//! let ring = Arc::new(ring);
+//! let (visits, name) = tokio::join!(ring.incr("visits", 1), ring.hget("user:7", "name"));
+//! let (visits, name): (i64, Option<String>) = (visits?, name?);
+//! # Ok(()) }
+//! ```
+//!
 //! [`RingBuilder::build`] waits until every shard was tried once. A server that cannot be reached then is no error:
 //! the others serve, and calls for its keys say what is wrong. A setting that cannot be used is an error.
 //!
@@ -224,6 +240,10 @@
 //! # }
 //! ```
 //!
+//! The `redis` crate's own questions, such as `is_timeout()` and `retry_method()`, are answered as for a single server. A
+//! loop that follows `retry_method()` ends where trying again at once cannot help (`Busy`, `Refused`, `Auth`, `Tls`,
+//! `Config`), but it does not know whether a command may have run: [`Error::sent`] does.
+//!
 //! Before such an error reaches you, the call was made again where that is safe:
 //!
 //! | what happened | made again |
@@ -308,7 +328,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A watched transaction has a connection to itself, from the [`RingBuilder::pool_size`] of its shard.
+//! A watched transaction has a connection to itself, from the [`RingBuilder::pool_size`] of its shard. Scripts run on it
+//! (`redis::Script` makes them known to all shards where its own does not know them), and commands that wait.
 //!
 //! # Pub/sub
 //!
