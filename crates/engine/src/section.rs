@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rendis_core::command::{Blocks, Found, Response, Table};
+use rendis_core::command::{Blocks, Class, Found, Response, Table};
 use rendis_core::id::ShardId;
 use rendis_core::merge;
 use rendis_core::plan::{Plan, Ring, plan};
@@ -298,14 +298,16 @@ impl Section {
         let settings = engine.settings();
         let locate = |key: &[u8]| topology.locate(key);
         let ring = Ring::new(locate, topology.live()).tag(topology.tag()).allow(&settings.allow);
-        let waits = match found {
+        let alone = match found {
+            // Whoever keeps its state is concerned by a refusal too.
+            Found::Row(row) if matches!(row.class(), Class::Transaction(_)) => true,
             Found::Row(row) => {
                 engine.scripts().notice(row, packed.view());
                 row.blocks(packed.view()) != Blocks::No
             }
-            Found::Unknown | Found::UnknownSubcommand(_) => return None,
+            Found::Unknown | Found::UnknownSubcommand(_) => true,
         };
-        if waits {
+        if alone {
             return None;
         }
         let read = matches!(found, Found::Row(row) if row.is_read());

@@ -277,21 +277,21 @@ impl Client {
     async fn answer(&mut self, request: &RequestBuf) -> io::Result<Flow> {
         let view = request.view();
         let engine = self.context.engine(self.identity.resp3).clone();
-        if let Err(denied) = self.identity.check(&self.context.shared, &engine, view).await {
-            self.transaction.spoil();
-            push_line(&mut self.out.bytes, denied.to_string().as_bytes());
-            return Ok(Flow::On);
-        }
+        let allowed = self.identity.check(&self.context.shared, &engine, view).await;
         let table = engine.table().load_full();
         let found = table.find(view);
+        if let Err(denied) = allowed {
+            self.refuse(found, &denied.to_string()).await;
+            return Ok(Flow::On);
+        }
         if self.subscriber.is_some() && !self.identity.resp3 && !allowed_while_subscribed(found) {
             let name = view.name().to_ascii_lowercase();
             let text = format!(
-                "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
-                 context",
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+                 this context",
                 String::from_utf8_lossy(&name)
             );
-            push_error(&mut self.out.bytes, "ERR", &text);
+            self.refuse(found, &text).await;
             return Ok(Flow::On);
         }
         if self.transaction.is_queueing() && !ends_queue(found) && !is_leaving(found) {
@@ -324,10 +324,21 @@ impl Client {
                 if watches(found, view) {
                     self.transaction.watch_failed(error.resp_text());
                 }
+                self.transaction.refused(found).await;
                 self.error(&error);
             }
         }
         Ok(Flow::On)
+    }
+
+    /// Answers a request that does not run with this line, in which a server says so too.
+    async fn refuse(&mut self, found: Found<'_>, line: &str) {
+        if self.transaction.refused(found).await {
+            let reason = line.strip_prefix("ERR ").unwrap_or(line);
+            push_line(&mut self.out.bytes, format!("{ABORTED}{reason}").as_bytes());
+        } else {
+            push_line(&mut self.out.bytes, line.as_bytes());
+        }
     }
 
     /// Runs a request that may wait on a server, and watches the client meanwhile: `None` when it has gone, and what
@@ -509,6 +520,9 @@ fn held(context: &Context, identity: &Identity, desk: Option<&Desk>) -> Held {
     let deadline = context.engine(identity.resp3).settings().deadlines.write;
     Held { behind: desk.map_or(0, |desk| desk.section.held()), deadline }
 }
+
+/// What is said before the reason where `EXEC` itself is refused.
+const ABORTED: &str = "EXECABORT Transaction discarded because of: ";
 
 /// What a client is told whose user is not there any more.
 const USER_GONE: &str = "the user was removed, or has another password; log in again";

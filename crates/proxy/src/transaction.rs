@@ -94,11 +94,23 @@ impl Transaction {
         }
     }
 
-    /// A command was refused before it came here: `EXEC` aborts.
+    /// What was queued shall not run: `EXEC` aborts.
     pub(crate) fn spoil(&mut self) {
         if let Some(queue) = &mut self.queue {
             queue.broken = true;
         }
+    }
+
+    /// A command was refused before it came here: `EXEC` aborts, and one that is refused itself has done so. True when
+    /// it is that.
+    pub(crate) async fn refused(&mut self, found: Found<'_>) -> bool {
+        let aborts = is(found, |command| command == Command::Execute);
+        if aborts {
+            self.end().await;
+        } else {
+            self.spoil();
+        }
+        aborts
     }
 
     /// A `WATCH` failed, for this reason: the next `EXEC` aborts.
@@ -125,8 +137,7 @@ impl Transaction {
             }
             Command::Discard if self.queue.is_none() => push_error(out, "ERR", "DISCARD without MULTI"),
             Command::Discard => {
-                self.queue = None;
-                self.unwatch().await;
+                self.end().await;
                 push_ok(out);
             }
             Command::Execute => return self.execute(engine, out).await,
@@ -214,6 +225,12 @@ impl Transaction {
         Ok(last)
     }
 
+    /// Nothing of it runs, and nothing is watched any more.
+    async fn end(&mut self) {
+        self.queue = None;
+        self.unwatch().await;
+    }
+
     async fn unwatch(&mut self) {
         self.unwatched = None;
         if let Some(mut watch) = self.watch.take() {
@@ -241,12 +258,17 @@ pub(crate) fn watches(found: Found<'_>, request: Request<'_>) -> bool {
 
 /// Whether a request is one of a transaction's own commands, which are not queued.
 pub(crate) fn ends_queue(found: Found<'_>) -> bool {
-    matches!(found, Found::Row(row) if matches!(row.class(), Class::Transaction(Command::Execute | Command::Discard)))
+    is(found, |command| matches!(command, Command::Execute | Command::Discard))
 }
 
 /// Whether a request is about transactions.
 fn is_own(found: Found<'_>) -> bool {
-    matches!(found, Found::Row(row) if matches!(row.class(), Class::Transaction(_)))
+    is(found, |_| true)
+}
+
+/// Whether a request is about transactions, and one of these.
+fn is(found: Found<'_>, which: impl FnOnce(Command) -> bool) -> bool {
+    matches!(found, Found::Row(row) if matches!(row.class(), Class::Transaction(command) if which(command)))
 }
 
 /// What one transaction may hold.

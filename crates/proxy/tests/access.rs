@@ -10,6 +10,7 @@ use rendis_testkit::{Client, RedisServer, Reply};
 use side::{Raw, Side, compare, configuration};
 
 const ALICE: &str = "~cache:* %R~ro:* &chan* +@all -@dangerous -set";
+const EVE: &str = "~* +@all -@dangerous -exec -discard";
 const BOB: &str = "~* &a* +subscribe +psubscribe +publish +hello +config|get";
 
 fn users() -> String {
@@ -18,6 +19,7 @@ fn users() -> String {
     };
     user("alice", "x", ALICE)
         + &user("bob", "x", BOB)
+        + &user("eve", "x", EVE)
         + &user("gone", "x", "off +@all ~* &*")
         + "[[ring.user]]\nname = \"default\"\npassword = [\"pw\", \"other\"]\n"
 }
@@ -27,11 +29,12 @@ fn server() -> RedisServer {
         .password("pw")
         .user("alice", &format!("on >x resetchannels {ALICE}"))
         .user("bob", &format!("on >x resetchannels {BOB}"))
+        .user("eve", &format!("on >x resetchannels {EVE}"))
         .user("gone", "off >x +@all ~* &*")
         .start()
 }
 
-/// From nobody to alice to bob to the default user.
+/// From nobody to alice to bob to eve to the default user.
 const SESSION: &str = "
     PING
     GET a
@@ -48,6 +51,7 @@ const SESSION: &str = "
     SELECT 0
     COMMAND COUNT
     MULTI
+    EXEC
     SUBSCRIBE a
     CLIENT ID
     RESET
@@ -105,7 +109,27 @@ const SESSION: &str = "
     PUBLISH a1 x
     CONFIG GET maxmemory
     PUNSUBSCRIBE
+    AUTH eve x
+    EXEC
+    DISCARD
+    MULTI
+    SET k 1
+    EXEC
+    GET k
+    WATCH k
+    SET k 2
+    EXEC
     AUTH pw
+    MULTI
+    INCR k
+    EXEC
+    AUTH eve x
+    MULTI
+    DISCARD
+    INCR k
+    EXEC
+    AUTH pw
+    DEL k
     PING
     SET ro:1 x
     GET ro:1
@@ -141,7 +165,6 @@ fn nobody_gets_in_without_a_password() {
         &["KEYS", "*"],
         &["SUBSCRIBE", "a"],
         &["MULTI"],
-        &["EXEC"],
         &["CLIENT", "LIST"],
         &["INFO"],
         &["EVAL", "return 1", "0"],

@@ -13,6 +13,8 @@ mod misbehaving;
 mod ring;
 mod scripts;
 mod sending;
+#[path = "../side/mod.rs"]
+mod side;
 #[path = "../tls/mod.rs"]
 mod tls;
 mod transactions;

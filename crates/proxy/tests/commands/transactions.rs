@@ -1,8 +1,9 @@
 //! `MULTI`, `EXEC` and `WATCH`.
 
-use rendis_testkit::Reply;
+use rendis_testkit::{RedisServer, Reply};
 
 use crate::ring::{config, ring, until};
+use crate::side::{Raw, Side, compare};
 use crate::{Stage, alive, ask};
 
 #[test]
@@ -62,6 +63,42 @@ fn a_nested_multi_and_a_late_watch_are_refused_and_the_rest_runs() {
     ask(&mut client, &["MULTI"]);
     assert!(ask(&mut client, &["WATCH"]).error().is_some());
     assert!(ask(&mut client, &["EXEC"]).error().unwrap().starts_with("EXECABORT"));
+}
+
+/// What is refused before it runs, and what is left of the transaction afterwards.
+const REFUSED: &str = "
+    MULTI
+    SET a 1
+    DISCARD x
+    EXEC
+    MULTI
+    SET a 1
+    EXEC x
+    GET a
+    EXEC
+    WATCH a
+    SET a 2
+    EXEC x
+    MULTI
+    INCR a
+    EXEC
+    MULTI
+    INCR a
+    RESET x
+    EXEC
+    WATCH a
+    SUBSCRIBE channel
+    EXEC
+    DISCARD
+    RESET
+    GET a
+";
+
+#[test]
+fn what_ends_a_transaction_spoils_or_ends_it_when_it_is_refused_too() {
+    let side = Side::start(1, "");
+    let server = RedisServer::start();
+    compare(&mut Raw::connect(server.address()), &mut side.raw(), REFUSED, |reply| reply);
 }
 
 #[test]
@@ -220,6 +257,10 @@ fn after_a_watch_that_failed_the_next_exec_runs_nothing() {
         assert_eq!(ask(&mut client, &["GET", key]), Reply::bulk("changed"));
         runs(&mut client);
     }
+    // Nor does one that names keys on two shards.
+    assert!(ask(&mut client, &["WATCH", &keys[0], &keys[1]]).error().unwrap().starts_with("CROSSSLOT"));
+    aborts(&mut client, "CROSSSLOT");
+    runs(&mut client);
     // A key on another shard cannot be watched too, and who does not look goes on.
     for forget in [vec![], vec!["UNWATCH"], vec!["MULTI", "DISCARD"], vec!["RESET"]] {
         assert!(ask(&mut client, &["WATCH", key]).is_ok());
