@@ -124,11 +124,10 @@ impl Inbox {
         self.found.len()
     }
 
-    /// The requests found are worked off.
+    /// The requests found are worked off, and what was passed over behind them.
     pub(crate) fn clear(&mut self) {
-        let end = self.found.last().map_or(0, |found| found.bytes.end);
-        self.arrived.advance(end);
-        self.looked -= end;
+        self.arrived.advance(self.looked);
+        self.looked = 0;
         self.found.clear();
         self.spans.clear();
         if self.spans.capacity() > KEEP_SPANS {
@@ -283,21 +282,26 @@ mod tests {
 
     #[test]
     fn requests_are_found_in_any_pieces() {
-        let bytes = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*0\r\nPING\r\n*1\r\n$4\r\nPING\r\n";
-        let mut inbox = Inbox::new();
-        let mut names = Vec::new();
-        for byte in bytes {
-            inbox.arrived.extend_from_slice(&[*byte]);
-            match inbox.look(false).unwrap() {
-                Front::Requests => {
-                    names.extend((0..inbox.found.len()).map(|at| inbox.request(at).unwrap().name().to_vec()));
-                    inbox.clear();
+        let bytes =
+            b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*0\r\nPING\r\n*1\r\n$4\r\nINFO\r\n*0\r\n*0\r\nTIME\r\n*0\r\n\r\n";
+        for size in 1..=bytes.len() {
+            let mut inbox = Inbox::new();
+            let mut names = Vec::new();
+            for piece in bytes.chunks(size) {
+                inbox.arrived.extend_from_slice(piece);
+                loop {
+                    match inbox.look(false).unwrap() {
+                        Front::Requests => {
+                            names.extend(inbox.requests(0).map(|request| request.name().to_vec()));
+                            inbox.clear();
+                        }
+                        Front::Inline(request) => names.push(request.view().name().to_vec()),
+                        Front::Partial => break,
+                    }
                 }
-                Front::Inline(request) => names.push(request.view().name().to_vec()),
-                Front::Partial => {}
             }
+            assert_eq!(names, [&b"GET"[..], b"PING", b"INFO", b"TIME"], "in pieces of {size}");
+            assert!(inbox.arrived.is_empty());
         }
-        assert_eq!(names, [&b"GET"[..], b"PING", b"PING"]);
-        assert!(inbox.arrived.is_empty());
     }
 }

@@ -20,8 +20,8 @@ fn commands_may_be_typed() {
         [Reply::simple("PONG"), Reply::simple("OK"), Reply::bulk("a bA\n"), Reply::Nil, Reply::bulk("hello")];
     assert_eq!(replies, expected);
     // Typed or packed, as it comes.
-    client.send_raw(b"ECHO 1\r\n*2\r\n$4\r\nECHO\r\n$1\r\n2\r\nECHO 3\r\n*0\r\n*-1\r\n*2\r\n$4\r\nECHO\r\n$1\r\n4\r\n").unwrap();
-    for expected in ["1", "2", "3", "4"] {
+    client.send_raw(b"ECHO 1\r\n*2\r\n$4\r\nECHO\r\n$1\r\n2\r\nECHO 3\r\n*0\r\n*-1\r\n*2\r\n$4\r\nECHO\r\n$1\r\n4\r\n*0\r\nECHO 5\r\n").unwrap();
+    for expected in ["1", "2", "3", "4", "5"] {
         assert_eq!(client.read().unwrap(), Reply::bulk(expected));
     }
     client.send_raw(b"MULTI\r\nINCR n\r\nEXEC\r\nBLPOP none 0.01\r\nMGET a b c d\r\nSCAN 0\r\n").unwrap();
