@@ -9,6 +9,7 @@
 //! that goes to the client. The client is read from again when what it sent is answered, so one that does not read its
 //! replies is not read from either.
 
+mod alone;
 mod together;
 
 use std::io;
@@ -16,8 +17,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rendis_core::command::{Blocks, Class, Found, LocalCommand, Subscription};
-use rendis_core::reply::{Reply, push_array, push_bulk, push_error};
+use rendis_core::command::{Blocks, Found};
+use rendis_core::reply::{Reply, push_error};
 use rendis_core::request::{Request, RequestBuf};
 use rendis_engine::engine::Engine;
 use rendis_engine::error::Error;
@@ -26,13 +27,11 @@ use rendis_engine::gather::Executed;
 use crate::context::{Context, Desk};
 use crate::identity::{Identity, ReplyMode, Standing};
 use crate::inbox::{Front, Inbox};
-use crate::local::{self, After};
 use crate::outbox::{Held, Outbox, TooSlow};
 use crate::peer::Peer;
-use crate::subscription::{Subscriber, confirm_nothing, push_message};
-use crate::transaction::{Transaction, ends_queue, push_line, watches};
+use crate::subscription::{Subscriber, push_message};
+use crate::transaction::{Transaction, push_line};
 use crate::window::Window;
-use crate::withheld::withhold;
 
 /// Serves a client until one side ends it.
 pub(crate) async fn serve(peer: Peer, identity: Box<Identity>, context: Arc<Context>) {
@@ -257,90 +256,6 @@ impl Client {
         Ok(true)
     }
 
-    /// Works off one request by itself, whatever state the connection is in.
-    async fn single(&mut self, request: &RequestBuf) -> io::Result<Flow> {
-        self.context.stats.request(request.view().name());
-        let mode = self.identity.reply;
-        let before = self.out.bytes.len();
-        let flow = self.answer(request).await?;
-        match (mode, self.identity.reply) {
-            (ReplyMode::Off, ReplyMode::Off) => self.out.bytes.truncate(before),
-            (ReplyMode::SkipNext, ReplyMode::SkipNext) => {
-                self.out.bytes.truncate(before);
-                self.identity.reply = ReplyMode::On;
-            }
-            _ => {}
-        }
-        Ok(flow)
-    }
-
-    async fn answer(&mut self, request: &RequestBuf) -> io::Result<Flow> {
-        let view = request.view();
-        let engine = self.context.engine(self.identity.resp3).clone();
-        let allowed = self.identity.check(&self.context.shared, &engine, view).await;
-        let table = engine.table().load_full();
-        let found = table.find(view);
-        if let Err(denied) = allowed {
-            self.refuse(found, &denied.to_string()).await;
-            return Ok(Flow::On);
-        }
-        if self.subscriber.is_some() && !self.identity.resp3 && !allowed_while_subscribed(found) {
-            let name = view.name().to_ascii_lowercase();
-            let text = format!(
-                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
-                 this context",
-                String::from_utf8_lossy(&name)
-            );
-            self.refuse(found, &text).await;
-            return Ok(Flow::On);
-        }
-        if self.transaction.is_queueing() && !ends_queue(found) && !is_leaving(found) {
-            if matches!(found, Found::Unknown) && engine.learn(view.name()).await.unwrap_or_default() {
-                let table = engine.table().load_full();
-                self.transaction.queue(view, &table, &engine, &mut self.out.bytes);
-            } else {
-                self.transaction.queue(view, &table, &engine, &mut self.out.bytes);
-            }
-            return Ok(Flow::On);
-        }
-        let result = match self.run_watched(request).await? {
-            Some(result) => result,
-            None => return Ok(Flow::End),
-        };
-        match result {
-            Ok(Executed::Reply(reply)) => self.reply(&withhold(&engine, view, &reply)).await?,
-            Ok(Executed::Local(command)) => return Ok(self.local(command, view).await),
-            Ok(Executed::Subscription(command)) => self.subscription(command, view).await,
-            Ok(Executed::Transaction { command, shard }) => {
-                let done =
-                    self.transaction.command(command, request, shard, &engine, &mut self.out.bytes).await;
-                match done {
-                    Ok(Some(reply)) => self.reply(&reply).await?,
-                    Ok(None) => {}
-                    Err(error) => self.error(&error),
-                }
-            }
-            Err(error) => {
-                if watches(found, view) {
-                    self.transaction.watch_failed(error.resp_text());
-                }
-                self.transaction.refused(found).await;
-                self.error(&error);
-            }
-        }
-        Ok(Flow::On)
-    }
-
-    /// Answers a request that does not run with this line, in which a server says so too.
-    async fn refuse(&mut self, found: Found<'_>, line: &str) {
-        if self.transaction.refused(found).await {
-            let reason = line.strip_prefix("ERR ").unwrap_or(line);
-            push_line(&mut self.out.bytes, format!("{ABORTED}{reason}").as_bytes());
-        } else {
-            push_line(&mut self.out.bytes, line.as_bytes());
-        }
-    }
-
     /// Runs a request that may wait on a server, and watches the client meanwhile: `None` when it has gone, and what
     /// it waited for others to do is given up, as it is when the ring ends. Anything else is run to its end. What it sends
     /// is read ahead as far as its window; from then on only its leaving is looked for.
@@ -364,7 +279,9 @@ impl Client {
                 biased;
                 result = &mut running => return Ok(Some(result)),
                 () = self.context.stop.draining(), if waits => {
-                    push_error(&mut self.out.bytes, "SHUTDOWN", ENDING);
+                    if self.identity.reply == ReplyMode::On {
+                        push_error(&mut self.out.bytes, "SHUTDOWN", ENDING);
+                    }
                     return Ok(None);
                 }
                 read = more => {
@@ -376,46 +293,6 @@ impl Client {
                     }
                 }
             }
-        }
-    }
-
-    async fn local(&mut self, command: LocalCommand, request: Request<'_>) -> Flow {
-        if command == LocalCommand::Ping && self.subscriber.is_some() && !self.identity.resp3 {
-            push_array(&mut self.out.bytes, 2);
-            push_bulk(&mut self.out.bytes, b"pong");
-            push_bulk(&mut self.out.bytes, request.argument(1).unwrap_or_default());
-            return Flow::On;
-        }
-        match local::answer(command, request, &mut self.identity, &self.context, &mut self.out.bytes).await {
-            After::Stay => Flow::On,
-            After::Close => Flow::End,
-            After::Reset => {
-                *self.transaction = Transaction::default();
-                self.subscriber = None;
-                Flow::On
-            }
-        }
-    }
-
-    async fn subscription(&mut self, command: Subscription, request: Request<'_>) {
-        let resp3 = self.identity.resp3;
-        let ends = matches!(
-            command,
-            Subscription::EndChannels | Subscription::EndPatterns | Subscription::EndShardChannels
-        );
-        if ends && self.subscriber.is_none() {
-            return confirm_nothing(command, request, resp3, &mut self.out.bytes);
-        }
-        let hub = &self.context.hub;
-        let subscriber = self.subscriber.get_or_insert_with(|| Box::new(Subscriber::new(hub)));
-        let result = subscriber.command(command, request, resp3, &mut self.out.bytes).await;
-        let listens = subscriber.counts();
-        self.identity.card().change(|facts| facts.listens = listens);
-        if subscriber.is_idle() {
-            self.subscriber = None;
-        }
-        if let Err(error) = result {
-            self.error(&error);
         }
     }
 
@@ -492,25 +369,6 @@ impl Client {
     }
 }
 
-/// What a RESP2 client may send while it listens.
-fn allowed_while_subscribed(found: Found<'_>) -> bool {
-    matches!(
-        found,
-        Found::Row(row) if matches!(
-            row.class(),
-            Class::Subscription(_) | Class::Local(LocalCommand::Ping | LocalCommand::Quit | LocalCommand::Reset)
-        )
-    )
-}
-
-/// What ends a transaction by ending more than that.
-fn is_leaving(found: Found<'_>) -> bool {
-    matches!(
-        found,
-        Found::Row(row) if matches!(row.class(), Class::Local(LocalCommand::Quit | LocalCommand::Reset))
-    )
-}
-
 /// Whether a request can wait for what others do.
 fn may_wait(engine: &Engine, request: Request<'_>) -> bool {
     matches!(engine.table().load().find(request), Found::Row(row) if row.blocks(request) != Blocks::No)
@@ -520,9 +378,6 @@ fn held(context: &Context, identity: &Identity, desk: Option<&Desk>) -> Held {
     let deadline = context.engine(identity.resp3).settings().deadlines.write;
     Held { behind: desk.map_or(0, |desk| desk.section.held()), deadline }
 }
-
-/// What is said before the reason where `EXEC` itself is refused.
-const ABORTED: &str = "EXECABORT Transaction discarded because of: ";
 
 /// What a client is told whose user is not there any more.
 const USER_GONE: &str = "the user was removed, or has another password; log in again";

@@ -44,13 +44,31 @@ pub(crate) enum Standing {
     Gone,
 }
 
-/// Whether a client wants replies.
+/// Whether a client wants replies. What it listens to are no replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReplyMode {
     On,
     Off,
     /// Not to the next command.
     SkipNext,
+    /// Not to this command.
+    Skip,
+}
+
+impl ReplyMode {
+    /// The next command is worked off.
+    pub(crate) fn begin(&mut self) {
+        if *self == Self::SkipNext {
+            *self = Self::Skip;
+        }
+    }
+
+    /// It is done.
+    pub(crate) fn end(&mut self) {
+        if *self == Self::Skip {
+            *self = Self::On;
+        }
+    }
 }
 
 impl Identity {
@@ -86,7 +104,9 @@ impl Identity {
     /// As `RESET` leaves it.
     pub(crate) fn reset(&mut self, shared: &Shared) {
         self.speak(false);
-        self.reply = ReplyMode::On;
+        if self.reply == ReplyMode::Off {
+            self.reply = ReplyMode::On;
+        }
         self.card.change(|facts| {
             facts.name.clear();
             facts.no_evict = false;

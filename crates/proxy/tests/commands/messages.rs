@@ -164,6 +164,8 @@ fn who_listens_may_send_what_the_protocol_allows() {
     assert_eq!(refused.error(), Some(expected));
     assert_eq!(ask(&mut old, &["PING"]), Reply::Array(bulks(&["pong", ""])));
     assert_eq!(ask(&mut old, &["PING", "x"]), Reply::Array(bulks(&["pong", "x"])));
+    let refused = ask(&mut old, &["PING", "x", "y"]);
+    assert_eq!(refused.error(), Some("ERR wrong number of arguments for 'ping' command"));
     assert_eq!(ask(&mut old, &["RESET"]), Reply::simple("RESET"));
     assert_eq!(ask(&mut old, &["GET", "key"]), Reply::Nil);
     let mut new = stage.resp3();
@@ -175,6 +177,34 @@ fn who_listens_may_send_what_the_protocol_allows() {
     let mut both = [new.read().unwrap(), new.read().unwrap()];
     both.sort_by_key(|reply| matches!(reply, Reply::Push(_)));
     assert_eq!(both, [Reply::Integer(1), Reply::Push(bulks(&["message", "news", "me"]))]);
+}
+
+#[test]
+fn who_wants_no_replies_hears_what_it_listens_to() {
+    let stage = Stage::start();
+    let mut sender = stage.client();
+    let (key, channel) = {
+        let [first, second, _] = &stage.keys("name")[..] else { panic!() };
+        (first.clone(), second.clone())
+    };
+    let (mut listener, mut other) = (stage.resp3(), stage.resp3());
+    for client in [&mut listener, &mut other] {
+        ask(client, &["SUBSCRIBE", &channel]);
+        ask(client, &["SUBSCRIBE", "weather"]);
+    }
+    listener.send(&["CLIENT", "REPLY", "OFF"]).unwrap();
+    // While it waits for a shard, messages wait for it.
+    stage.shards[0].stop();
+    listener.send(&["GET", &key]).unwrap();
+    listener.send(&["UNSUBSCRIBE", "weather"]).unwrap();
+    listener.send(&["CLIENT", "REPLY", "ON"]).unwrap();
+    let message = Reply::Push(bulks(&["message", &channel, "text"]));
+    assert_eq!(ask(&mut sender, &["PUBLISH", &channel, "text"]).integer(), 1);
+    assert_eq!(other.read().unwrap(), message);
+    stage.shards[0].cont();
+    assert_eq!(listener.read().unwrap(), message);
+    assert_eq!(listener.read().unwrap().elements()[..2], bulks(&["unsubscribe", "weather"]));
+    assert!(listener.read().unwrap().is_ok());
 }
 
 #[test]

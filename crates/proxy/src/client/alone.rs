@@ -1,0 +1,192 @@
+//! A request that takes its turn alone, whatever state the connection is in.
+//!
+//! ```text
+//!   may it run? ──► refused, or queued for EXEC ───────────────────────────────► the answer, where one is wanted
+//!        └────────► run, while the client is watched ──► what came of it ──────► the answer, where one is wanted
+//!                                                             └── subscription ──► pushes, which are always wanted
+//! ```
+
+use std::io;
+
+use rendis_core::command::{Class, Found, LocalCommand, Subscription};
+use rendis_core::reply::{push_array, push_bulk};
+use rendis_core::request::{Request, RequestBuf};
+use rendis_engine::engine::Engine;
+use rendis_engine::error::Error;
+use rendis_engine::gather::Executed;
+
+use super::{Client, Flow};
+use crate::identity::ReplyMode;
+use crate::local::{self, After};
+use crate::subscription::{Subscriber, confirm_nothing};
+use crate::transaction::{Transaction, ends_queue, push_line, watches};
+use crate::withheld::withhold;
+
+impl Client {
+    /// Works off one request by itself.
+    pub(super) async fn single(&mut self, request: &RequestBuf) -> io::Result<Flow> {
+        let view = request.view();
+        self.context.stats.request(view.name());
+        self.identity.reply.begin();
+        let engine = self.context.engine(self.identity.resp3).clone();
+        let allowed = self.identity.check(&self.context.shared, &engine, view).await;
+        let mut table = engine.table().load_full();
+        if allowed.is_ok()
+            && self.transaction.is_queueing()
+            && matches!(table.find(view), Found::Unknown)
+            && engine.learn(view.name()).await.unwrap_or_default()
+        {
+            table = engine.table().load_full();
+        }
+        let found = table.find(view);
+        let before = self.out.bytes.len();
+        let mut flow = Flow::On;
+        if let Err(denied) = allowed {
+            self.refuse(found, &denied.to_string()).await;
+            self.hush(before);
+        } else if self.subscriber.is_some() && !self.identity.resp3 && !allowed_while_subscribed(found) {
+            self.refuse(found, &not_while_subscribed(view)).await;
+            self.hush(before);
+        } else if self.transaction.is_queueing() && !ends_queue(found) && !is_leaving(found) {
+            self.transaction.queue(view, &table, &engine, &mut self.out.bytes);
+            self.hush(before);
+        } else {
+            flow = match self.run_watched(request).await? {
+                Some(result) => self.finish(request, found, &engine, result).await?,
+                None => Flow::End,
+            };
+        }
+        self.identity.reply.end();
+        Ok(flow)
+    }
+
+    /// Answers a request that does not run with this line, in which a server says so too.
+    async fn refuse(&mut self, found: Found<'_>, line: &str) {
+        if self.transaction.refused(found).await {
+            let reason = line.strip_prefix("ERR ").unwrap_or(line);
+            push_line(&mut self.out.bytes, format!("{ABORTED}{reason}").as_bytes());
+        } else {
+            push_line(&mut self.out.bytes, line.as_bytes());
+        }
+    }
+
+    /// Answers a request of which the engine gave this.
+    async fn finish(
+        &mut self,
+        request: &RequestBuf,
+        found: Found<'_>,
+        engine: &Engine,
+        result: Result<Executed, Error>,
+    ) -> io::Result<Flow> {
+        let view = request.view();
+        let before = self.out.bytes.len();
+        let mut flow = Flow::On;
+        match result {
+            Ok(Executed::Reply(reply)) => self.reply(&withhold(engine, view, &reply)).await?,
+            Ok(Executed::Local(command)) => flow = self.local(command, view).await,
+            Ok(Executed::Subscription(command)) => {
+                self.subscription(command, view).await;
+                return Ok(Flow::On);
+            }
+            Ok(Executed::Transaction { command, shard }) => {
+                let done =
+                    self.transaction.command(command, request, shard, engine, &mut self.out.bytes).await;
+                match done {
+                    Ok(Some(reply)) => self.reply(&reply).await?,
+                    Ok(None) => {}
+                    Err(error) => self.error(&error),
+                }
+            }
+            Err(error) => {
+                if watches(found, view) {
+                    self.transaction.watch_failed(error.resp_text());
+                }
+                self.transaction.refused(found).await;
+                self.error(&error);
+            }
+        }
+        self.hush(before);
+        Ok(flow)
+    }
+
+    /// Takes back what was answered since `before`, where the client does not want to hear it.
+    fn hush(&mut self, before: usize) {
+        if matches!(self.identity.reply, ReplyMode::Off | ReplyMode::Skip) {
+            self.out.bytes.truncate(before);
+        }
+    }
+
+    async fn local(&mut self, command: LocalCommand, request: Request<'_>) -> Flow {
+        let listens = self.subscriber.is_some() && !self.identity.resp3;
+        if command == LocalCommand::Ping && listens && request.count() <= 2 {
+            push_array(&mut self.out.bytes, 2);
+            push_bulk(&mut self.out.bytes, b"pong");
+            push_bulk(&mut self.out.bytes, request.argument(1).unwrap_or_default());
+            return Flow::On;
+        }
+        match local::answer(command, request, &mut self.identity, &self.context, &mut self.out.bytes).await {
+            After::Stay => Flow::On,
+            After::Close => Flow::End,
+            After::Reset => {
+                *self.transaction = Transaction::default();
+                self.subscriber = None;
+                Flow::On
+            }
+        }
+    }
+
+    async fn subscription(&mut self, command: Subscription, request: Request<'_>) {
+        let resp3 = self.identity.resp3;
+        let ends = matches!(
+            command,
+            Subscription::EndChannels | Subscription::EndPatterns | Subscription::EndShardChannels
+        );
+        if ends && self.subscriber.is_none() {
+            return confirm_nothing(command, request, resp3, &mut self.out.bytes);
+        }
+        let hub = &self.context.hub;
+        let subscriber = self.subscriber.get_or_insert_with(|| Box::new(Subscriber::new(hub)));
+        let result = subscriber.command(command, request, resp3, &mut self.out.bytes).await;
+        let listens = subscriber.counts();
+        self.identity.card().change(|facts| facts.listens = listens);
+        if subscriber.is_idle() {
+            self.subscriber = None;
+        }
+        if let Err(error) = result {
+            let before = self.out.bytes.len();
+            self.error(&error);
+            self.hush(before);
+        }
+    }
+}
+
+/// What a RESP2 client may send while it listens.
+fn allowed_while_subscribed(found: Found<'_>) -> bool {
+    matches!(
+        found,
+        Found::Row(row) if matches!(
+            row.class(),
+            Class::Subscription(_) | Class::Local(LocalCommand::Ping | LocalCommand::Quit | LocalCommand::Reset)
+        )
+    )
+}
+
+/// What it is told of anything else.
+fn not_while_subscribed(request: Request<'_>) -> String {
+    let name = request.name().to_ascii_lowercase();
+    format!(
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        String::from_utf8_lossy(&name)
+    )
+}
+
+/// What ends a transaction by ending more than that.
+fn is_leaving(found: Found<'_>) -> bool {
+    matches!(
+        found,
+        Found::Row(row) if matches!(row.class(), Class::Local(LocalCommand::Quit | LocalCommand::Reset))
+    )
+}
+
+/// What is said before the reason where `EXEC` itself is refused.
+const ABORTED: &str = "EXECABORT Transaction discarded because of: ";
