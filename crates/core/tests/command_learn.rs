@@ -188,6 +188,14 @@ fn what_is_no_reply_to_command_info_is_no_row() {
         assert_eq!(learn(&reply(text)).unwrap_err(), LearnError::NotCommandInfo, "{text}");
     }
     assert!(learn(&reply("[ nil ]")).unwrap().is_none());
+    // Servers up to 6.2 list them, and hang up on whoever says them.
+    for trap in ["post", "host:"] {
+        assert!(
+            learn(&reply(&format!("[ [ {trap} -1 [ loading stale readonly ] 0 0 0 ] ]"))).unwrap().is_none()
+        );
+    }
+    let admin = module("x.admin 1 [ admin ] 0 0 0");
+    assert!(matches!(admin.class(), Class::Refused { .. }));
     assert!(matches!(learn(b"*1\r\n*6\r\n$1\r\nx\r\n"), Err(LearnError::Reply(_))));
 }
 

@@ -37,7 +37,10 @@ pub fn learn(frame: &[u8]) -> Result<Option<Row>, LearnError> {
     match value(&mut Reader::new(frame), MAX_DEPTH)? {
         Value::List(entries) => match entries.as_slice() {
             [Value::Other] => Ok(None),
-            [Value::List(entry)] => row(entry, 0).map(Some).ok_or(LearnError::NotCommandInfo),
+            [Value::List(entry)] => {
+                let row = row(entry, 0).ok_or(LearnError::NotCommandInfo)?;
+                Ok(Some(row).filter(|row| !TRAPS.contains(&row.name())))
+            }
             _ => Err(LearnError::NotCommandInfo),
         },
         _ => Err(LearnError::NotCommandInfo),
@@ -186,6 +189,9 @@ fn class(specs: &[KeySpec], tips: &[&[u8]], arity: i16, flags: Flags, level: u8)
         Some(_) => return refused("the server does not say on which shards it has to run"),
         None => {}
     }
+    if flags.has(Flags::ADMIN) || flags.has(Flags::PUBSUB) {
+        return refused("it concerns one server or one connection");
+    }
     let argument = level + 1;
     if arity.unsigned_abs() > u16::from(argument) {
         Class::Anchored(Anchor::Argument(argument))
@@ -195,6 +201,10 @@ fn class(specs: &[KeySpec], tips: &[&[u8]], arity: i16, flags: Flags, level: u8)
         Class::Any
     }
 }
+
+/// What servers up to Redis 6.2 list as commands to catch web browsers with: they close the connection without an answer. No
+/// request of these names may reach one that others share.
+const TRAPS: [&str; 2] = ["post", "host:"];
 
 /// How many levels a description of a command has at most, and a few more.
 const MAX_DEPTH: usize = 16;

@@ -325,15 +325,23 @@ pub(super) static ROWS: [Row; 304] = [
     row("exists", -2, Flags::READONLY.and(Flags::FAST), &KEYS_10, Class::Split(Response::Sum), PLAIN, &[])
         .about(Categories::KEYSPACE)
         .absent(Absent::Zero),
-    row("expire", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
-        .about(Categories::KEYSPACE),
+    row(
+        "expire",
+        -3,
+        Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
+        &KEYS_0,
+        Class::Keys,
+        (Wait::Never, Care::Conditional(&["nx", "xx", "gt", "lt"], 3), Library::None),
+        &[],
+    )
+    .about(Categories::KEYSPACE),
     row(
         "expireat",
         -3,
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
         &KEYS_0,
         Class::Keys,
-        PLAIN,
+        (Wait::Never, Care::Conditional(&["nx", "xx", "gt", "lt"], 3), Library::None),
         &[],
     )
     .about(Categories::KEYSPACE),
@@ -443,8 +451,16 @@ pub(super) static ROWS: [Row; 304] = [
         .absent(Absent::Zero),
     row("getdel", 2, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::STRING),
-    row("getex", -2, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_2, Class::Keys, PLAIN, &[])
-        .about(Categories::STRING),
+    row(
+        "getex",
+        -2,
+        Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
+        &KEYS_2,
+        Class::Keys,
+        (Wait::Never, Care::Conditional(&["exat", "pxat"], 2), Library::None),
+        &[],
+    )
+    .about(Categories::STRING),
     row("getrange", 4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::STRING)
         .absent(Absent::EmptyText),
@@ -476,7 +492,7 @@ pub(super) static ROWS: [Row; 304] = [
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
         &KEYS_2,
         Class::Keys,
-        PLAIN,
+        (Wait::Never, Care::Conditional(&["nx", "xx", "gt", "lt"], 3), Library::None),
         &[],
     )
     .about(Categories::HASH),
@@ -486,7 +502,7 @@ pub(super) static ROWS: [Row; 304] = [
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
         &KEYS_2,
         Class::Keys,
-        PLAIN,
+        (Wait::Never, Care::Conditional(&["nx", "xx", "gt", "lt"], 3), Library::None),
         &[],
     )
     .about(Categories::HASH),
@@ -500,8 +516,16 @@ pub(super) static ROWS: [Row; 304] = [
         .absent(Absent::EmptyMap),
     row("hgetdel", -5, Flags::WRITE.and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::HASH),
-    row("hgetex", -5, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_2, Class::Keys, PLAIN, &[])
-        .about(Categories::HASH),
+    row(
+        "hgetex",
+        -5,
+        Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
+        &KEYS_2,
+        Class::Keys,
+        (Wait::Never, Care::Conditional(&["exat", "pxat"], 2), Library::None),
+        &[],
+    )
+    .about(Categories::HASH),
     row("himport", -2, Flags::NONE, &[], Class::Container, PLAIN, &HIMPORT).about(Categories::HASH),
     row("hincrby", 4, Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST), &KEYS_2, Class::Keys, PLAIN, &[])
         .about(Categories::HASH),
@@ -551,7 +575,7 @@ pub(super) static ROWS: [Row; 304] = [
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
         &KEYS_2,
         Class::Keys,
-        PLAIN,
+        (Wait::Never, Care::Conditional(&["nx", "xx", "gt", "lt"], 3), Library::None),
         &[],
     )
     .about(Categories::HASH),
@@ -561,7 +585,7 @@ pub(super) static ROWS: [Row; 304] = [
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
         &KEYS_2,
         Class::Keys,
-        PLAIN,
+        (Wait::Never, Care::Conditional(&["nx", "xx", "gt", "lt"], 3), Library::None),
         &[],
     )
     .about(Categories::HASH),
@@ -733,7 +757,7 @@ pub(super) static ROWS: [Row; 304] = [
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
         &KEYS_0,
         Class::Keys,
-        PLAIN,
+        (Wait::Never, Care::Conditional(&["nx", "xx", "gt", "lt"], 3), Library::None),
         &[],
     )
     .about(Categories::KEYSPACE),
@@ -743,7 +767,7 @@ pub(super) static ROWS: [Row; 304] = [
         Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT),
         &KEYS_0,
         Class::Keys,
-        PLAIN,
+        (Wait::Never, Care::Conditional(&["nx", "xx", "gt", "lt"], 3), Library::None),
         &[],
     )
     .about(Categories::KEYSPACE),
@@ -1381,7 +1405,7 @@ pub(super) static ROWS: [Row; 304] = [
         Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST).and(Flags::IDEMPOTENT),
         &KEYS_0,
         Class::Keys,
-        (Wait::Never, Care::Conditional(&["incr"], 2), Library::None),
+        (Wait::Never, Care::Conditional(&["nx", "xx", "gt", "lt", "incr"], 2), Library::None),
         &[],
     )
     .about(Categories::SORTEDSET),
