@@ -52,35 +52,44 @@ impl Engine {
         let requests: Vec<RequestBuf> = items.iter().map(|item| item.pack().into_buf()).collect();
         let table = self.learn_unknown(&requests).await?;
         let wrap = |name: &'static [u8]| RequestBuf::pack([name]);
-        let mut frames = Vec::with_capacity(requests.len() + 2);
+        let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
+        let mut frames = self.scripts().lessons(views);
+        let lessons = frames.len();
         frames.push(wrap(b"MULTI"));
         frames.extend(requests.iter().cloned());
         frames.push(wrap(b"EXEC"));
         self.call_together(&requests, &frames, &table)
             .await
-            .and_then(executed)
+            .and_then(|replies| executed(replies, lessons))
             .map_err(|error| if error.shard().is_some() { error.of_command(b"EXEC") } else { error })
     }
 
-    /// Whether these requests can run on this shard, as parts of a transaction or beside one. A shard whose connections
-    /// were made anew since is the same, see [`same_server`].
+    /// Makes sure that these requests can run on this shard, as parts of a transaction or beside one, and says what to send
+    /// in front of them: what makes the scripts known that they run by SHA-1. Its replies are of no interest: a request
+    /// whose script is not known after all says so. A shard whose connections were made anew since is the same, see
+    /// [`same_server`].
     ///
     /// # Errors
     /// [`Kind::CrossShard`] or [`Kind::Refused`] when they cannot.
-    pub async fn check_shard(&self, requests: &[RequestBuf], shard: &Arc<Shard>) -> Result<(), Error> {
+    pub async fn check_shard(
+        &self,
+        requests: &[RequestBuf],
+        shard: &Arc<Shard>,
+    ) -> Result<Vec<RequestBuf>, Error> {
         let table = self.learn_unknown(requests).await?;
         let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
         let topology = self.topology_for(views.clone()).await?;
         let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
-        match same_shard(views, &ring) {
+        match same_shard(views.clone(), &ring) {
             Ok(Queued::On(id)) => match topology.member(id) {
-                Some(member) if same_server(&member.shard, shard) => Ok(()),
-                _ => Err(watched_elsewhere(shard)),
+                Some(member) if same_server(&member.shard, shard) => {}
+                _ => return Err(watched_elsewhere(shard)),
             },
-            Ok(Queued::Rather(_) | Queued::Anywhere) => Ok(()),
-            Ok(Queued::NoShard) => Err(no_shard()),
-            Err((_, refusal)) => Err(refused(&refusal)),
+            Ok(Queued::Rather(_) | Queued::Anywhere) => {}
+            Ok(Queued::NoShard) => return Err(no_shard()),
+            Err((_, refusal)) => return Err(refused(&refusal)),
         }
+        Ok(self.scripts().lessons(views))
     }
 }
 
@@ -112,13 +121,13 @@ pub struct Executions {
     pub refused: Option<Reply>,
 }
 
-/// The replies to `MULTI`, the requests and `EXEC` → those that count.
-fn executed(replies: Replies<Reply>) -> Result<Executions, Error> {
+/// The replies to some lessons, `MULTI`, the requests and `EXEC` → those that count.
+fn executed(replies: Replies<Reply>, lessons: usize) -> Result<Executions, Error> {
     let mut replies = match replies {
         Replies::Many(replies) => replies,
         Replies::One(reply) => vec![reply],
     };
     let reply = replies.pop().ok_or_else(|| Error::local(Kind::Protocol, "a transaction without a reply"))?;
-    let refused = replies.into_iter().find(Reply::is_error);
+    let refused = replies.into_iter().skip(lessons).find(Reply::is_error);
     Ok(Executions { reply, refused })
 }

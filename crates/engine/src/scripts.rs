@@ -5,12 +5,12 @@
 //! remembered, and a shard that answers `NOSCRIPT`, or comes into use, is given them. Engines that serve one ring share what
 //! they remember (the ward has it), so that a client of any of them is served.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use rendis_core::command::{Library, Row, script_sha};
+use rendis_core::command::{Found, Library, Row, script_sha};
 use rendis_core::request::{Request, RequestBuf};
 
 /// Script bodies by their SHA-1; none at first. Bounded by [`Scripts::MOST_BYTES`]: past it no further script is remembered,
@@ -36,24 +36,33 @@ impl Scripts {
 
     /// Takes notice of a request that is about to run.
     pub(crate) fn notice(&self, row: &Row, request: Request<'_>) {
-        match row.library() {
-            Library::Keeps(index) | Library::Runs(index) => {
-                if let Some(body) = request.argument(usize::from(index)) {
-                    self.remember(body);
-                }
-            }
-            Library::Forgets => *self.write() = Known::default(),
-            _ => {}
+        if row.library() == Library::Forgets {
+            *self.write() = Known::default();
+        } else {
+            self.notice_body(row, request);
         }
+    }
+
+    /// [`Scripts::notice`] of requests that are about to run together, and what to send in front of them: the requests that
+    /// make the scripts known which they run by SHA-1, where the bodies are remembered. A shard that has them loses nothing
+    /// by it, and for one that has not it would be too late between `MULTI` and `EXEC`.
+    pub(crate) fn lessons<'r>(
+        &self,
+        requests: impl Iterator<Item = (Request<'r>, Found<'r>)>,
+    ) -> Vec<RequestBuf> {
+        let mut bodies = BTreeMap::new();
+        for (request, found) in requests {
+            if let Found::Row(row) = found {
+                bodies.extend(self.kept(row, request));
+                self.notice_body(row, request);
+            }
+        }
+        bodies.values().map(|body| load(body)).collect()
     }
 
     /// The request that makes the script known which `request` runs by its SHA-1, where its body is remembered.
     pub(crate) fn remedy(&self, row: &Row, request: Request<'_>) -> Option<RequestBuf> {
-        let Library::RunsKept(index) = row.library() else { return None };
-        let name = request.argument(usize::from(index))?.to_ascii_lowercase();
-        let name: [u8; 40] = name.try_into().ok()?;
-        let body = self.read().bodies.get(&name).cloned()?;
-        Some(load(&body))
+        self.kept(row, request).map(|(_, body)| load(&body))
     }
 
     /// The requests that make all of them known; empty in nearly every program.
@@ -62,6 +71,22 @@ impl Scripts {
             return Vec::new();
         }
         self.read().bodies.values().map(|body| load(body)).collect()
+    }
+
+    /// The script that a request runs by its SHA-1, where its body is remembered.
+    fn kept(&self, row: &Row, request: Request<'_>) -> Option<([u8; 40], Bytes)> {
+        let Library::RunsKept(index) = row.library() else { return None };
+        let name = request.argument(usize::from(index))?.to_ascii_lowercase();
+        let name = name.try_into().ok()?;
+        Some((name, self.read().bodies.get(&name).cloned()?))
+    }
+
+    fn notice_body(&self, row: &Row, request: Request<'_>) {
+        if let Library::Keeps(index) | Library::Runs(index) = row.library()
+            && let Some(body) = request.argument(usize::from(index))
+        {
+            self.remember(body);
+        }
     }
 
     fn remember(&self, body: &[u8]) {

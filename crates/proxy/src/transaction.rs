@@ -209,8 +209,8 @@ impl Transaction {
             }
             return engine.transaction(&queue.requests).await.map(|done| Some(done.reply));
         };
-        engine.check_shard(&queue.requests, &watch.shard).await?;
-        let mut frames = vec![RequestBuf::pack([&b"MULTI"[..]])];
+        let mut frames = engine.check_shard(&queue.requests, &watch.shard).await?;
+        frames.push(RequestBuf::pack([&b"MULTI"[..]]));
         frames.extend(queue.requests);
         frames.push(RequestBuf::pack([&b"EXEC"[..]]));
         watch.clean = false;

@@ -354,8 +354,8 @@
 //!
 //! `redis::Script`, `EVAL` and `EVALSHA` work when the keys are on one shard. A script without keys always runs on the
 //! same shard, as long as the same shards are up. Bodies that were seen are remembered (up to 16 MiB), so a shard that
-//! answers `NOSCRIPT` is given the script and asked again; not where that happens inside of a transaction, or inside of a
-//! pipeline before a request that has run on that shard: there the caller sees `NOSCRIPT`. Functions are loaded on the
+//! answers `NOSCRIPT` is given the script and asked again; not where that happens inside of a pipeline before a request that
+//! has run on that shard: there the caller sees `NOSCRIPT`. A transaction brings its scripts along. Functions are loaded on the
 //! shards that are up at that moment. A shard that returns gets those of another before it serves: where functions were
 //! changed through this ring meanwhile exactly those, so that what was deleted stays deleted, and else those beside its own.
 //! One that [`Ring::set_shards`] adds gets scripts and functions as soon as it is connected, beside its first calls, which

@@ -133,9 +133,10 @@ impl Transaction {
         Ended::Answer(result)
     }
 
-    /// Sends requests and collects their replies, for each of which the server may wait so long.
+    /// Sends requests behind these lessons, and collects their replies, for each of which the server may wait so long.
     async fn ask_all(
         &mut self,
+        lessons: &[RequestBuf],
         requests: &[RequestBuf],
         waits: impl Fn(&RequestBuf) -> Blocks,
     ) -> Result<Vec<Reply>, Error> {
@@ -145,8 +146,12 @@ impl Transaction {
         }
         let shard = &self.shard;
         let at = |failure| Error::from(shard.error(failure));
+        self.lease.send(lessons).await.map_err(at)?;
         self.lease.send(requests).await.map_err(at)?;
         self.lease.flush().await.map_err(at)?;
+        for _ in lessons {
+            self.lease.receive().await.map_err(at)?;
+        }
         let mut replies = Vec::with_capacity(requests.len());
         for request in requests {
             let deadline = waits(request).within(shard.reply_deadline());
@@ -157,13 +162,13 @@ impl Transaction {
 
     /// Requests that the server runs as they come, each of which may wait there.
     async fn one_by_one(&mut self, requests: &[RequestBuf]) -> Result<Vec<Reply>, Error> {
-        self.engine.check_shard(requests, &self.shard).await?;
+        let lessons = self.engine.check_shard(requests, &self.shard).await?;
         let table = self.engine.table().load_full();
         let waits = |request: &RequestBuf| match table.find(request.view()) {
             Found::Row(row) => row.blocks(request.view()),
             _ => Blocks::No,
         };
-        self.ask_all(requests, waits).await
+        self.ask_all(&lessons, requests, waits).await
     }
 
     async fn command(&mut self, cmd: &Cmd) -> RedisResult<Value> {
@@ -192,11 +197,11 @@ impl Transaction {
         if !pipeline.is_transaction() {
             return typed::pipeline_values(&self.one_by_one(&requests).await?, offset, count);
         }
-        self.engine.check_shard(&requests, &self.shard).await.map_err(Error::from)?;
+        let lessons = self.engine.check_shard(&requests, &self.shard).await.map_err(Error::from)?;
         requests.insert(0, RequestBuf::pack([&b"MULTI"[..]]));
         requests.push(RequestBuf::pack([&b"EXEC"[..]]));
         // What waits elsewhere does not between MULTI and EXEC.
-        let replies = self.ask_all(&requests, |_| Blocks::No).await?;
+        let replies = self.ask_all(&lessons, &requests, |_| Blocks::No).await?;
         self.state = State::Executed;
         if replies.last().is_some_and(Reply::is_null) {
             self.state = State::Conflict;

@@ -111,3 +111,33 @@ async fn connections_go_back_after_success_and_are_closed_after_an_error() {
         .unwrap();
     assert_eq!(value, 5);
 }
+
+#[tokio::test]
+async fn scripts_that_are_known_go_ahead_of_a_transaction() {
+    let cluster = Cluster::start(3);
+    let mut ring = ring(&cluster).await;
+    let script = redis::Script::new("return redis.call('INCRBY', KEYS[1], ARGV[1])");
+    script.load_async(&mut ring).await.unwrap();
+    let forget = || cluster.iter().for_each(|server| drop(server.command(&["SCRIPT", "FLUSH"])));
+    let sha = script.get_hash();
+    let run = |by: u8| redis::cmd("EVALSHA").arg(sha).arg(1).arg("key").arg(by).to_owned();
+    forget();
+    let atomic =
+        redis::pipe().atomic().set("key", 1).ignore().add_command(run(2)).add_command(run(3)).to_owned();
+    let both: (u64, u64) = atomic.query_async(&mut ring).await.unwrap();
+    assert_eq!(both, (3, 6));
+    forget();
+    let both: (u64, u64) = ring.watch("key", async |tx| atomic.query_async(tx).await).await.unwrap();
+    assert_eq!(both, (3, 6));
+    forget();
+    let plain = redis::pipe().add_command(run(1)).add_command(run(1)).to_owned();
+    let (one, two): (u64, (u64, u64)) = ring
+        .watch("key", async |tx| {
+            let one = run(1).query_async(tx).await?;
+            forget();
+            Ok((one, plain.query_async(tx).await?))
+        })
+        .await
+        .unwrap();
+    assert_eq!((one, two), (7, (8, 9)));
+}

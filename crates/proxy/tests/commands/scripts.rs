@@ -61,6 +61,49 @@ fn a_shard_that_has_forgotten_a_script_is_told_in_a_pipeline() {
 }
 
 #[test]
+fn a_transaction_brings_its_scripts_along() {
+    let stage = Stage::start();
+    let keys = stage.keys("k");
+    let mut client = stage.client();
+    let body = "return redis.call('INCRBY', KEYS[1], ARGV[1])";
+    assert_eq!(ask(&mut client, &["EVAL", body, "1", &keys[0], "1"]).integer(), 1);
+    let sha = stage.shards[0].command(&["SCRIPT", "LOAD", body]).text().to_uppercase();
+    let queued = |client: &mut Client, line: &[&str]| assert_eq!(ask(client, line), Reply::simple("QUEUED"));
+    for watched in [false, true] {
+        let key = &*keys[if watched { 1 } else { 2 }];
+        if watched {
+            assert!(ask(&mut client, &["WATCH", key]).is_ok());
+        }
+        assert!(ask(&mut client, &["MULTI"]).is_ok());
+        queued(&mut client, &["SET", key, "1"]);
+        queued(&mut client, &["EVALSHA", &sha, "1", key, "2"]);
+        queued(&mut client, &["EVALSHA", &sha, "1", key, "3"]);
+        queued(&mut client, &["EVALSHA", &"f".repeat(40), "1", key]);
+        // One that is met in a transaction is known after it.
+        queued(&mut client, &["EVAL", &format!("return {watched}"), "1", key]);
+        let reply = ask(&mut client, &["EXEC"]);
+        let [set, two, three, unknown, _] = reply.elements() else { panic!("{reply}") };
+        assert!(set.is_ok() && *two == Reply::Integer(3) && *three == Reply::Integer(6), "{reply}");
+        assert!(unknown.error().is_some_and(|text| text.starts_with("NOSCRIPT")), "{reply}");
+        assert_eq!(ask(&mut client, &["GET", key]), Reply::bulk("6"));
+        let sha =
+            stage.shards[0].command(&["SCRIPT", "LOAD", &format!("return {watched}")]).text().to_owned();
+        stage.shards[0].command(&["SCRIPT", "FLUSH"]);
+        let reply = ask(&mut client, &["EVALSHA", &sha, "1", &keys[0]]);
+        assert!(reply.error().is_none(), "{reply}");
+    }
+    // Where nothing is to run, what is watched decides as ever.
+    assert!(ask(&mut client, &["WATCH", &keys[1]]).is_ok());
+    stage.shards.iter().for_each(|shard| {
+        shard.command(&["SCRIPT", "FLUSH"]);
+        shard.command(&["INCR", &keys[1]]);
+    });
+    assert!(ask(&mut client, &["MULTI"]).is_ok());
+    queued(&mut client, &["EVALSHA", &sha, "1", &keys[1], "2"]);
+    assert_eq!(ask(&mut client, &["EXEC"]), Reply::Nil);
+}
+
+#[test]
 fn a_script_is_known_to_clients_of_every_thread_after_a_shard_came_back() {
     let stage = Stage::with("heartbeat_frequency = \"20ms\"");
     let keys = stage.keys("k");
