@@ -347,7 +347,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! As on one server, a message is delivered at most once: what is published while a connection is broken is lost. A
+//! As on one server, a message is delivered at most once: what is published while a connection is broken is lost, and so is
+//! what is published on a channel that moves to another shard, until that shard has confirmed the subscription. A
 //! listener that falls behind its [`SubscriptionLimits`] ends with [`Kind::Busy`]; the others do not notice.
 //!
 //! # Scripts

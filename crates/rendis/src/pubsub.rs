@@ -110,8 +110,9 @@ impl Ring {
 /// A message arrives once for each of its channels and patterns that match, as from Redis, and those of one channel in
 /// the order in which its shard sent them. When a connection breaks it is made again and everything subscribed again;
 /// when shards come and go, subscriptions move with the placement, the new shard before the old. None of this shows
-/// here. As everywhere in Redis, messages published while a connection is broken are lost, and one that is published
-/// in the moment of a move may be.
+/// here. As everywhere in Redis, messages published while a connection is broken are lost. So are those published on a
+/// channel that moves to another server, until that has confirmed the subscription; and where a shard gets new connections
+/// to the same server, because it was renamed or its settings were changed, one published in that moment may come twice.
 ///
 /// A `SUBSCRIBE` to a keyspace notification's channel listens on the shard of the *channel*; notifications come from
 /// the shard of the *key*. Use [`Ring::psubscribe`] for them.

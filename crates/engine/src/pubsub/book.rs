@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::audience::{Audience, Left, ListenerId, Ticket};
 use super::mailbox::Mailbox;
-use super::slots::{Batch, Mute, Slots, Topic};
+use super::slots::{Batch, Slots, Topic};
 use crate::dial::Dialer;
 use crate::error::{Cause, Error, Kind, Place};
 
@@ -171,7 +171,7 @@ impl Book {
             && let Some(entry) = self.topics.remove(topic)
         {
             for id in entry.homes.iter().chain(&entry.leaving) {
-                self.unwant(*id, topic, Mute::No);
+                self.unwant(*id, topic);
             }
         }
     }

@@ -16,11 +16,12 @@
 //! until it confirmed the end is still delivered. A pattern begins on shards that come and ends with those that leave.
 //!
 //! # What is not promised
-//! Redis delivers at most once, and so does this. Lost is what is published while a connection is broken, and what
-//! another process publishes by another opinion about which shards are up. A topic that is listened to already is taken
+//! Redis delivers at most once, and so does this. Lost is what is published while a connection is broken; what is
+//! published, by this process too, between a change of the topology and the moment in which the shard that a channel moves
+//! to has confirmed it; and what another process publishes by another opinion about which shards are up. A topic that is listened to already is taken
 //! for confirmed until its connection is seen to be broken, which takes up to a few seconds when no byte says so. Doubled is a message that is published in
 //! the instant in which a subscription moves between two shards that are the same server (a shard that was renamed, or
-//! got other credentials), and nothing else. A listener with a channel and a pattern that covers it gets the message
+//! gets new connections because its settings were changed), and nothing else. A listener with a channel and a pattern that covers it gets the message
 //! for each, as from Redis.
 //!
 //! # What it does not decide

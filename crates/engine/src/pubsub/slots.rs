@@ -50,8 +50,6 @@ struct Slot {
     upstream: Upstream,
     /// It stands in `todo`.
     queued: bool,
-    /// Another link delivers the same messages already.
-    muted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +76,7 @@ impl Slots {
 
     /// Who gets the topic's messages from this link.
     pub(super) fn audience(&self, topic: &Topic) -> Option<Arc<Audience>> {
-        self.slots.get(topic).filter(|slot| !slot.muted).map(|slot| Arc::clone(&slot.audience))
+        self.slots.get(topic).map(|slot| Arc::clone(&slot.audience))
     }
 
     pub(super) fn want(&mut self, topic: &Topic, audience: &Arc<Audience>) -> Asking {
@@ -87,19 +85,16 @@ impl Slots {
             wanted: true,
             upstream: Upstream::Off,
             queued: false,
-            muted: false,
         });
         slot.wanted = true;
-        slot.muted = false;
         slot.audience = Arc::clone(audience);
         self.enqueue(topic)
     }
 
-    /// Ends the topic. What comes until the server has confirmed the end is delivered, unless it is muted.
-    pub(super) fn unwant(&mut self, topic: &Topic, mute: Mute) -> Asking {
+    /// Ends the topic. What comes until the server has confirmed the end is delivered.
+    pub(super) fn unwant(&mut self, topic: &Topic) -> Asking {
         let Some(slot) = self.slots.get_mut(topic) else { return Asking::Nothing };
         slot.wanted = false;
-        slot.muted |= mute == Mute::Yes;
         if slot.upstream == Upstream::Off && !slot.queued {
             self.slots.remove(topic);
             return Asking::Nothing;
@@ -207,13 +202,6 @@ pub(super) enum Asking {
     Nothing,
 }
 
-/// Whether messages that still come are dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mute {
-    Yes,
-    No,
-}
-
 /// The most names and bytes of names in one request. A request this small fits into the buffers of the socket, so a
 /// link that writes it never waits for a server that waits for the link to read.
 const BATCH_NAMES: usize = 512;
@@ -239,7 +227,7 @@ mod tests {
         assert_eq!(slots.want(&topic("a"), &audience), Asking::Nothing);
         slots.connected();
         assert_eq!(names(slots.next(), Verb::Begin), ["a"]);
-        assert_eq!(slots.unwant(&topic("a"), Mute::No), Asking::Nothing);
+        assert_eq!(slots.unwant(&topic("a")), Asking::Nothing);
         assert_eq!(slots.next(), None);
         slots.confirmed(&topic("a"), Verb::Begin);
         assert!(!slots.is_on(&topic("a")));
@@ -249,7 +237,7 @@ mod tests {
         assert_eq!(names(slots.next(), Verb::Begin), ["a"]);
         slots.confirmed(&topic("a"), Verb::Begin);
         assert!(slots.is_on(&topic("a")));
-        slots.unwant(&topic("a"), Mute::No);
+        slots.unwant(&topic("a"));
         slots.next();
         slots.confirmed(&topic("a"), Verb::End);
         assert!(slots.is_empty());
@@ -263,7 +251,7 @@ mod tests {
             assert_eq!(slots.want(&topic(name), &audience), Asking::Something);
         }
         assert_eq!(slots.next().unwrap().names.len(), 2);
-        slots.unwant(&topic("b"), Mute::No);
+        slots.unwant(&topic("b"));
         slots.lost();
         assert_eq!(slots.next(), None);
         slots.connected();
@@ -279,7 +267,7 @@ mod tests {
             }
             for _ in 0..10 {
                 slots.want(&topic("a"), &audience);
-                slots.unwant(&topic("a"), Mute::No);
+                slots.unwant(&topic("a"));
             }
             assert!(slots.todo.len() <= 1);
             assert_eq!(slots.next(), None);
