@@ -34,8 +34,8 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct Pages {
     of: HashMap<String, Page>,
-    /// How often functions were changed elsewhere, for each shard that was away then.
-    functions: HashMap<String, u64>,
+    /// The shards that were away when functions were changed elsewhere.
+    functions: HashSet<String>,
     /// What is being swept.
     sweeps: Vec<Weak<Vec<Bytes>>>,
     bytes: usize,
@@ -129,14 +129,14 @@ impl Ledger {
             return Noted::Closed;
         }
         for shard in shards {
-            *pages.functions.entry((*shard).to_owned()).or_default() += 1;
+            pages.functions.insert((*shard).to_owned());
         }
         Noted::Entered
     }
 
-    /// How often functions were changed elsewhere since this shard last had those of the others.
-    pub(crate) fn functions(&self, shard: &str) -> u64 {
-        self.lock().functions.get(shard).copied().unwrap_or_default()
+    /// Whether functions were changed elsewhere since this shard last had those of the others.
+    pub(crate) fn functions_changed(&self, shard: &str) -> bool {
+        self.lock().functions.contains(shard)
     }
 
     /// The shard has the functions of the others.
@@ -392,7 +392,7 @@ mod tests {
         assert_eq!(ledger.note(before, &["a"], keys(&["x"])), Noted::Closed);
         assert_eq!(ledger.note_everything(before, &["a"]), Noted::Closed);
         assert_eq!(ledger.note_functions(before, &["a"]), Noted::Closed);
-        assert_eq!((ledger.extent("a"), ledger.functions("a")), (Extent::Keys(0), 0));
+        assert_eq!((ledger.extent("a"), ledger.functions_changed("a")), (Extent::Keys(0), false));
         assert_eq!(ledger.note_everything(ledger.epoch(), &["a"]), Noted::Entered);
     }
 }

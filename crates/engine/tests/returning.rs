@@ -232,6 +232,28 @@ async fn a_write_from_before_a_shard_was_away_does_not_arrive_after_it_is_back()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_function_that_is_loaded_while_a_shard_returns_is_known_there_too() {
+    let world = World::start(&["a", "b"], Spec::go_redis(), settings()).await;
+    world.freeze("a").await;
+    let b = world.host("b");
+    b.answer_after(millis(5));
+    let key = world.keys_on("b", 1).remove(0);
+    let mut before = Vec::new();
+    for _ in 0..60 {
+        let (engine, key) = (world.engine.clone(), key.clone());
+        before.push(tokio::spawn(async move { ask(&engine, &["GET", &key]).await }));
+    }
+    let engine = world.engine.clone();
+    let loading = tokio::spawn(async move { ask(&engine, &["FUNCTION", "LOAD", "#!lua name=l"]).await });
+    sleep(millis(10)).await;
+    assert!(b.functions().is_empty(), "it waits behind the others");
+    world.thaw("a").await;
+    loading.await.unwrap().unwrap();
+    assert_eq!(b.functions(), ["#!lua name=l"]);
+    assert_eq!(world.host("a").functions(), ["#!lua name=l"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_is_given_back_with_a_reply_owed_is_closed() {
     let world = World::start(&["only"], Spec::go_redis(), settings()).await;
     let shard = world.engine.shard_for(b"key").unwrap();

@@ -29,7 +29,7 @@ impl Ward {
         });
         let mut connection = shard.dialer().dial().await?;
         returning::teach_scripts(&mut connection, &self.scripts.all()).await?;
-        let learned = self.give_functions(shard, teacher.as_deref(), &mut connection).await?;
+        self.give_functions(shard, teacher.as_deref(), &mut connection).await?;
         let mut forgetting = Forgetting::new(&self.ledger, shard.name(), None);
         match on_return {
             OnReturn::Forget => forgetting.rounds(&mut connection).await?,
@@ -53,8 +53,12 @@ impl Ward {
                 if all_forget {
                     self.forget_on_others(shard, Rounds::Last).await?;
                 }
-                if self.ledger.functions(shard.name()) != learned {
-                    self.give_functions(shard, teacher.as_deref(), &mut connection).await?;
+                if let Some(teacher) = teacher.as_deref()
+                    && self.ledger.functions_changed(shard.name())
+                {
+                    // What was entered before may still have been on its way to the teacher.
+                    self.answered(teacher).await?;
+                    self.give_functions(shard, Some(teacher), &mut connection).await?;
                 }
                 Ok::<_, Arc<Cause>>(())
             };
@@ -80,20 +84,17 @@ impl Ward {
         })
     }
 
-    /// Gives a shard the functions of one that serves: exactly those, where functions were changed while it was away. Says
-    /// how often that was, of what it can have learned.
+    /// Gives a shard the functions of one that serves: exactly those, where functions were changed while it was away.
     async fn give_functions(
         &self,
         shard: &Arc<Shard>,
         teacher: Option<&Shard>,
         connection: &mut Connection,
-    ) -> Result<u64, Arc<Cause>> {
-        let changes = self.ledger.functions(shard.name());
-        let surplus = if changes > 0 { Surplus::Goes } else { Surplus::Stays };
-        if let Some(teacher) = teacher {
-            returning::teach_functions(connection, shard.name(), teacher, surplus).await?;
-        }
-        Ok(changes)
+    ) -> Result<(), Arc<Cause>> {
+        let Some(teacher) = teacher else { return Ok(()) };
+        let surplus =
+            if self.ledger.functions_changed(shard.name()) { Surplus::Goes } else { Surplus::Stays };
+        returning::teach_functions(connection, shard.name(), teacher, surplus).await
     }
 
     /// Teaches shards that are new what one knows that was there before, beside their first calls.
@@ -231,9 +232,8 @@ impl Ward {
         join_all(each).await.into_iter().collect()
     }
 
-    async fn swept(&self, shard: &Arc<Shard>, keys: &[Bytes]) -> Result<(), Arc<Cause>> {
-        // Writes that were placed there before the return may still be on their way, on any engine's wires: those that came
-        // after the sweep would stay.
+    /// Returns when a shard has answered all that any engine handed to its shared wires before.
+    async fn answered(&self, shard: &Shard) -> Result<(), Arc<Cause>> {
         let all = self
             .with_engines(|_, engines| engines.iter().map(|engine| engine.topology()).collect::<Vec<_>>());
         for topology in all {
@@ -241,6 +241,14 @@ impl Ward {
                 member.shard.answered().await?;
             }
         }
+        Ok(())
+    }
+
+    /// Deletes keys from a shard, as far as others own them.
+    async fn swept(&self, shard: &Arc<Shard>, keys: &[Bytes]) -> Result<(), Arc<Cause>> {
+        // Writes that were placed there before the return may still be on their way: those that came after the sweep would
+        // stay.
+        self.answered(shard).await?;
         for keys in keys.chunks(SWEPT_AT_ONCE) {
             // Looked at each time: the ring may have changed, and what a shard owns now is new.
             let Some(now) = self.topology() else { return Ok(()) };
