@@ -7,10 +7,12 @@ mod network;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use rendis_core::pace;
 use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
 use rendis_engine::engine::{Engine, Plan};
 use rendis_engine::error::Error;
+use rendis_engine::events::Event;
 use rendis_engine::gather::Executed;
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::{OnReturn, Settings, ShardSettings};
@@ -228,6 +230,52 @@ async fn a_write_from_before_a_shard_was_away_does_not_arrive_after_it_is_back()
     world.thaw("a").await;
     world.host("a").hold(None);
     sleep(millis(10)).await;
+    assert_eq!(world.get(&key).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_has_forgotten_before_it_serves_though_it_was_being_taken_back_twice() {
+    let mut settings = settings();
+    settings.health.deadline = millis(100);
+    let two = NonZeroU32::new(2).unwrap();
+    settings.slow_ejection = Some(pace::Settings {
+        factor: two,
+        floor: millis(5),
+        window: millis(100),
+        windows: two,
+        rest: millis(500),
+    });
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
+    let key = world.keys_on("a", 1).remove(0);
+    world.set(&key, "old").await;
+    let mut events = world.engine.events();
+    world.host("a").answer_after(millis(10));
+    let load = async {
+        loop {
+            for number in 0..50 {
+                let _ = world.ask(&["GET", &format!("key{number}")]).await;
+            }
+            sleep(millis(1)).await;
+        }
+    };
+    let event = tokio::select! {
+        () = load => unreachable!("it goes on for ever"),
+        event = events.next() => event.unwrap(),
+    };
+    assert!(matches!(&event, Event::Slow(shard) if shard.name == "a"), "{event}");
+    world.host("a").answer_after(Duration::ZERO);
+    world.set(&key, "new").await;
+    // It has rested, and is about to forget the key; then it dies and lives again.
+    world.host("a").hold(Some("UNLINK"));
+    sleep(millis(650)).await;
+    world.host("a").stop(true);
+    while !matches!(events.next().await.unwrap(), Event::Down { .. }) {}
+    world.host("a").stop(false);
+    while !matches!(events.next().await.unwrap(), Event::Up(_)) {}
+    sleep(millis(20)).await;
+    assert!(!world.serves("a"), "what it has to forget is being deleted");
+    world.host("a").hold(None);
+    world.until("a", true).await;
     assert_eq!(world.get(&key).await, None);
 }
 

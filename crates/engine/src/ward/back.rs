@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use rendis_core::topology::Topology;
+use rendis_core::topology::{Standing, Topology};
 use tokio::time::{sleep, timeout};
 
 use super::Ward;
@@ -19,8 +19,20 @@ use crate::settings::OnReturn;
 use crate::shard::Shard;
 
 impl Ward {
-    /// Takes a shard back that answers again: teaches it, has it forget what grew old, and has all engines use it.
-    pub(super) async fn take_back(self: &Arc<Self>, shard: &Arc<Shard>) -> Result<Forgot, Arc<Cause>> {
+    /// Takes a shard back that answers again: teaches it, has it forget what grew old, and has all engines use it. `None`
+    /// when it serves already.
+    ///
+    /// One at a time: what one is just deleting, another would not find in the ledger, and let the shard serve before it
+    /// is deleted.
+    pub(super) async fn take_back(
+        self: &Arc<Self>,
+        shard: &Arc<Shard>,
+    ) -> Result<Option<Forgot>, Arc<Cause>> {
+        let turn = self.lock().turn(shard.name());
+        let _turn = turn.lock().await;
+        if self.lock().standing(shard.name()) == Standing::Serving {
+            return Ok(None);
+        }
         let (was_out, falls, on_return, teacher) = self.with_engines(|state, engines| {
             engines.iter().for_each(|engine| engine.expect(shard.name()));
             let teacher = state.serving().next().cloned();
@@ -73,7 +85,7 @@ impl Ward {
             }
             drop(last);
         }
-        Ok(match on_return {
+        Ok(Some(match on_return {
             OnReturn::Forget => {
                 self.sweep();
                 forgetting.forgot()
@@ -81,7 +93,7 @@ impl Ward {
             OnReturn::Flush if was_out => Forgot::Everything,
             OnReturn::Flush | OnReturn::Keep if was_out => Forgot::Nothing,
             OnReturn::Flush | OnReturn::Keep => Forgot::Keys(0),
-        })
+        }))
     }
 
     /// Gives a shard the functions of one that serves: exactly those, where functions were changed while it was away.

@@ -167,6 +167,7 @@ impl Ward {
                             answers: known.answers,
                             was_out: known.was_out,
                             falls: known.falls,
+                            turn: known.turn,
                             ..self.watch(state, shard, known.up && !stranded)
                         }
                     }
@@ -245,6 +246,7 @@ impl Ward {
             standing: Standing::Serving,
             was_out: false,
             falls: 0,
+            turn: Arc::default(),
             monitor: tokio::spawn(task).abort_handle(),
         }
     }
@@ -258,21 +260,7 @@ impl Ward {
                 if !self.lock().answers(shard) {
                     self.tell(Event::Up(place()));
                 }
-                return match self.take_back(shard).await {
-                    Ok(forgot) => {
-                        self.tell(Event::Returned { shard: place(), forgot });
-                        true
-                    }
-                    Err(cause) => {
-                        tracing::warn!(
-                            ring = self.name,
-                            shard = shard.name(),
-                            why = cause.text,
-                            "shard cannot be taken back yet"
-                        );
-                        false
-                    }
-                };
+                return self.rose(shard).await;
             }
             Transition::StartedLoading => {
                 self.fell(shard).await;
@@ -296,7 +284,8 @@ impl Ward {
             let now = Instant::now();
             let rested = ward.lock().rested(now);
             for shard in rested {
-                ward.end_rest(&shard).await;
+                // Like one that was dead. Where that fails it is tried again.
+                ward.rose(&shard).await;
             }
             let serving: Vec<Arc<Shard>> = ward.lock().serving().cloned().collect();
             for shard in laggards.look(&serving) {
@@ -309,10 +298,12 @@ impl Ward {
         }
     }
 
-    /// A slow shard has rested and is taken back like one that was dead. Where that fails it is tried again.
-    async fn end_rest(self: &Arc<Self>, shard: &Arc<Shard>) {
+    /// A shard can serve again. False when it cannot be taken back yet.
+    async fn rose(self: &Arc<Self>, shard: &Arc<Shard>) -> bool {
         match self.take_back(shard).await {
-            Ok(forgot) => self.tell(Event::Returned { shard: Arc::clone(shard.place()), forgot }),
+            Ok(Some(forgot)) => self.tell(Event::Returned { shard: Arc::clone(shard.place()), forgot }),
+            // Somebody else was quicker.
+            Ok(None) => {}
             Err(cause) => {
                 tracing::warn!(
                     ring = self.name,
@@ -320,8 +311,10 @@ impl Ward {
                     why = cause.text,
                     "shard cannot be taken back yet"
                 );
+                return false;
             }
         }
+        true
     }
 
     /// A shard does not serve any more.

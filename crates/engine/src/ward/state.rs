@@ -42,8 +42,13 @@ pub(super) struct Watched {
     pub(super) was_out: bool,
     /// How often it fell.
     pub(super) falls: u64,
+    /// Held by who takes it back.
+    pub(super) turn: Arc<Turn>,
     pub(super) monitor: AbortHandle,
 }
+
+/// One at a time.
+pub(super) type Turn = tokio::sync::Mutex<()>;
 
 impl State {
     /// What traffic says of this shard, on whatever engine.
@@ -105,6 +110,11 @@ impl State {
 
     fn known(&self, shard: &str) -> Option<&Watched> {
         self.watched.iter().find(|known| known.shard.name() == shard)
+    }
+
+    /// What has to be held to take this shard back.
+    pub(super) fn turn(&self, shard: &str) -> Arc<Turn> {
+        self.known(shard).map(|known| Arc::clone(&known.turn)).unwrap_or_default()
     }
 
     /// Whether the keys of this shard went to others since it last served, and how often it fell.
