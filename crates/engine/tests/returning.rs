@@ -16,7 +16,7 @@ use rendis_engine::events::Event;
 use rendis_engine::gather::Executed;
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::{OnReturn, Settings, ShardSettings};
-use rendis_testkit::sim::{Dice, Host};
+use rendis_testkit::sim::{Dice, Host, Lie};
 use tokio::time::{Instant, sleep, timeout};
 
 /// A ring of hosts that are probed often, and nothing takes time unless it is told to.
@@ -231,6 +231,62 @@ async fn a_write_from_before_a_shard_was_away_does_not_arrive_after_it_is_back()
     world.host("a").hold(None);
     sleep(millis(10)).await;
     assert_eq!(world.get(&key).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_from_before_a_shard_was_away_does_not_arrive_after_it_has_forgotten() {
+    let mut settings = settings();
+    settings.deadlines.reply = Duration::from_secs(60);
+    let world = World::start(&["a", "b"], Spec::go_redis(), settings).await;
+    let key = world.keys_on("a", 1).remove(0);
+    let (a, b) = (world.host("a"), world.host("b"));
+    a.hold(Some("SET"));
+    let held = ask(&world.engine.allowing(millis(20)), &["SET", &key, "old"]).await;
+    assert!(held.is_err());
+    world.freeze("a").await;
+    world.set(&key, "new").await;
+    world.ask(&["FUNCTION", "LOAD", "#!lua name=l"]).await.unwrap();
+    // It asks b for functions, forgets the key, and asks b again.
+    b.hold(Some("FUNCTION"));
+    a.stop(false);
+    sleep(millis(50)).await;
+    b.answer_after(millis(10));
+    b.hold(None);
+    sleep(millis(1)).await;
+    b.hold(Some("FUNCTION"));
+    sleep(millis(200)).await;
+    let forgot = a.applied().iter().any(|applied| applied.words[0] == b"UNLINK");
+    assert!(forgot && !world.serves("a"));
+    a.hold(None);
+    sleep(millis(10)).await;
+    b.hold(None);
+    world.until("a", true).await;
+    assert_eq!(world.get(&key).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wire_that_is_lost_while_its_shard_returns_is_there_when_it_serves() {
+    let mut settings = settings();
+    settings.deadlines.connect = Duration::from_secs(20);
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
+    let key = world.keys_on("a", 1).remove(0);
+    let a = world.host("a");
+    let shard = world.engine.shard_for(key.as_bytes()).unwrap();
+    world.freeze("a").await;
+    world.set(&key, "elsewhere").await;
+    a.hold(Some("UNLINK"));
+    a.stop(false);
+    sleep(millis(100)).await;
+    a.ignore(true);
+    a.lie(Some(Lie::Half));
+    let lost = shard.call(shard.manner(), &RequestBuf::pack([&b"PING"[..]])).await;
+    assert!(lost.is_err());
+    sleep(millis(50)).await;
+    assert!(!world.serves("a"));
+    a.ignore(false);
+    a.hold(None);
+    world.until("a", true).await;
+    ask(&world.engine.allowing(millis(50)), &["SET", &key, "value"]).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
