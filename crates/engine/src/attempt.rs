@@ -96,7 +96,7 @@ impl Engine {
             return outcome.map_err(|failure| self.error(&shard, failure)).and_then(single);
         }
         let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
-        self.settle(began, outcome, shard, &route, repeat, send).await.and_then(single)
+        Box::pin(self.settle(began, outcome, shard, &route, repeat, send)).await.and_then(single)
     }
 
     /// Makes a call again as long as its outcome and `core::retry` allow. All attempts share the deadline; and where the

@@ -273,10 +273,19 @@ impl Engine {
         &self,
         requests: impl Iterator<Item = (Request<'r>, Found<'r>)> + Clone,
     ) -> Result<Arc<Topology<Shard>>, Error> {
+        let topology = self.topology();
+        if all_live(&topology) { Ok(topology) } else { Box::pin(self.entered(requests)).await }
+    }
+
+    /// [`Engine::topology_for`] where a shard is away.
+    async fn entered<'r>(
+        &self,
+        requests: impl Iterator<Item = (Request<'r>, Found<'r>)> + Clone,
+    ) -> Result<Arc<Topology<Shard>>, Error> {
         let began = Instant::now();
         loop {
             let topology = self.topology();
-            if topology.live().len() == topology.members().len() {
+            if all_live(&topology) {
                 return Ok(topology);
             }
             let epoch = self.inner.ward.ledger.epoch();
@@ -603,6 +612,11 @@ fn deletes_everything(row: &Row) -> bool {
     matches!(row.class(), Class::Every(_))
         && row.flags().has(Flags::WRITE)
         && row.categories().overlaps(Categories::KEYSPACE)
+}
+
+/// Whether no shard is away, be its keys others' now or not.
+fn all_live(topology: &Topology<Shard>) -> bool {
+    topology.live().len() == topology.members().len()
 }
 
 /// How many requests the shards were given so far.

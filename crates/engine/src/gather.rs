@@ -48,9 +48,10 @@ impl Engine {
     /// As [`Engine::call_shard`]; [`Kind::CrossShard`] and [`Kind::Refused`] for what a ring does not run.
     pub async fn execute(&self, request: Request<'_>) -> Result<Executed, Error> {
         let (table, began) = (self.table().load_full(), Instant::now());
-        if matches!(table.find(request), Found::Unknown) && self.learn(request.name()).await? {
+        if matches!(table.find(request), Found::Unknown) && Box::pin(self.learn(request.name())).await? {
             let rest = self.since(began);
-            return rest.as_ref().unwrap_or(self).execute_known(request, &self.table().load_full()).await;
+            let engine = rest.as_ref().unwrap_or(self);
+            return Box::pin(engine.execute_known(request, &self.table().load_full())).await;
         }
         self.execute_known(request, &table).await
     }
@@ -85,9 +86,9 @@ impl Engine {
                 engine.split(&topology, &parts, response, repeat, table).await?
             }
             Plan::Every(response) => engine.every(&topology, request, response, repeat).await?,
-            Plan::Scan(step) => engine.scan(&topology, step, repeat).await?,
+            Plan::Scan(step) => Box::pin(engine.scan(&topology, step, repeat)).await?,
             Plan::ScanEnd => Reply::from_static(b"*2\r\n$1\r\n0\r\n*0\r\n"),
-            Plan::Random(shards) => engine.random(&shards, request, repeat).await?,
+            Plan::Random(shards) => Box::pin(engine.random(&shards, request, repeat)).await?,
             Plan::Local(command) => return Ok(Executed::Local(command)),
             Plan::Subscription(command) => return Ok(Executed::Subscription(command)),
             Plan::Transaction { command, shard } => return Ok(Executed::Transaction { command, shard }),
@@ -119,8 +120,8 @@ impl Engine {
         let send = |shard: Arc<Shard>, manner: Manner| async move {
             match blocks {
                 Blocks::No => shard.call(manner, &request).await,
-                Blocks::For(wait) => self.waiting(&shard, manner, request, found, Some(wait)).await,
-                Blocks::Forever => self.waiting(&shard, manner, request, found, None).await,
+                Blocks::For(wait) => Box::pin(self.waiting(&shard, manner, request, found, Some(wait))).await,
+                Blocks::Forever => Box::pin(self.waiting(&shard, manner, request, found, None)).await,
             }
         };
         let mut began = Instant::now();
@@ -129,11 +130,14 @@ impl Engine {
             // What it waited on the server was not the deadline's.
             began = Instant::now();
         }
-        let settled = self.settle(began, outcome, shard, &route, repeat, send).await;
+        if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
+            return outcome.map_err(|failure| self.error(&shard, failure)).and_then(single);
+        }
+        let settled = Box::pin(self.settle(began, outcome, shard, &route, repeat, send)).await;
         let reply = settled.and_then(single).or_else(|error| self.missed(request, found, error))?;
         match (AttemptFailure::of(&reply, true), found) {
             (Some(AttemptFailure::NoScript), Found::Row(row)) => {
-                self.heal(began, request, row, reply, &route, send).await
+                Box::pin(self.heal(began, request, row, reply, &route, send)).await
             }
             _ => Ok(reply),
         }
