@@ -11,16 +11,14 @@
 
 mod alone;
 mod together;
+mod waiting;
 
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rendis_core::command::{Blocks, Found};
 use rendis_core::reply::{Reply, push_error};
-use rendis_core::request::{Request, RequestBuf};
-use rendis_engine::engine::Engine;
 use rendis_engine::error::Error;
 use rendis_engine::gather::Executed;
 
@@ -29,7 +27,7 @@ use crate::identity::{Identity, ReplyMode, Standing};
 use crate::inbox::{Front, Inbox};
 use crate::outbox::{Held, Outbox, TooSlow};
 use crate::peer::Peer;
-use crate::subscription::{Subscriber, push_message};
+use crate::subscription::Subscriber;
 use crate::transaction::{Transaction, push_line};
 use crate::window::Window;
 
@@ -131,40 +129,6 @@ impl Client {
         self.out.bytes.shrink_to(KEEP_AT_MOST);
     }
 
-    /// Waits for more from the client, and passes on what it listens to meanwhile. Nothing is owed here, so this is where
-    /// a client leaves when the ring ends.
-    async fn wait(&mut self) -> io::Result<Flow> {
-        let room = self.inbox.room();
-        let Some(subscriber) = &self.subscriber else {
-            let read = self.peer.read(&mut self.inbox.arrived, room);
-            let Some(read) = self.context.stop.unless_draining(read).await else { return Ok(Flow::End) };
-            let count = read?;
-            self.context.stats.received.add(count);
-            self.inbox.read(count);
-            return Ok(if count == 0 { Flow::End } else { Flow::On });
-        };
-        tokio::select! {
-            () = self.context.stop.draining() => Ok(Flow::End),
-            read = self.peer.read(&mut self.inbox.arrived, room) => {
-                let count = read?;
-                self.context.stats.received.add(count);
-                self.inbox.read(count);
-                Ok(if count == 0 { Flow::End } else { Flow::On })
-            }
-            message = subscriber.next() => match message {
-                Some(Ok(message)) => {
-                    if self.keep_up_listening() == Flow::End {
-                        return Ok(Flow::End);
-                    }
-                    push_message(&mut self.out.bytes, self.identity.resp3, &message);
-                    Ok(Flow::On)
-                }
-                // It fell behind, or the ring is gone: as a server does with a subscriber it cannot serve.
-                Some(Err(_)) | None => Ok(Flow::End),
-            }
-        }
-    }
-
     /// Whether requests mean what they say: nothing is queued, nothing restricts them, and replies are wanted.
     fn is_plain(&self) -> bool {
         !self.transaction.is_queueing()
@@ -181,7 +145,8 @@ impl Client {
                 return Ok(Flow::End);
             }
             if self.is_plain() {
-                if self.inbox.found() == 1 && self.only().await? {
+                // What is there for it would wait for this one too.
+                if self.inbox.found() == 1 && self.out.bytes.is_empty() && self.only().await? {
                     break;
                 }
                 let count = Box::pin(self.together(done)).await?;
@@ -217,11 +182,6 @@ impl Client {
         Flow::End
     }
 
-    /// The same before a message, which is no time for errors.
-    fn keep_up_listening(&mut self) -> Flow {
-        if self.identity.is_outdated(&self.context.shared) { self.become_current() } else { Flow::On }
-    }
-
     fn become_current(&mut self) -> Flow {
         match self.identity.update(&self.context.shared) {
             Standing::Same => return Flow::On,
@@ -254,46 +214,6 @@ impl Client {
             Err(error) => self.error(&error),
         }
         Ok(true)
-    }
-
-    /// Runs a request that may wait on a server, and watches the client meanwhile: `None` when it has gone, and what
-    /// it waited for others to do is given up, as it is when the ring ends. Anything else is run to its end. What it sends
-    /// is read ahead as far as its window; from then on only its leaving is looked for.
-    async fn run_watched(&mut self, request: &RequestBuf) -> io::Result<Option<Result<Executed, Error>>> {
-        let engine = self.context.engine(self.identity.resp3);
-        let waits = may_wait(engine, request.view());
-        let mut running = pin!(engine.run(request));
-        loop {
-            let full = self.inbox.arrived.len() >= READ_AHEAD;
-            if full && !waits {
-                return Ok(Some(running.await));
-            }
-            let more = async {
-                if full {
-                    self.peer.ended().await;
-                    return Ok(0);
-                }
-                self.peer.read(&mut self.inbox.arrived, ROOM_AHEAD).await
-            };
-            tokio::select! {
-                biased;
-                result = &mut running => return Ok(Some(result)),
-                () = self.context.stop.draining(), if waits => {
-                    if self.identity.reply == ReplyMode::On {
-                        push_error(&mut self.out.bytes, "SHUTDOWN", ENDING);
-                    }
-                    return Ok(None);
-                }
-                read = more => {
-                    match read? {
-                        0 if waits => return Ok(None),
-                        // One that only stopped sending is owed its answers.
-                        0 => return Ok(Some(running.await)),
-                        count => self.context.stats.received.add(count),
-                    }
-                }
-            }
-        }
     }
 
     async fn reply(&mut self, reply: &Reply) -> io::Result<()> {
@@ -369,11 +289,6 @@ impl Client {
     }
 }
 
-/// Whether a request can wait for what others do.
-fn may_wait(engine: &Engine, request: Request<'_>) -> bool {
-    matches!(engine.table().load().find(request), Found::Row(row) if row.blocks(request) != Blocks::No)
-}
-
 fn held(context: &Context, identity: &Identity, desk: Option<&Desk>) -> Held {
     let deadline = context.engine(identity.resp3).settings().deadlines.write;
     Held { behind: desk.map_or(0, |desk| desk.section.held()), deadline }
@@ -396,7 +311,3 @@ const FLUSH_AT: usize = 64 << 10;
 
 /// What a client keeps of its reply buffer.
 const KEEP_AT_MOST: usize = 1 << 10;
-
-/// How much is read ahead while a request waits on a server, and how much at a time.
-const READ_AHEAD: usize = 1 << 20;
-const ROOM_AHEAD: usize = 4 << 10;

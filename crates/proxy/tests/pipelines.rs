@@ -213,6 +213,25 @@ fn a_reply_does_not_wait_for_those_behind_it() {
 }
 
 #[test]
+fn a_reply_does_not_wait_for_what_takes_its_turn_alone() {
+    let stage = Stage::start("deadlines = { reply = \"3s\" }");
+    let mut asking = stage.client();
+    let mut ask_both = |last: &[&str], release: &dyn Fn()| {
+        let asked = Instant::now();
+        asking.send_raw(&[pack(&["STRLEN", &stage.keys[0]]), pack(last)].concat()).unwrap();
+        assert_eq!(asking.read().unwrap(), Reply::Integer(4));
+        assert!(asked.elapsed() < Duration::from_secs(2), "{last:?}: {:?}", asked.elapsed());
+        release();
+        assert_eq!(asking.read().unwrap().elements().len(), 2, "{last:?}");
+    };
+    stage.shards[1].stop();
+    ask_both(&["SCAN", "0"], &|| stage.shards[1].cont());
+    ask_both(&["BLPOP", "list", "0"], &|| {
+        assert_eq!(stage.client().command(&["RPUSH", "list", "item"]).unwrap().integer(), 1);
+    });
+}
+
+#[test]
 fn commands_of_all_kinds_are_answered_in_the_order_written() {
     let stage = Stage::start("deadlines = { reply = \"5s\", wait = \"5s\" }");
     let [a, b, c] = [&*stage.keys[0], &*stage.keys[1], &*stage.keys[2]];

@@ -51,7 +51,7 @@ impl Client {
             self.transaction.queue(view, &table, &engine, &mut self.out.bytes);
             self.hush(before);
         } else {
-            flow = match self.run_watched(request).await? {
+            flow = match self.run_watched(request, &engine).await? {
                 Some(result) => self.finish(request, found, &engine, result).await?,
                 None => Flow::End,
             };

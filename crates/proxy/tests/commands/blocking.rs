@@ -183,6 +183,44 @@ fn a_client_that_sent_much_behind_what_it_waits_for_is_seen_to_leave() {
 }
 
 #[test]
+fn who_waits_hears_what_it_listens_to_at_once() {
+    let stage = Stage::start();
+    let (mut sender, mut waiting) = (stage.client(), stage.resp3());
+    ask(&mut waiting, &["SUBSCRIBE", "news"]);
+    ask(&mut waiting, &["PSUBSCRIBE", "weather.*"]);
+    // What was answered before is there too.
+    waiting.send(&["ECHO", "before"]).unwrap();
+    waiting.send(&["BLPOP", "list", "0"]).unwrap();
+    waiting.send(&["ECHO", "after"]).unwrap();
+    assert_eq!(waiting.read().unwrap(), Reply::bulk("before"));
+    until("it waits", || stage.shards.iter().any(blocked));
+    for number in 0..100 {
+        let text = number.to_string();
+        assert_eq!(ask(&mut sender, &["PUBLISH", "news", &text]).integer(), 1);
+        assert_eq!(waiting.read().unwrap(), Reply::Push(bulks(&["message", "news", &text])));
+        assert_eq!(ask(&mut sender, &["PUBLISH", "weather.today", &text]).integer(), 1);
+        let message = bulks(&["pmessage", "weather.*", "weather.today", &text]);
+        assert_eq!(waiting.read().unwrap(), Reply::Push(message));
+    }
+    ask(&mut sender, &["RPUSH", "list", "item"]);
+    assert_eq!(waiting.read().unwrap(), Reply::Array(bulks(&["list", "item"])));
+    assert_eq!(waiting.read().unwrap(), Reply::bulk("after"));
+    // Replies that it does not want are not among them, and it is seen to leave.
+    waiting.send(&["CLIENT", "REPLY", "SKIP"]).unwrap();
+    waiting.send(&["BLPOP", "list", "0"]).unwrap();
+    waiting.send(&["ECHO", "after"]).unwrap();
+    until("it waits", || stage.shards.iter().any(blocked));
+    ask(&mut sender, &["PUBLISH", "news", "text"]);
+    assert_eq!(waiting.read().unwrap(), Reply::Push(bulks(&["message", "news", "text"])));
+    ask(&mut sender, &["RPUSH", "list", "item"]);
+    assert_eq!(waiting.read().unwrap(), Reply::bulk("after"));
+    waiting.send(&["BLPOP", "list", "0"]).unwrap();
+    until("it waits", || stage.shards.iter().any(blocked));
+    drop(waiting);
+    until("it has left", || !stage.shards.iter().any(blocked));
+}
+
+#[test]
 fn many_wait_at_once_and_others_are_served() {
     let stage = Stage::start();
     let keys = stage.keys("list");

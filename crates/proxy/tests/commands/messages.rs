@@ -6,7 +6,7 @@ use rendis_proxy::serve::Proxy;
 use rendis_testkit::{Cluster, RedisServer, Reply};
 
 use crate::ring::{client, config, ring, until};
-use crate::{Stage, alive, ask, blocked, bulks, texts};
+use crate::{Stage, alive, ask, bulks, texts};
 
 #[test]
 fn messages_reach_who_listens_wherever_the_channel_lives() {
@@ -179,61 +179,58 @@ fn who_listens_may_send_what_the_protocol_allows() {
     assert_eq!(both, [Reply::Integer(1), Reply::Push(bulks(&["message", "news", "me"]))]);
 }
 
-#[test]
-fn who_wants_no_replies_hears_what_it_listens_to() {
+/// A client waits for a shard that is frozen, and messages wait for it; then come the answers to these two requests, which
+/// are given back. `news` stands for the channel.
+fn confirmed_behind_messages(quiet: bool, lines: [&[&str]; 2]) -> Vec<Reply> {
     let stage = Stage::start();
+    let names = stage.keys("name");
+    let (frozen, channel) = (&names[0], &names[1]);
     let mut sender = stage.client();
-    let (key, channel) = {
-        let [first, second, _] = &stage.keys("name")[..] else { panic!() };
-        (first.clone(), second.clone())
-    };
     let (mut listener, mut other) = (stage.resp3(), stage.resp3());
     for client in [&mut listener, &mut other] {
-        ask(client, &["SUBSCRIBE", &channel]);
-        ask(client, &["SUBSCRIBE", "weather"]);
+        ask(client, &["SUBSCRIBE", channel]);
+        ask(client, &["PSUBSCRIBE", "weather.*"]);
     }
-    listener.send(&["CLIENT", "REPLY", "OFF"]).unwrap();
-    // While it waits for a shard, messages wait for it.
+    if quiet {
+        listener.send(&["CLIENT", "REPLY", "OFF"]).unwrap();
+    }
     stage.shards[0].stop();
-    listener.send(&["GET", &key]).unwrap();
-    listener.send(&["UNSUBSCRIBE", "weather"]).unwrap();
-    listener.send(&["CLIENT", "REPLY", "ON"]).unwrap();
-    let message = Reply::Push(bulks(&["message", &channel, "text"]));
-    assert_eq!(ask(&mut sender, &["PUBLISH", &channel, "text"]).integer(), 1);
-    assert_eq!(other.read().unwrap(), message);
+    listener.send(&["GET", frozen]).unwrap();
+    for words in lines {
+        let words: Vec<_> = words.iter().map(|word| if *word == "news" { channel } else { *word }).collect();
+        listener.send(&words).unwrap();
+    }
+    let message = |text: &str| Reply::Push(bulks(&["message", channel, text]));
+    for text in ["one", "two"] {
+        assert_eq!(ask(&mut sender, &["PUBLISH", channel, text]).integer(), 1);
+        assert_eq!(other.read().unwrap(), message(text));
+    }
     stage.shards[0].cont();
-    assert_eq!(listener.read().unwrap(), message);
-    assert_eq!(listener.read().unwrap().elements()[..2], bulks(&["unsubscribe", "weather"]));
-    assert!(listener.read().unwrap().is_ok());
+    if !quiet {
+        assert_eq!(listener.read().unwrap(), Reply::Nil);
+    }
+    for text in ["one", "two"] {
+        assert_eq!(listener.read().unwrap(), message(text));
+    }
+    (0..2).map(|_| listener.read().unwrap()).collect()
 }
 
 #[test]
 fn what_arrived_before_an_unsubscription_is_given_before_it_is_confirmed() {
-    let stage = Stage::start();
-    let mut sender = stage.client();
-    for all in [false, true] {
-        let mut listener = stage.resp3();
-        listener.send(&["SUBSCRIBE", "news", "weather"]).unwrap();
-        (0..2).for_each(|_| drop(listener.read().unwrap()));
-        // While it waits for something else, messages wait for it.
-        listener.send(&["BLPOP", "nothing", "0.3"]).unwrap();
-        listener.send(if all { &["UNSUBSCRIBE"] } else { &["UNSUBSCRIBE", "news"] }).unwrap();
-        until("it waits", || stage.shards.iter().any(blocked));
-        for text in ["one", "two"] {
-            assert_eq!(ask(&mut sender, &["PUBLISH", "news", text]).integer(), 1);
+    let ended = |reply: &Reply, kind: &str, left: i64| {
+        assert!(matches!(reply, Reply::Push(_)), "{reply}");
+        assert_eq!(reply.elements()[0], Reply::bulk(kind), "{reply}");
+        assert_eq!(reply.elements()[2], Reply::Integer(left), "{reply}");
+    };
+    for quiet in [false, true] {
+        for all in [&["UNSUBSCRIBE"][..], &["UNSUBSCRIBE", "news"]] {
+            let replies = confirmed_behind_messages(quiet, [all, &["PUNSUBSCRIBE"]]);
+            ended(&replies[0], "unsubscribe", 1);
+            ended(&replies[1], "punsubscribe", 0);
         }
-        assert_eq!(listener.read().unwrap(), Reply::Nil);
-        for text in ["one", "two"] {
-            assert_eq!(listener.read().unwrap(), Reply::Push(bulks(&["message", "news", text])));
-        }
-        let confirmed = listener.read().unwrap();
-        assert_eq!(confirmed.elements()[..2], bulks(&["unsubscribe", "news"]));
-        if all {
-            assert_eq!(listener.read().unwrap().elements()[..2], bulks(&["unsubscribe", "weather"]));
-        } else {
-            ask(&mut sender, &["PUBLISH", "weather", "sun"]);
-            assert_eq!(listener.read().unwrap(), Reply::Push(bulks(&["message", "weather", "sun"])));
-        }
-        alive(&mut listener);
     }
+    // What is left goes on, and so do replies.
+    let replies = confirmed_behind_messages(true, [&["PUNSUBSCRIBE"], &["CLIENT", "REPLY", "ON"]]);
+    ended(&replies[0], "punsubscribe", 1);
+    assert!(replies[1].is_ok());
 }

@@ -1,0 +1,119 @@
+//! What a client does while it waits: for more to do, or for what a request of its own comes to.
+
+use std::future::pending;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use rendis_core::command::{Blocks, Found};
+use rendis_core::reply::push_error;
+use rendis_core::request::{Request, RequestBuf};
+use rendis_engine::engine::Engine;
+use rendis_engine::error::Error;
+use rendis_engine::gather::Executed;
+use rendis_engine::pubsub::Message;
+
+use super::{Client, ENDING, Flow};
+use crate::identity::ReplyMode;
+use crate::subscription::{Subscriber, push_message};
+
+impl Client {
+    /// Waits for more from the client, and passes on what it listens to meanwhile. Nothing is owed here, so this is where
+    /// a client leaves when the ring ends.
+    pub(super) async fn wait(&mut self) -> io::Result<Flow> {
+        let room = self.inbox.room();
+        let read = self.peer.read(&mut self.inbox.arrived, room);
+        let count = match &self.subscriber {
+            None => match self.context.stop.unless_draining(read).await {
+                Some(read) => read?,
+                None => return Ok(Flow::End),
+            },
+            Some(subscriber) => tokio::select! {
+                () = self.context.stop.draining() => return Ok(Flow::End),
+                read = read => read?,
+                message = subscriber.next() => return Ok(self.hear(message)),
+            },
+        };
+        self.context.stats.received.add(count);
+        self.inbox.read(count);
+        Ok(if count == 0 { Flow::End } else { Flow::On })
+    }
+
+    /// Passes on what it listens to.
+    fn hear(&mut self, message: Option<Result<Arc<Message>, Error>>) -> Flow {
+        // It fell behind, or the ring is gone: as a server does with a subscriber it cannot serve.
+        let Some(Ok(message)) = message else { return Flow::End };
+        // What a user may hear is looked at before each message, which is no time for errors.
+        if self.identity.is_outdated(&self.context.shared) && self.become_current() == Flow::End {
+            return Flow::End;
+        }
+        push_message(&mut self.out.bytes, self.identity.resp3, &message);
+        Flow::On
+    }
+
+    /// Runs a request that may wait on a server, and watches the client meanwhile. What was answered before it is written
+    /// when this takes longer than a moment, and what the client sends is read ahead as far as its window.
+    ///
+    /// Where the request waits for what others do, the client hears what it listens to, and its leaving is looked for
+    /// beyond the window: `None` when it has gone, and what it waited for is given up, as it is when the ring ends. Anything
+    /// else is run to its end.
+    pub(super) async fn run_watched(
+        &mut self,
+        request: &RequestBuf,
+        engine: &Engine,
+    ) -> io::Result<Option<Result<Executed, Error>>> {
+        let waits = may_wait(engine, request.view());
+        let mut running = pin!(engine.run(request));
+        let mut sends = true;
+        loop {
+            let full = self.inbox.arrived.len() >= READ_AHEAD;
+            let more = async {
+                if full {
+                    self.peer.ended().await;
+                    return Ok(0);
+                }
+                self.peer.read(&mut self.inbox.arrived, ROOM_AHEAD).await
+            };
+            tokio::select! {
+                biased;
+                result = &mut running => return Ok(Some(result)),
+                () = self.context.stop.draining(), if waits => {
+                    if self.identity.reply == ReplyMode::On {
+                        push_error(&mut self.out.bytes, "SHUTDOWN", ENDING);
+                    }
+                    return Ok(None);
+                }
+                read = more, if sends && (waits || !full) => match read? {
+                    0 if waits => return Ok(None),
+                    // One that only stopped sending is owed its answers.
+                    0 => sends = false,
+                    count => self.context.stats.received.add(count),
+                },
+                message = next(self.subscriber.as_deref()), if waits => {
+                    if self.hear(message) == Flow::End {
+                        return Ok(None);
+                    }
+                    self.flush().await?;
+                }
+                () = self.context.ticker.moment(), if !self.out.bytes.is_empty() => self.flush().await?,
+            }
+        }
+    }
+}
+
+/// The next message for a client that listens.
+async fn next(subscriber: Option<&Subscriber>) -> Option<Result<Arc<Message>, Error>> {
+    match subscriber {
+        Some(subscriber) => subscriber.next().await,
+        None => pending().await,
+    }
+}
+
+/// Whether a request can wait for what others do.
+fn may_wait(engine: &Engine, request: Request<'_>) -> bool {
+    matches!(engine.table().load().find(request), Found::Row(row) if row.blocks(request) != Blocks::No)
+}
+
+/// How much is read ahead while a request waits on a server, and how much at a time.
+const READ_AHEAD: usize = 1 << 20;
+const ROOM_AHEAD: usize = 4 << 10;
