@@ -6,11 +6,11 @@ use std::sync::Arc;
 use rendis_core::plan::{Queued, Ring, same_shard};
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
-use rendis_core::session::Replies;
+use rendis_core::session::{Replies, Sent};
 
 use crate::attempt::refused;
 use crate::engine::{Engine, no_shard};
-use crate::error::{Error, Kind};
+use crate::error::{Cause, Error, Kind};
 use crate::frames::Item;
 use crate::gather::Executed;
 use crate::section::{MOST_REQUESTS, Section};
@@ -127,7 +127,24 @@ fn executed(replies: Replies<Reply>, lessons: usize) -> Result<Executions, Error
         Replies::Many(replies) => replies,
         Replies::One(reply) => vec![reply],
     };
+    were_together(replies.get(lessons..).unwrap_or_default())?;
     let reply = replies.pop().ok_or_else(|| Error::local(Kind::Protocol, "a transaction without a reply"))?;
     let refused = replies.into_iter().skip(lessons).find(Reply::is_error);
     Ok(Executions { reply, refused })
+}
+
+/// Whether the replies to `MULTI`, requests and `EXEC` are those of a transaction.
+///
+/// # Errors
+/// [`Kind::Refused`], [`Sent::Maybe`], when the server refused `MULTI` (to this user, say) and so ran what followed by
+/// itself, one request after the other.
+pub fn were_together(replies: &[Reply]) -> Result<(), Error> {
+    let [multi, requests @ .., _] = replies else { return Ok(()) };
+    if !multi.is_error() || requests.iter().all(Reply::is_error) {
+        return Ok(());
+    }
+    let why = multi.as_error().map(|error| String::from_utf8_lossy(error.text).into_owned());
+    let why = why.unwrap_or_default();
+    let text = format!("MULTI was refused, and the requests ran by themselves, not as a transaction: {why}");
+    Err(Error::new(Cause::new(Kind::Refused, text), Sent::Maybe, None))
 }

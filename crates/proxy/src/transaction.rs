@@ -26,7 +26,7 @@ use rendis_core::request::{Request, RequestBuf};
 use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::exclusive::Lease;
-use rendis_engine::pipeline::{same_server, watched_elsewhere};
+use rendis_engine::pipeline::{same_server, watched_elsewhere, were_together};
 use rendis_engine::shard::Shard;
 
 /// Where one client's transaction stands.
@@ -210,6 +210,7 @@ impl Transaction {
             return engine.transaction(&queue.requests).await.map(|done| Some(done.reply));
         };
         let mut frames = engine.check_shard(&queue.requests, &watch.shard).await?;
+        let lessons = frames.len();
         frames.push(RequestBuf::pack([&b"MULTI"[..]]));
         frames.extend(queue.requests);
         frames.push(RequestBuf::pack([&b"EXEC"[..]]));
@@ -217,12 +218,13 @@ impl Transaction {
         let at = |failure| watch.shard.error(failure).of_command(b"EXEC");
         watch.lease.send(frames.as_slice()).await.map_err(at)?;
         watch.lease.flush().await.map_err(at)?;
-        let mut last = None;
+        let mut replies = Vec::with_capacity(frames.len());
         for _ in &frames {
-            last = Some(watch.lease.receive().await.map_err(at)?);
+            replies.push(watch.lease.receive().await.map_err(at)?);
         }
         watch.lease.give_back();
-        Ok(last)
+        were_together(replies.get(lessons..).unwrap_or_default())?;
+        Ok(replies.pop())
     }
 
     /// Nothing of it runs, and nothing is watched any more.

@@ -9,6 +9,7 @@ use rendis_core::request::RequestBuf;
 use rendis_engine::engine::Engine;
 use rendis_engine::exclusive::Lease;
 use rendis_engine::gather::Executed;
+use rendis_engine::pipeline::were_together;
 use rendis_engine::shard::Shard;
 
 use crate::error::{Error, Kind};
@@ -203,6 +204,7 @@ impl Transaction {
         // What waits elsewhere does not between MULTI and EXEC.
         let replies = self.ask_all(&lessons, &requests, |_| Blocks::No).await?;
         self.state = State::Executed;
+        were_together(&replies).map_err(Error::from)?;
         if replies.last().is_some_and(Reply::is_null) {
             self.state = State::Conflict;
             return Err(conflict().into());

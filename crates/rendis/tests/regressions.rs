@@ -568,3 +568,19 @@ async fn a_deadline_of_ones_own_holds_for_a_ping_too() {
     let error = own(&error);
     assert_eq!((error.kind(), error.shard(), error.command()), (Kind::Timeout, Some("shard1"), Some("PING")));
 }
+
+#[tokio::test]
+async fn a_transaction_whose_multi_is_refused_says_that_it_was_none() {
+    let server = RedisServer::start();
+    server.command(&["ACL", "SETUSER", "single", "on", ">secret", "~*", "+@all", "-multi"]);
+    let url = format!("redis://single:secret@{}", server.address());
+    let mut ring = Ring::builder().shard("only", url).build().await.unwrap();
+    let mut pipe = redis::pipe();
+    pipe.atomic().set("k", "v").incr("n", 1);
+    let plain = pipe.query_async::<()>(&mut ring).await.unwrap_err();
+    let watched = ring.watch("k", async |tx| pipe.query_async::<()>(tx).await).await.unwrap_err();
+    for error in [own(&plain), own(&watched)] {
+        assert_eq!((error.kind(), error.sent()), (Kind::Refused, Sent::Maybe), "{error}");
+        assert!(error.text().contains("MULTI was refused"), "{error}");
+    }
+}
