@@ -189,7 +189,8 @@ impl Engine {
     }
 
     /// The protocol in which a call to this shard is made.
-    pub(crate) fn protocol(&self, shard: &Shard) -> Protocol {
+    #[must_use]
+    pub fn protocol(&self, shard: &Shard) -> Protocol {
         self.protocol.unwrap_or_else(|| shard.protocol())
     }
 

@@ -27,6 +27,7 @@ use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::exclusive::Lease;
 use rendis_engine::pipeline::{same_server, watched_elsewhere, were_together};
+use rendis_engine::settings::Protocol;
 use rendis_engine::shard::Shard;
 
 /// Where one client's transaction stands.
@@ -51,6 +52,8 @@ struct Queue {
 struct Watch {
     shard: Arc<Shard>,
     lease: Lease,
+    /// What the connection speaks.
+    protocol: Protocol,
     /// Whether the connection can be given back when the watch ends.
     clean: bool,
 }
@@ -178,7 +181,7 @@ impl Transaction {
             Some(watch) => watch,
             None => {
                 let lease = engine.lease(&shard).await?;
-                Watch { shard, lease, clean: true }
+                Watch { protocol: engine.protocol(&shard), shard, lease, clean: true }
             }
         };
         let reply = watch.lease.ask(request).await.map_err(|failure| watch.shard.error(failure))?;
@@ -210,7 +213,14 @@ impl Transaction {
             return engine.transaction(&queue.requests).await.map(|done| Some(done.reply));
         };
         let mut frames = engine.check_shard(&queue.requests, &watch.shard).await?;
-        let lessons = frames.len();
+        // The client has changed the protocol since, which a connection can do while it watches.
+        let protocol = engine.protocol(&watch.shard);
+        let stays = protocol == watch.protocol;
+        if !stays {
+            let version: &[u8] = if protocol == Protocol::Resp2 { b"2" } else { b"3" };
+            frames.push(RequestBuf::pack([b"HELLO", version]));
+        }
+        let begin = frames.len();
         frames.push(RequestBuf::pack([&b"MULTI"[..]]));
         frames.extend(queue.requests);
         frames.push(RequestBuf::pack([&b"EXEC"[..]]));
@@ -222,8 +232,10 @@ impl Transaction {
         for _ in &frames {
             replies.push(watch.lease.receive().await.map_err(at)?);
         }
-        watch.lease.give_back();
-        were_together(replies.get(lessons..).unwrap_or_default())?;
+        if stays {
+            watch.lease.give_back();
+        }
+        were_together(replies.get(begin..).unwrap_or_default())?;
         Ok(replies.pop())
     }
 

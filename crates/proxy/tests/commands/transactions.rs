@@ -154,6 +154,57 @@ fn a_watch_that_was_broken_makes_exec_null() {
     }
 }
 
+/// The protocol changes while keys are watched.
+const SPOKEN: &str = "
+    HSET h f v
+    ZADD z 1.5 m
+    HELLO 3
+    WATCH h z
+    HELLO 2
+    MULTI
+    HGETALL h
+    ZSCORE z m
+    EXEC
+    WATCH h z
+    HELLO 3
+    MULTI
+    HGETALL h
+    ZSCORE z m
+    EXEC
+    WATCH h
+    HELLO 2
+    WATCH z
+    HSET h f other
+    MULTI
+    HGETALL h
+    EXEC
+    WATCH h
+    HELLO 3
+    UNWATCH
+    WATCH h
+    HELLO 2
+    HSET h f third
+    HELLO 3
+    MULTI
+    HGETALL h
+    EXEC
+    MULTI
+    HGETALL h
+    EXEC
+";
+
+#[test]
+fn exec_is_answered_in_the_protocol_that_the_client_speaks_then() {
+    let side = Side::start(1, "");
+    let server = RedisServer::start();
+    let greeting = |reply: String| if reply.contains("proto") { String::new() } else { reply };
+    for _ in 0..3 {
+        server.command(&["FLUSHALL"]);
+        side.client().command(&["FLUSHALL"]).unwrap();
+        compare(&mut Raw::connect(server.address()), &mut side.raw(), SPOKEN, greeting);
+    }
+}
+
 #[test]
 fn who_leaves_in_a_transaction_leaves_nothing_behind() {
     let stage = Stage::start();
