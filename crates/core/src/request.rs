@@ -391,10 +391,12 @@ impl RequestScanner {
         let claimed = length.ok_or(ScanError::BadLength)?;
         let too_long = ScanError::BulkTooLong { claimed, limit: self.limits.bulk };
         let length = usize::try_from(claimed).map_err(|_| too_long)?;
-        let end = body + length;
-        // Ranges are 32 bits wide: a frame of 4 GiB is refused as if one bulk were too long.
-        if length > self.limits.bulk || u32::try_from(end + 2).is_err() {
+        if length > self.limits.bulk {
             return Err(too_long);
+        }
+        let end = body + length;
+        if end + 2 > MOST_BYTES {
+            return Err(ScanError::RequestTooLong { limit: MOST_BYTES });
         }
         match buffer.get(end..end + 2) {
             Some(b"\r\n") => {
@@ -409,6 +411,10 @@ impl RequestScanner {
         }
     }
 }
+
+/// The longest request in bytes, where one of its arguments is long; servers take as much of one client
+/// (`client-query-buffer-limit`). Ranges are 32 bits wide, and so never too narrow.
+const MOST_BYTES: usize = 1 << 30;
 
 /// The number in the header of type `kind` at `position` (`None` for `-1`), and where its line ends.
 fn header(buffer: &[u8], position: usize, kind: u8) -> Result<Option<(Option<u64>, usize)>, ScanError> {
@@ -529,6 +535,15 @@ mod tests {
             Err(ScanError::TooManyElements { claimed: 1_048_577, limit: 1 << 20 })
         );
         assert!(matches!(scan(b"*1\r\n$629145600\r\n"), Err(ScanError::BulkTooLong { .. })));
+        // As soon as it is announced; zeros that nobody writes take no memory.
+        let (header, most) = (b"*5\r\n$536870912\r\n", 512 << 20);
+        let mut long = vec![0; header.len() + most];
+        long[..header.len()].copy_from_slice(header);
+        long.extend_from_slice(b"\r\n$1\r\nx\r\n$536870000\r\n");
+        assert_eq!(scan(&long), Ok(None));
+        let at = long.len() - "536870000\r\n".len();
+        long[at..].copy_from_slice(b"536870912\r\n");
+        assert_eq!(scan(&long), Err(ScanError::RequestTooLong { limit: 1 << 30 }));
         assert_eq!(scan(b"*1\r\n$3\r\nabcd\r\n"), Err(ScanError::BadLineEnd));
         assert!(RequestBuf::parse(b"*1\r\n$4\r\nPING\r\nx".to_vec()).is_err());
     }

@@ -27,7 +27,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For frames that clients send: 512 MiB a bulk, 1 Mi arguments, depth 32, lines of 64 KiB.
+    /// For frames that clients send: 512 MiB a bulk, 1 Mi arguments, depth 32, lines of 64 KiB. A request of more than 1 GiB
+    /// is refused whatever the limits.
     pub const REQUEST: Self = Self { bulk: 512 << 20, elements: 1 << 20, depth: 32, line: 64 << 10 };
 
     /// For what clients send before they have logged in: 16 KiB a bulk, 10 arguments. It is enough to log in with.
@@ -59,6 +60,12 @@ pub enum ScanError {
         /// What the header claims.
         claimed: u64,
         /// What [`Limits::bulk`] allows.
+        limit: usize,
+    },
+    /// A request that is too long in all.
+    #[error("a request longer than {limit} bytes")]
+    RequestTooLong {
+        /// What is allowed.
         limit: usize,
     },
     /// An aggregate with more elements than the limit.
