@@ -10,7 +10,9 @@
 //! third of their throughput). A single-threaded runtime runs woken tasks in turn, and the wire comes after them anyway.
 //!
 //! Reading: all whole frames of what one read brought are found first, then paired under one lock, then their
-//! callers are woken without it. A reply is a slice of the read buffer.
+//! callers are woken without it. A reply is a slice of the read buffer. After a good many bytes the wire lets its callers
+//! run, so that the first of them have sent their next requests while the last are still being answered; else clients and
+//! servers would take turns in working, where replies are large and many.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -70,6 +72,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         scanner: Scanner::new(Limits::REPLY),
         frames: Vec::new(),
         woken: Vec::new(),
+        delivered: 0,
         measured: None,
         armed: None,
         blocked_since: None,
@@ -110,6 +113,8 @@ struct Wire<'q, S> {
     /// Reused between reads.
     frames: Vec<Range<usize>>,
     woken: Vec<Waker>,
+    /// Bytes of replies that were given out since the others ran.
+    delivered: usize,
 
     /// A batch that is being measured: replies until its last, and when it was taken to be written.
     measured: Option<(usize, Duration)>,
@@ -136,6 +141,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 return Poll::Ready(end);
             }
             if wrote == Turn::Waits && read == Turn::Waits {
+                return Poll::Pending;
+            }
+            if self.delivered >= TURN_AT_MOST {
+                self.delivered = 0;
+                context.waker().wake_by_ref();
                 return Poll::Pending;
             }
         }
@@ -282,6 +292,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
         if !self.frames.is_empty() {
             self.measure(self.frames.len());
             let chunk = self.arrived.split_to(start).freeze();
+            self.delivered += start;
             let mut state = self.queue.lock();
             state.session.wrote(std::mem::take(&mut self.unreported));
             let mut answered = false;
@@ -405,7 +416,11 @@ fn gone(text: &str) -> End {
 
 /// The room that a read is given at least, at first, and at most.
 const READ_AT_LEAST: usize = 4 << 10;
-const READ_AT_MOST: usize = 128 << 10;
+const READ_AT_MOST: usize = 32 << 10;
+
+/// After so many bytes of replies others run. Beside no such limit and reads of 128 KiB: MGET of 100 keys by 16 tasks 1.12
+/// times the throughput, 4 KiB through a proxy by pipelines of 16 1.09 times, small replies the same.
+const TURN_AT_MOST: usize = 16 << 10;
 
 /// On several threads: with no more than so many requests owed, hardly anybody can be about to join, and the turn that
 /// waits for them costs more than it saves (it doubled the CPU of a single caller).
