@@ -65,8 +65,10 @@ pub(super) fn fill(cluster: &Cluster, drivers: &mut [Driver], load: &Load) -> Re
 }
 
 fn cell(stage: &mut Stage, spot: &Spot, drivers: &mut [Driver]) {
-    let able = |driver: &Driver| {
-        driver.system() != "raw" || matches!(spot.load.operation, Operation::Mixed | Operation::Pipeline)
+    let able = |driver: &Driver| match driver.system() {
+        "raw" => matches!(spot.load.operation, Operation::Mixed | Operation::Pipeline),
+        "rendis-boxed" => ["library", "library, two threads"].contains(&spot.group),
+        _ => true,
     };
     let mut able: Vec<&mut Driver> = drivers.iter_mut().filter(|driver| able(driver)).collect();
     let names: Vec<String> = able.iter().map(|driver| driver.system().to_owned()).collect();

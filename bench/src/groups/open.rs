@@ -63,7 +63,10 @@ fn libraries(stage: &mut Stage) -> Result<(), String> {
     }
     let cluster = stage.shards(3);
     let mut drivers = Vec::new();
-    for system in peers(stage.go()).into_iter().filter(|system| !["raw", "rendis-frames"].contains(system)) {
+    for system in peers(stage.go())
+        .into_iter()
+        .filter(|system| !["raw", "rendis-boxed", "rendis-frames"].contains(system))
+    {
         drivers.push(Driver::start(system, stage.programs(), 1, &cluster.urls(), false)?);
     }
     library::fill(&cluster, &mut drivers, &Load::mixed(1))?;

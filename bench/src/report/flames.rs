@@ -109,10 +109,9 @@ const LIBRARY: &str = "\
 - Against `raw`: the limit sends bytes that lie ready, and counts the bytes of replies. It does not know which reply belongs to
   which caller, wakes no task, and decodes nothing. What the engine, tokio and the calling tasks take has no counterpart
   there, and is more than the kernel's part of both.
-- Against redis-rs: the bytes that pass through the kernel are the same, and the crate redis builds the commands and makes the
-  values for either. Only what lies between can be less.
-- Allocations of a `GET`: the crate redis's interface asks for most of them, outside of what rendis can change. Two are of
-  the command that it builds, two are the futures that it wants in boxes, and one is the value that the caller keeps.
+- Through `redis::AsyncCommands` (`rendis-boxed`): the crate redis builds the command and wants its futures in boxes, whoever
+  serves it, and the bytes that pass through the kernel are the same. Only what lies between can be less.
+- A single task waits for one reply after the other: nearly all of its time is the kernel's and the server's.
 - `MGET` of many keys: taking the command apart for the shards and putting the replies together again, and an allocation for
   each value that is returned. The kernel's part is small, so that there is little to win by fewer writes.
 ";

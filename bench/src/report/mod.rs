@@ -114,8 +114,9 @@ round, rendis through the peer, and is what counts: absolute figures move with t
 generator of the load share.
 
 - **Libraries** run in a process each (`bench/src/drive`, `bench/go`), on a runtime with one thread unless said, over the same
-  redis-server processes. `rendis` is `Ring` through the typed API; `rendis-frames` is the engine below it, given packed
-  requests. redis-rs (multiplexed connections, and its connection manager), fred and rustis have one connection or client a
+  redis-server processes. `rendis` is `Ring` through its typed API (`rendis::Commands`, and the redis crate's pipelines and
+  commands); `rendis-boxed` is the same through `redis::AsyncCommands`, whose futures are in boxes, as redis-rs is used here;
+  `rendis-frames` is the engine below, given packed requests. redis-rs (multiplexed connections, and its connection manager), fred and rustis have one connection or client a
   shard, and keys are placed by hand, by a hash modulo the number of shards; `MGET` and `MSET` and pipelines are split by
   hand, side by side. go-redis is its `Ring`, which splits pipelines but not `MGET` and `MSET`, so that these are pipelines of
   single commands there. `raw` is the limit: a loop that writes prepared bytes into sockets and counts the bytes of replies.

@@ -6,9 +6,10 @@ use crate::figures::{Table, short};
 use crate::results::{Cell, Results};
 
 /// Systems in the order of tables.
-pub(super) const SYSTEMS: [&str; 15] = [
+pub(super) const SYSTEMS: [&str; 16] = [
     "rendis",
     "rendis, 2 threads",
+    "rendis-boxed",
     "rendis-frames",
     "redis-rs",
     "redis-rs-manager",

@@ -47,7 +47,11 @@ fn library(results: &Results) -> Vec<Target> {
     use Wanted::{AtLeast, AtMost};
     let mut targets = Vec::new();
     let mut add = |name: &str, group: &str, one: &str, peer: &str, metric: &str, wanted| {
-        let subject = if one == "rendis" { "library" } else { "library with untyped frames" };
+        let subject = match one {
+            "rendis" => "library",
+            "rendis-boxed" => "library through redis::AsyncCommands",
+            _ => "library with untyped frames",
+        };
         let kind = if metric == "ops/s" { "throughput" } else { "processor time" };
         let threads = if group.contains("two") { ", two threads" } else { "" };
         let what = format!("{subject}, {name}{threads}: {kind} through that of {peer}");
@@ -62,6 +66,10 @@ fn library(results: &Results) -> Vec<Target> {
     }
     add("512 tasks", "library, two threads", "rendis", "redis-rs", "ops/s", AtLeast(1.8));
     add("512 tasks", "library", "rendis", "redis-rs", "CPU µs/op", AtMost(0.5));
+    for (name, limit) in [("512 tasks", 2.0), ("64 tasks", 1.3), ("1 task", 1.0)] {
+        add(name, "library", "rendis-boxed", "redis-rs", "ops/s", AtLeast(limit));
+    }
+    add("512 tasks", "library", "rendis-boxed", "redis-rs", "CPU µs/op", AtMost(0.5));
     add("512 tasks", "library", "rendis-frames", "raw", "CPU µs/op", AtMost(1.6));
     let handles = "10 000 handles; a pipeline of 1 000 commands";
     for (what, group, name, metric, wanted) in [

@@ -9,7 +9,8 @@ use crate::process::Dialogue;
 /// The library peers, in the order of tables: what is ours first.
 #[must_use]
 pub fn peers(go: bool) -> Vec<&'static str> {
-    let mut systems = vec!["rendis", "rendis-frames", "redis-rs", "redis-rs-manager", "fred", "rustis"];
+    let mut systems =
+        vec!["rendis", "rendis-boxed", "rendis-frames", "redis-rs", "redis-rs-manager", "fred", "rustis"];
     if go {
         systems.push("go-redis");
     }
