@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use rendis_proxy::config::{self, Config, Secrets};
+use rendis_proxy::serve;
 
 use crate::args::CheckArguments;
 use crate::outcome::{self, Failure};
@@ -11,6 +12,7 @@ use crate::outcome::{self, Failure};
 /// Reads the configuration and says what it is. What is allowed and seldom meant is warned of.
 pub(crate) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     let config = config::load(&arguments.file, Secrets::Read)?;
+    serve::check(&config)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}: good", arguments.file.display())
         .and_then(|()| describe(&mut out, &config))

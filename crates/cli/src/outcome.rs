@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use rendis_proxy::config::ConfigError;
+use rendis_proxy::serve::StartError;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
@@ -21,6 +22,16 @@ pub(crate) enum Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::Usage(error.to_string())
+    }
+}
+
+/// Places that cannot be had are failures; the rest is a wrong configuration.
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Ring { .. } => Self::Usage(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
     }
 }
 

@@ -50,7 +50,7 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             let log = Log::start(arguments.log_format, config.log);
             files::raise_limit();
             files::warn_of_too_many(&config);
-            let proxy = Proxy::start(&config).map_err(failure)?;
+            let proxy = Proxy::start(&config)?;
             announce(&proxy);
             let (watching, file) = (config.watch, file.clone());
             let served = Served { proxy, watch, watching, certificates, log, file };
@@ -182,9 +182,9 @@ fn start_local(servers: &LocalServers, listen: Option<&str>) -> Result<Proxy, Fa
         Err(StartError::Listen { error, .. })
             if listen.is_none() && error.kind() == io::ErrorKind::AddrInUse =>
         {
-            start("127.0.0.1:0")?.map_err(failure)
+            Ok(start("127.0.0.1:0")??)
         }
-        started => started.map_err(failure),
+        started => Ok(started?),
     }
 }
 
@@ -213,14 +213,6 @@ fn say(line: &str) {
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "the supervisor could not be told");
-    }
-}
-
-/// Places that cannot be had are failures; the rest is a wrong configuration.
-fn failure(error: StartError) -> Failure {
-    match error {
-        StartError::Ring { .. } => Failure::Usage(error.to_string()),
-        _ => Failure::Failed(error.to_string()),
     }
 }
 

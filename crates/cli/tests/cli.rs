@@ -4,10 +4,11 @@
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use rendis_testkit::Certificates;
 use tempfile::TempDir;
 
 const TWO: &str = r#"
@@ -117,6 +118,49 @@ fn check_refuses_with_status_2_and_one_line() {
     let output = rendis(&["check", "/there/is/no.toml"], b"");
     assert_eq!(status(&output), 2);
     assert!(text(&output.stderr).contains("/there/is/no.toml: the file cannot be read"));
+}
+
+#[test]
+fn check_refuses_what_serve_refuses_in_the_same_words() {
+    let files = Files::new();
+    let certificates = Certificates::generate();
+    let junk = files.write("junk.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let (cert, key, ca) = (certificates.server_cert(), certificates.server_key(), certificates.ca());
+    let others = Certificates::generate();
+    let other = others.server_key();
+    let client =
+        |cert: &Path, key: &Path| format!("cert = \"{}\", key = \"{}\"", cert.display(), key.display());
+    let configuration = |listener: &str, shard: &str| {
+        let listen = "listen = \"tls:127.0.0.1:0\"";
+        let shard =
+            format!("[[ring.shard]]\nname = \"a\"\nurl = \"rediss://127.0.0.1:1\"\ntls = {{ {shard} }}\n");
+        files.write(
+            "rendis.toml",
+            &format!("[[ring]]\nname = \"cache\"\n{listen}\ntls = {{ {listener} }}\n{shard}"),
+        )
+    };
+    let (good, trusted) = (client(&cert, &key), format!("ca = \"{}\"", ca.display()));
+    let with = |text: &str, more: &str| format!("{text}, {more}");
+    let broken_ca = |field: &str| format!("{field} = \"{}\"", junk.display());
+    for (listener, shard, expected) in [
+        (client(&junk, &key), trusted.clone(), "tls: cert"),
+        (client(&cert, &other), trusted.clone(), "tls: cert and key"),
+        (with(&good, &broken_ca("client_ca")), trusted.clone(), "tls: client_ca"),
+        (good.clone(), broken_ca("ca"), "certificate"),
+        (good.clone(), with(&trusted, &client(&junk, &key)), "certificate"),
+        (good.clone(), with(&trusted, &client(&cert, &other)), "certificate"),
+        (good.clone(), with(&trusted, "server_name = \"no name\""), "server name"),
+    ] {
+        let config = configuration(&listener, &shard);
+        let checked = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
+        assert_eq!((status(&checked), text(&checked.stdout)), (2, ""), "{listener} {shard}");
+        assert!(text(&checked.stderr).contains(expected), "{expected}: {}", text(&checked.stderr));
+        let served = rendis(&[OsStr::new("serve"), OsStr::new("--config"), config.as_os_str()], b"");
+        assert_eq!((status(&served), text(&served.stderr)), (2, text(&checked.stderr)), "{listener} {shard}");
+    }
+    let config = configuration(&good, &with(&trusted, &good));
+    let checked = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
+    assert_eq!((status(&checked), text(&checked.stderr)), (0, ""));
 }
 
 #[test]

@@ -79,6 +79,15 @@ pub enum StartError {
     Thread,
 }
 
+/// Whether a configuration could be served, as far as can be known without taking places and without connections: certificates,
+/// keys and names of servers can be used. Whether it can be read at all is known before, see [`crate::config::load`].
+///
+/// # Errors
+/// [`StartError::Ring`] for the first ring that could not.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    config.rings.iter().try_for_each(prepare::check)
+}
+
 impl Proxy {
     /// Takes all places, starts the threads, and returns when all listeners are open: the servers have been connected to
     /// by then, or could not be.

@@ -102,6 +102,19 @@ pub(super) fn prepare(
     rings.iter().map(|ring| one(seated, ring, threads, numbers, &mut taken)).collect()
 }
 
+/// Whether a ring could be served, as far as can be known without places and connections.
+///
+/// # Errors
+/// [`StartError::Ring`]
+pub(super) fn check(ring: &config::Ring) -> Result<(), StartError> {
+    let tls = || ring.tls.as_ref().map(server_tls::config).transpose();
+    settings::check(ring).and_then(|()| tls().map(drop)).map_err(|text| wrong(ring, text))
+}
+
+fn wrong(ring: &config::Ring, text: String) -> StartError {
+    StartError::Ring { ring: ring.name.clone(), text }
+}
+
 fn one(
     seated: &[Seated],
     ring: &config::Ring,
@@ -109,8 +122,8 @@ fn one(
     numbers: &mut Numbers,
     taken: &mut HashSet<u64>,
 ) -> Result<Prepared, StartError> {
-    let wrong = |text: String| StartError::Ring { ring: ring.name.clone(), text };
-    settings::check(ring).map_err(wrong)?;
+    check(ring)?;
+    let wrong = |text: String| wrong(ring, text);
     let own = seated.iter().find(|seat| seat.config.name == ring.name);
     let mut listeners = Listeners::new(threads);
     for listen in &ring.listen {
