@@ -94,6 +94,17 @@ impl World {
         ask(&self.engine, words).await
     }
 
+    /// Reads keys of these shards for ever.
+    async fn load(&self, names: [&str; 2]) {
+        let keys = names.map(|name| self.keys_on(name, 10)).concat();
+        loop {
+            for key in &keys {
+                let _ = self.ask(&["GET", key]).await;
+            }
+            sleep(millis(1)).await;
+        }
+    }
+
     async fn set(&self, key: &str, value: &str) {
         self.ask(&["SET", key, value]).await.unwrap();
     }
@@ -117,6 +128,21 @@ fn settings() -> Settings {
     settings.health.votes.interval = millis(20);
     settings.health.votes.longest_interval = millis(20);
     settings.health.deadline = millis(50);
+    settings
+}
+
+/// A shard that is slow for two tenths of a second rests for five.
+fn with_rests() -> Settings {
+    let mut settings = settings();
+    settings.health.deadline = millis(100);
+    let two = NonZeroU32::new(2).unwrap();
+    settings.slow_ejection = Some(pace::Settings {
+        factor: two,
+        floor: millis(5),
+        window: millis(100),
+        windows: two,
+        rest: millis(500),
+    });
     settings
 }
 
@@ -291,31 +317,14 @@ async fn a_wire_that_is_lost_while_its_shard_returns_is_there_when_it_serves() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_has_forgotten_before_it_serves_though_it_was_being_taken_back_twice() {
-    let mut settings = settings();
-    settings.health.deadline = millis(100);
-    let two = NonZeroU32::new(2).unwrap();
-    settings.slow_ejection = Some(pace::Settings {
-        factor: two,
-        floor: millis(5),
-        window: millis(100),
-        windows: two,
-        rest: millis(500),
-    });
+    let settings = with_rests();
     let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
     let key = world.keys_on("a", 1).remove(0);
     world.set(&key, "old").await;
     let mut events = world.engine.events();
     world.host("a").answer_after(millis(10));
-    let load = async {
-        loop {
-            for number in 0..50 {
-                let _ = world.ask(&["GET", &format!("key{number}")]).await;
-            }
-            sleep(millis(1)).await;
-        }
-    };
     let event = tokio::select! {
-        () = load => unreachable!("it goes on for ever"),
+        () = world.load(["a", "b"]) => unreachable!("it goes on for ever"),
         event = events.next() => event.unwrap(),
     };
     assert!(matches!(&event, Event::Slow(shard) if shard.name == "a"), "{event}");
@@ -333,6 +342,26 @@ async fn a_shard_has_forgotten_before_it_serves_though_it_was_being_taken_back_t
     world.host("a").hold(None);
     world.until("a", true).await;
     assert_eq!(world.get(&key).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_shard_does_not_rest_when_another_has_fallen_meanwhile() {
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), with_rests()).await;
+    let key = world.keys_on("c", 1).remove(0);
+    world.freeze("c").await;
+    world.set(&key, "elsewhere").await;
+    world.thaw("c").await;
+    // Whoever is to be taken out now waits for b, half a second.
+    world.host("b").hold(Some("UNLINK"));
+    world.host("a").answer_after(millis(10));
+    let _ = timeout(millis(100), world.load(["a", "b"])).await;
+    let mut events = world.engine.events();
+    world.host("c").kill(true);
+    let _ = timeout(millis(900), world.load(["a", "b"])).await;
+    let down = events.next().await.unwrap();
+    assert!(matches!(&down, Event::Down { shard, .. } if shard.name == "c"), "{down}");
+    let rests = timeout(millis(1), events.next()).await;
+    assert!(rests.is_err(), "of three, one may be out: {rests:?}");
 }
 
 #[tokio::test(start_paused = true)]

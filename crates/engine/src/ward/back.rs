@@ -139,12 +139,12 @@ impl Ward {
 
     /// Takes a shard out. Whoever owns its keys from then on forgets first what he may hold of them that is old: what is
     /// still being swept, because the shard is back for a moment only; and, with placements that move more than its keys,
-    /// what he owned before. False when the shard is not watched any more.
+    /// what he owned before.
     pub(super) async fn leave_out(
         self: &Arc<Self>,
         shard: &Arc<Shard>,
-        change: impl FnOnce(&mut Watched),
-    ) -> bool {
+        change: impl FnOnce(&mut Watched, bool),
+    ) {
         let sweeping = self.ledger.sweeping();
         if sweeping.is_empty() && self.others_to_forget(shard).is_empty() {
             return self.change(shard, change);
@@ -162,10 +162,9 @@ impl Ward {
                 "shards that take over may hold values that were overwritten elsewhere"
             );
         }
-        let known = self.change(shard, change);
+        self.change(shard, change);
         drop(last);
         self.sweep();
-        known
     }
 
     /// The shards beside this one that serve, and have to forget something.

@@ -289,9 +289,17 @@ impl Ward {
             }
             let serving: Vec<Arc<Shard>> = ward.lock().serving().cloned().collect();
             for shard in laggards.look(&serving) {
-                let may = ward.lock().may_rest();
-                let rests = |known: &mut Watched| known.rests = Some(now + settings.rest);
-                if may && ward.leave_out(&shard, rests).await {
+                if !ward.lock().may_rest() {
+                    continue;
+                }
+                let mut rests = false;
+                // Asked again: another may have fallen while this one's keys were made ready for those who take over.
+                ward.leave_out(&shard, |known, may_rest| {
+                    rests = known.up && may_rest;
+                    known.rests = known.rests.or(rests.then_some(now + settings.rest));
+                })
+                .await;
+                if rests {
                     ward.tell(Event::Slow(Arc::clone(shard.place())));
                 }
             }
@@ -319,7 +327,7 @@ impl Ward {
 
     /// A shard does not serve any more.
     async fn fell(self: &Arc<Self>, shard: &Arc<Shard>) {
-        self.leave_out(shard, |known| {
+        self.leave_out(shard, |known, _| {
             (known.up, known.answers, known.rests) = (false, false, None);
             known.falls += 1;
         })
@@ -329,7 +337,7 @@ impl Ward {
     /// A shard serves again, for all engines at once; unless it fell meanwhile.
     fn returned(&self, shard: &Arc<Shard>, falls: u64) -> Result<(), Arc<Cause>> {
         let mut stands = false;
-        self.change(shard, |known| {
+        self.change(shard, |known, _| {
             stands = known.falls == falls;
             if stands {
                 (known.up, known.answers, known.rests, known.was_out) = (true, false, None, false);
@@ -338,18 +346,19 @@ impl Ward {
         if stands { Ok(()) } else { Err(Cause::new(Kind::ShardDown, "it is down again, or was removed")) }
     }
 
-    /// Changes what is known of a shard, and has all engines follow. False when it is not watched any more.
-    fn change(&self, shard: &Arc<Shard>, change: impl FnOnce(&mut Watched)) -> bool {
+    /// Changes what is known of a shard, if it is still watched, and has all engines follow. `change` is told whether one
+    /// more may be taken out for being slow.
+    fn change(&self, shard: &Arc<Shard>, change: impl FnOnce(&mut Watched, bool)) {
         self.with_engines(|state, engines| {
+            let may_rest = state.may_rest();
             let Some(known) = state.watched.iter_mut().find(|known| Arc::ptr_eq(&known.shard, shard)) else {
-                return false;
+                return;
             };
-            change(known);
+            change(known, may_rest);
             known.shard.health_changed();
             state.settle();
             engines.iter().for_each(|engine| engine.follow(state));
-            true
-        })
+        });
     }
 
     /// Works under the lock with the engines that follow. They are let go of after the lock: the last hold on an engine that
