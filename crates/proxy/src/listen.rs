@@ -51,15 +51,17 @@ pub(crate) enum Unopened {
 pub(crate) enum Never {}
 
 impl Bound {
-    /// Takes a place.
+    /// Takes a place. It may be a part of one that this process `holds`, or the other way around: no configuration has both,
+    /// so that one is about to be given up.
     ///
     /// # Errors
-    /// What the system says; also that somebody listens there.
-    pub(crate) fn new(listen: &Listen) -> io::Result<Self> {
+    /// What the system says; also that somebody else listens there.
+    pub(crate) fn new<'b>(listen: &Listen, holds: impl IntoIterator<Item = &'b Self>) -> io::Result<Self> {
         let held = match listen {
             Listen::Tcp(address) | Listen::Tls(address) => {
-                // Without SO_REUSEPORT, to hear of others that have it.
-                let free = socket(*address, false)?.local_addr()?;
+                // Without SO_REUSEPORT, to hear of others that have it; but not of ourselves.
+                let own = holds.into_iter().any(|bound| bound.listen.collides(listen));
+                let free = socket(*address, own)?.local_addr()?;
                 let address = free.as_socket().unwrap_or(*address);
                 Held::Tcp { address, _socket: socket(address, true)? }
             }

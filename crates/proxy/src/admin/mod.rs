@@ -112,6 +112,11 @@ impl Admin {
         Ok(Self { bound, address, stop: Some(stop), thread: Some(thread) })
     }
 
+    /// The place that it holds.
+    pub(crate) const fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
     /// Where they are.
     pub(crate) fn address(&self) -> &str {
         &self.address

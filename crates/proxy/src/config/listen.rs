@@ -50,7 +50,7 @@ impl Listen {
     }
 
     /// Whether both cannot be had at once.
-    fn collides(&self, other: &Self) -> bool {
+    pub(crate) fn collides(&self, other: &Self) -> bool {
         match (self.tcp(), other.tcp()) {
             (Some(one), Some(two)) => {
                 let overlap = one.ip() == two.ip()

@@ -27,7 +27,7 @@ use crate::listen::Bound;
 
 pub use self::watch::Watch;
 
-use self::prepare::{Numbers, Place, Prepared, Renewed, Seated, prepare};
+use self::prepare::{Numbers, Place, Prepared, Renewed, Seated, bounds, prepare};
 use self::worker::{Order, Worker};
 
 /// A proxy that listens. Dropping it drains it, as [`Proxy::stop`] does.
@@ -79,8 +79,9 @@ pub enum StartError {
     Thread,
 }
 
-/// Whether a configuration could be served, as far as can be known without taking places and without connections: certificates,
-/// keys and names of servers can be used. Whether it can be read at all is known before, see [`crate::config::load`].
+/// Whether a configuration could be served, as far as can be known without taking places and without connections:
+/// certificates, keys and names of servers can be used. Whether it can be read at all is known before, see
+/// [`crate::config::load`].
 ///
 /// # Errors
 /// [`StartError::Ring`] for the first ring that could not.
@@ -172,15 +173,17 @@ impl Proxy {
 
     fn become_configured(&mut self, config: &Config) -> Result<(), StartError> {
         let threads = self.workers.len();
-        let mut prepared = prepare(&self.rings, &config.rings, threads, &mut self.numbers)?;
+        let held = self.admin.as_ref().map(Admin::bound);
+        let mut prepared = prepare(&self.rings, held, &config.rings, threads, &mut self.numbers)?;
         let admin = self.prepare_admin(config)?;
         self.tell(config);
         prepared.iter_mut().for_each(Prepared::change);
-        self.order(&mut prepared)?;
-        self.seat(prepared);
+        // First, because a ring may be about to listen there.
         if config.admin != self.config.admin {
             self.admin = admin;
         }
+        self.order(&mut prepared)?;
+        self.seat(prepared);
         // Threads cannot be changed, so what is in force stays known.
         self.config = Config { threads: self.config.threads, ..config.clone() };
         Ok(())
@@ -191,7 +194,8 @@ impl Proxy {
             return Ok(None);
         };
         let refuse = |error| StartError::Admin { listen: listen.to_string(), error };
-        let bound = Bound::new(listen).map_err(refuse)?;
+        let holds = bounds(&self.rings).chain(self.admin.as_ref().map(Admin::bound));
+        let bound = Bound::new(listen, holds).map_err(refuse)?;
         Admin::start(bound, Arc::clone(&self.view)).map(Some).map_err(refuse)
     }
 

@@ -88,18 +88,26 @@ impl Numbers {
     }
 }
 
-/// Prepares rings for so many threads.
+/// Prepares rings for so many threads, in a process that holds the places of those that are `seated`, and that of the admin
+/// pages.
 ///
 /// # Errors
 /// What is wrong with the first of them that cannot be had.
 pub(super) fn prepare(
     seated: &[Seated],
+    admin: Option<&Bound>,
     rings: &[config::Ring],
     threads: usize,
     numbers: &mut Numbers,
 ) -> Result<Vec<Prepared>, StartError> {
     let mut taken = HashSet::new();
-    rings.iter().map(|ring| one(seated, ring, threads, numbers, &mut taken)).collect()
+    let holds: Vec<_> = bounds(seated).chain(admin).collect();
+    rings.iter().map(|ring| one(seated, &holds, ring, threads, numbers, &mut taken)).collect()
+}
+
+/// All places of these rings.
+pub(super) fn bounds(seated: &[Seated]) -> impl Iterator<Item = &Bound> {
+    seated.iter().flat_map(|seat| &seat.places).map(|place| &place.bound)
 }
 
 /// Whether a ring could be served, as far as can be known without places and connections.
@@ -117,6 +125,7 @@ fn wrong(ring: &config::Ring, text: String) -> StartError {
 
 fn one(
     seated: &[Seated],
+    holds: &[&Bound],
     ring: &config::Ring,
     threads: usize,
     numbers: &mut Numbers,
@@ -127,7 +136,7 @@ fn one(
     let own = seated.iter().find(|seat| seat.config.name == ring.name);
     let mut listeners = Listeners::new(threads);
     for listen in &ring.listen {
-        listeners.add(seated, own, listen, numbers, taken).map_err(|error| StartError::Listen {
+        listeners.add(seated, holds, own, listen, numbers, taken).map_err(|error| StartError::Listen {
             ring: ring.name.clone(),
             listen: listen.to_string(),
             error,
@@ -165,6 +174,7 @@ impl Listeners {
     fn add(
         &mut self,
         seated: &[Seated],
+        holds: &[&Bound],
         own: Option<&Seated>,
         listen: &Listen,
         numbers: &mut Numbers,
@@ -181,7 +191,7 @@ impl Listeners {
             self.places.push(PreparedPlace { id: old.id, listen: listen.clone(), new: None });
             return Ok(());
         }
-        let (id, bound) = (numbers.next(), Bound::new(listen)?);
+        let (id, bound) = (numbers.next(), Bound::new(listen, holds.iter().copied())?);
         self.port = self.port.or(bound.port());
         for doors in &mut self.doors {
             doors.push(Door { id, tls, socket: Some(bound.for_thread()?) });
