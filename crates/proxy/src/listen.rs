@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn a_port_is_held_without_getting_clients_and_shared_by_threads_alone() {
         let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
-        let bound = Bound::new(&listen).unwrap();
+        let bound = Bound::new(&listen, None).unwrap();
         let address: SocketAddr = bound.address().parse().unwrap();
         let refused = || std::net::TcpStream::connect(address).unwrap_err().kind();
         assert_eq!(refused(), io::ErrorKind::ConnectionRefused);
@@ -358,11 +358,11 @@ mod tests {
             let Unopened::Tcp(socket) = thread else { panic!("it is TCP") };
             socket.listen(1).unwrap();
         }
-        let error = Bound::new(&Listen::Tcp(address)).unwrap_err();
+        let error = Bound::new(&Listen::Tcp(address), None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         drop(threads);
         drop(bound);
-        Bound::new(&Listen::Tcp(address)).unwrap();
+        Bound::new(&Listen::Tcp(address), None).unwrap();
     }
 
     #[test]
@@ -372,17 +372,17 @@ mod tests {
         let listen = Listen::Unix(path.clone());
         // Left behind by a process that died.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let bound = Bound::new(&listen).unwrap();
-        let error = Bound::new(&listen).unwrap_err();
+        let bound = Bound::new(&listen, None).unwrap();
+        let error = Bound::new(&listen, None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         drop(bound);
         assert!(!path.exists());
         // What is no socket is no socket left behind.
         std::fs::write(&path, "notes").unwrap();
-        assert_eq!(Bound::new(&listen).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(Bound::new(&listen, None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         std::fs::remove_file(&path).unwrap();
         // Replaced by somebody else's.
-        let bound = Bound::new(&listen).unwrap();
+        let bound = Bound::new(&listen, None).unwrap();
         std::fs::rename(&path, directory.path().join("old.sock")).unwrap();
         let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
         drop(bound);
