@@ -8,27 +8,25 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rendis_core::command::{Categories, Class, Flags, Found, Library, Repeat, Row, Table, learn};
+use rendis_core::command::{Row, Table};
 use rendis_core::id::ShardId;
 use rendis_core::placement::Spec;
-use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::{Budget, Decision, Failed};
-use rendis_core::session::{Replies, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::runtime::Handle;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::connection::Failure;
-use crate::error::{Cause, Error, Kind};
+use crate::error::{Error, Kind};
 use crate::events::Events;
 use crate::exclusive::Lease;
-use crate::ledger::{Epoch, Noted};
+use crate::ledger::Ledger;
 use crate::members::{self, build};
 use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
-use crate::settings::{OnDown, OnReturn, Protocol, Settings, ShardSettings};
+use crate::settings::{OnDown, Protocol, Settings, ShardSettings};
 use crate::shard::{Manner, Shard};
 use crate::ward::{self, Follower, Ward};
 
@@ -147,8 +145,7 @@ impl Engine {
 
     /// The same engine, for the rest of a call of which so much time is left. Its errors name the deadline of the whole.
     pub(crate) fn for_the_rest(&self, remaining: Duration) -> Self {
-        let whole = self.whole.unwrap_or_else(|| self.allowed());
-        Self { deadline: Some(remaining), whole: Some(whole), ..self.clone() }
+        Self { deadline: Some(remaining), whole: Some(self.whole()), ..self.clone() }
     }
 
     /// The same for a call that began then, where a noticeable time has passed.
@@ -162,8 +159,13 @@ impl Engine {
         self.deadline.is_some()
     }
 
+    /// How long a call may take in all, where this handle is for the rest of one.
+    pub(crate) fn whole(&self) -> Duration {
+        self.whole.unwrap_or_else(|| self.allowed())
+    }
+
     /// How long a call may take.
-    fn allowed(&self) -> Duration {
+    pub(crate) fn allowed(&self) -> Duration {
         self.deadline.unwrap_or_else(|| self.settings().deadlines.reply)
     }
 
@@ -260,107 +262,6 @@ impl Engine {
             Some(shard) => Some(shard),
             None => Some(Err(unplaced(&topology))),
         }
-    }
-
-    /// The topology to place requests with. Those that may write keys which belong to a shard that is away are entered
-    /// in the ledger first, so that it forgets them before it is back; so a request must be placed with what this
-    /// returned, and with nothing older or newer.
-    ///
-    /// Waits while a shard is just returning. Cancel safe.
-    ///
-    /// # Errors
-    /// [`Kind::Timeout`], not sent, when that takes longer than a call may.
-    pub(crate) async fn topology_for<'r>(
-        &self,
-        requests: impl Iterator<Item = (Request<'r>, Found<'r>)> + Clone,
-    ) -> Result<Arc<Topology<Shard>>, Error> {
-        let topology = self.topology();
-        if all_live(&topology) { Ok(topology) } else { Box::pin(self.entered(requests)).await }
-    }
-
-    /// [`Engine::topology_for`] where a shard is away.
-    async fn entered<'r>(
-        &self,
-        requests: impl Iterator<Item = (Request<'r>, Found<'r>)> + Clone,
-    ) -> Result<Arc<Topology<Shard>>, Error> {
-        let began = Instant::now();
-        loop {
-            let topology = self.topology();
-            if all_live(&topology) {
-                return Ok(topology);
-            }
-            let epoch = self.inner.ward.ledger.epoch();
-            if !Arc::ptr_eq(&topology, &self.topology()) {
-                continue;
-            }
-            match self.enter(epoch, &topology, requests.clone()) {
-                Noted::Closed => {
-                    let allowed = self.allowed();
-                    let settled = self.inner.ward.ledger.settled();
-                    if timeout_at(began + allowed, settled).await.is_err() {
-                        let whole = self.whole.unwrap_or(allowed);
-                        let text = format!("a shard was returning, and did not get ready in {whole:?}");
-                        return Err(Error::local(Kind::Timeout, text));
-                    }
-                }
-                // What was entered before a shard returned it has forgotten; what came too late is placed anew.
-                Noted::Entered if Arc::ptr_eq(&topology, &self.topology()) => return Ok(topology),
-                Noted::Entered => {}
-            }
-        }
-    }
-
-    fn enter<'r>(
-        &self,
-        epoch: Epoch,
-        topology: &Topology<Shard>,
-        requests: impl Iterator<Item = (Request<'r>, Found<'r>)>,
-    ) -> Noted {
-        let forgets = self.inner.settings.load().on_return == OnReturn::Forget;
-        let ledger = &self.inner.ward.ledger;
-        let names = |away: &dyn Fn(&Member<Shard>) -> bool| -> Vec<&str> {
-            topology
-                .members()
-                .iter()
-                .filter(|member| away(member))
-                .map(|member| member.shard.name())
-                .collect()
-        };
-        for (request, found) in requests {
-            let Found::Row(row) = found else { continue };
-            if row.is_read() {
-                continue;
-            }
-            // Also where it keeps its keys: what every shard runs, it does not.
-            let away = || names(&|member| member.standing != Standing::Serving);
-            if row.library() == Library::ChangesFunctions
-                && ledger.note_functions(epoch, &away()) == Noted::Closed
-            {
-                return Noted::Closed;
-            }
-            if !forgets {
-                continue;
-            }
-            if deletes_everything(row) && ledger.note_everything(epoch, &away()) == Noted::Closed {
-                return Noted::Closed;
-            }
-            let Ok(keys) = row.written_keys(request) else { continue };
-            for key in keys.filter_map(|key| request.argument(key.index)) {
-                let Some(owner) = topology.locate(key).and_then(|id| topology.member(id)) else { continue };
-                let shards = if !topology.spec().moves_least() {
-                    // Anyone may have stood in for a while, and own it again.
-                    names(&|member| !Arc::ptr_eq(&member.shard, &owner.shard))
-                } else if topology.displaced(key).is_some() {
-                    names(&|member| member.standing == Standing::Ejected)
-                } else {
-                    continue;
-                };
-                if ledger.note(epoch, &shards, std::iter::once(key)) == Noted::Closed {
-                    return Noted::Closed;
-                }
-            }
-        }
-        Noted::Entered
     }
 
     /// A connection of one's own to this shard, in the protocol of this handle.
@@ -484,48 +385,12 @@ impl Engine {
         })
     }
 
-    /// Asks a live shard for the row of a command that is not in the table. True when it was learned, and false when the
-    /// shard does not know it either.
-    ///
-    /// # Errors
-    /// That no shard could be asked, or the error with which it answered (`LOADING`, `BUSY`, `NOPERM`).
-    pub async fn learn(&self, name: &[u8]) -> Result<bool, Error> {
-        let topology = self.topology();
-        let id = *topology.live().first().ok_or_else(no_shard)?;
-        let question = RequestBuf::pack([&b"COMMAND"[..], b"INFO", name]);
-        let Replies::One(reply) = self.call_shard(id, &question, Repeat::Read).await? else {
-            return Ok(false);
-        };
-        if let Some(error) = reply.as_error() {
-            let cause = Cause::new(Kind::Server, format!("{error} (asked what the command is)"));
-            return Err(serving(&topology, id)?.error(Failure { sent: Sent::No, cause }));
-        }
-        let Ok(Some(row)) = learn(reply.frame()) else { return Ok(false) };
-        let mut learned = false;
-        self.inner.table.rcu(|table| {
-            let mut next = Table::clone(table);
-            learned = next.insert(row.clone());
-            next
-        });
-        Ok(learned)
-    }
-
-    /// [`Engine::learn`] for each of these requests whose command is not in the table.
-    ///
-    /// # Errors
-    /// As [`Engine::learn`].
-    pub(crate) async fn learn_unknown(&self, requests: &[RequestBuf]) -> Result<Arc<Table>, Error> {
-        for request in requests {
-            let request = request.view();
-            if matches!(self.table().load().find(request), Found::Unknown) {
-                self.learn(request.name()).await?;
-            }
-        }
-        Ok(self.table().load_full())
-    }
-
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.inner.ward.scripts
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.inner.ward.ledger
     }
 
     fn open(&self) -> Result<(), Error> {
@@ -606,18 +471,6 @@ impl std::fmt::Debug for Engine {
         let names = topology.members().iter().map(|member| member.shard.name());
         out.debug_tuple("Engine").field(&names.collect::<Vec<_>>()).finish()
     }
-}
-
-/// Whether a command deletes the keys of every shard.
-fn deletes_everything(row: &Row) -> bool {
-    matches!(row.class(), Class::Every(_))
-        && row.flags().has(Flags::WRITE)
-        && row.categories().overlaps(Categories::KEYSPACE)
-}
-
-/// Whether no shard is away, be its keys others' now or not.
-fn all_live(topology: &Topology<Shard>) -> bool {
-    topology.live().len() == topology.members().len()
 }
 
 /// How many requests the shards were given so far.

@@ -1,0 +1,53 @@
+//! Commands that are not in the table: a shard is asked once what they are.
+
+use std::sync::Arc;
+
+use rendis_core::command::{Found, Repeat, Table, learn};
+use rendis_core::request::RequestBuf;
+use rendis_core::session::{Replies, Sent};
+
+use crate::connection::Failure;
+use crate::engine::{Engine, no_shard, serving};
+use crate::error::{Cause, Error, Kind};
+
+impl Engine {
+    /// Asks a live shard for the row of a command that is not in the table. True when it was learned, and false when the
+    /// shard does not know it either.
+    ///
+    /// # Errors
+    /// That no shard could be asked, or the error with which it answered (`LOADING`, `BUSY`, `NOPERM`).
+    pub async fn learn(&self, name: &[u8]) -> Result<bool, Error> {
+        let topology = self.topology();
+        let id = *topology.live().first().ok_or_else(no_shard)?;
+        let question = RequestBuf::pack([&b"COMMAND"[..], b"INFO", name]);
+        let Replies::One(reply) = self.call_shard(id, &question, Repeat::Read).await? else {
+            return Ok(false);
+        };
+        if let Some(error) = reply.as_error() {
+            let cause = Cause::new(Kind::Server, format!("{error} (asked what the command is)"));
+            return Err(serving(&topology, id)?.error(Failure { sent: Sent::No, cause }));
+        }
+        let Ok(Some(row)) = learn(reply.frame()) else { return Ok(false) };
+        let mut learned = false;
+        self.table().rcu(|table| {
+            let mut next = Table::clone(table);
+            learned = next.insert(row.clone());
+            next
+        });
+        Ok(learned)
+    }
+
+    /// [`Engine::learn`] for each of these requests whose command is not in the table.
+    ///
+    /// # Errors
+    /// As [`Engine::learn`].
+    pub(crate) async fn learn_unknown(&self, requests: &[RequestBuf]) -> Result<Arc<Table>, Error> {
+        for request in requests {
+            let request = request.view();
+            if matches!(self.table().load().find(request), Found::Unknown) {
+                self.learn(request.name()).await?;
+            }
+        }
+        Ok(self.table().load_full())
+    }
+}
