@@ -1,9 +1,10 @@
 //! Who is out of the ring, and why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use rendis_core::topology::Standing;
 use rendis_engine::events::Event;
 use tokio::time::Instant;
@@ -16,13 +17,19 @@ use crate::world::World;
 pub(crate) async fn watch(world: Arc<World>) {
     let engine = &world.engines[0];
     let (mut events, mut changes) = (engine.events(), engine.changes());
-    let mut rest = BTreeSet::new();
+    let (mut rest, mut told) = (BTreeSet::new(), VecDeque::new());
     loop {
         let (mut slow, mut changed) = (None, false);
+        let next = async {
+            match told.pop_front() {
+                Some(event) => Some(event),
+                None => events.next().await,
+            }
+        };
         tokio::select! {
             // What is told of a change is told with it, and read before it.
             biased;
-            event = events.next() => match event {
+            event = next => match event {
                 Some(Event::Slow(shard)) => {
                     rest.insert(shard.name.to_string());
                     slow = Some(shard);
@@ -45,7 +52,13 @@ pub(crate) async fn watch(world: Arc<World>) {
         if let Some(shard) = slow {
             world.ledger().summary.slow += 1;
             world.trace.note(|| format!("{} is slow", shard.name));
-            if !ring.allows(out.len()) {
+            // Others may have fallen since: what is told of that is there.
+            told.extend(std::iter::from_fn(|| events.next().now_or_never().flatten()));
+            let fell = told.iter().filter_map(|event| match event {
+                Event::Down { shard, .. } => Some(shard.name.to_string()),
+                _ => None,
+            });
+            if !ring.allows(out.difference(&fell.collect()).count()) {
                 world.trace.wrong(|| format!("{} rests, and with it {out:?} are out", shard.name));
             }
             let looked_at = Instant::now() - ring.slow_after() - Duration::from_secs(1);
