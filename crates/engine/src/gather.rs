@@ -126,7 +126,8 @@ impl Engine {
         };
         let mut began = Instant::now();
         let outcome = send(Arc::clone(&shard), self.manner(&shard)).await;
-        if blocks != Blocks::No {
+        let unsent = matches!(&outcome, Err(failure) if failure.sent == Sent::No);
+        if blocks != Blocks::No && !unsent {
             // What it waited on the server was not the deadline's.
             began = Instant::now();
         }
