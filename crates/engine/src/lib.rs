@@ -18,6 +18,7 @@ pub mod backoff;
 pub mod times;
 mod pulse;
 mod queue;
+mod marker;
 mod wire;
 mod lane;
 pub mod exclusive;

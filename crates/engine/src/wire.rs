@@ -31,6 +31,7 @@ use tokio::time::Sleep;
 
 use crate::connection::lost;
 use crate::error::{Cause, Kind, Late};
+use crate::marker::Marker;
 use crate::pulse::Pulse;
 use crate::queue::{Link, Queue};
 use crate::settings::Deadlines;
@@ -73,6 +74,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         frames: Vec::new(),
         woken: Vec::new(),
         delivered: 0,
+        marker: Marker::new(queue.now()),
         measured: None,
         armed: None,
         blocked_since: None,
@@ -115,6 +117,7 @@ struct Wire<'q, S> {
     woken: Vec<Waker>,
     /// Bytes of replies that were given out since the others ran.
     delivered: usize,
+    marker: Marker,
 
     /// A batch that is being measured: replies until its last, and when it was taken to be written.
     measured: Option<(usize, Duration)>,
@@ -207,10 +210,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 return Ok(false);
             }
             self.joined = false;
+            let now = self.queue.now();
+            let deadline = now.saturating_add(self.deadlines.reply);
+            self.marker.ask(&mut state.session, now, deadline, context.waker());
             state.session.take(&mut self.batch);
             if !self.batch.is_empty() {
                 if self.measured.is_none() {
-                    self.measured = Some((state.session.owed(), self.queue.now()));
+                    self.measured = Some((state.session.owed(), now));
                 }
                 return Ok(true);
             }
@@ -314,6 +320,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             if answered || state.session.owed() == 0 {
                 self.overdue_since = None;
             }
+            broken = broken.or(self.marker.check(&mut state.session).err());
             drop(state);
             self.frames.clear();
             self.woken.drain(..).for_each(Waker::wake);
@@ -404,9 +411,9 @@ impl<S> Drop for Wire<'_, S> {
     /// However the wire ends, the session learns how much the socket accepted: what it does not know of counts as never
     /// sent, and would be sent again.
     fn drop(&mut self) {
-        if self.unreported > 0 {
-            self.queue.lock().session.wrote(self.unreported);
-        }
+        let mut state = self.queue.lock();
+        state.session.wrote(self.unreported);
+        self.marker.end(&mut state.session);
     }
 }
 

@@ -121,7 +121,10 @@ impl Answer {
                  $2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n\
                  $7\r\nmodules\r\n*0\r\n",
             ),
-            "PING" => Self::text("+PONG\r\n"),
+            "PING" => request.arguments.get(1).map_or_else(
+                || Self::text("+PONG\r\n"),
+                |text| Self::Bytes([format!("${}\r\n", text.len()).as_bytes(), text, b"\r\n"].concat()),
+            ),
             "AUTH" | "SELECT" | "CLIENT" | "READONLY" => Self::ok(),
             _ => return None,
         })

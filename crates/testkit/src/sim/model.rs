@@ -116,6 +116,7 @@ impl Store {
     fn run(&mut self, resp3: bool, words: &[Vec<u8>], applied: &mut dyn FnMut(&[Vec<u8>])) -> Vec<u8> {
         let arguments = words.get(1..).unwrap_or_default();
         match (name(words).as_str(), arguments) {
+            ("PING", [text]) => bulk(resp3, Some(text)),
             ("PING", _) => b"+PONG\r\n".to_vec(),
             ("CLIENT" | "SELECT" | "AUTH", _) => b"+OK\r\n".to_vec(),
             ("COMMAND", _) => b"*1\r\n*-1\r\n".to_vec(),
