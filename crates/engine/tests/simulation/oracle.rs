@@ -156,7 +156,8 @@ impl Ledger {
         let at = tokens.iter().position(|written| *written == token)?;
         let newer = tokens[at + 1..].iter().rev().find(|newer| {
             let write = &self.writes[newer];
-            write.fate == Fate::Ran && write.ended.is_some_and(|ended| ended <= began)
+            // In one instant of virtual time nobody can say which was first.
+            write.fate == Fate::Ran && write.ended.is_some_and(|ended| ended < began)
         })?;
         self.summary.stale_reads += 1;
         let overwritten = (self.writes[newer].began, self.writes[newer].ended?);
