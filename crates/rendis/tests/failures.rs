@@ -477,7 +477,7 @@ async fn replies_out_of_step_are_noticed_under_load() {
             })
         });
         join_all(tasks.collect::<Vec<_>>()).await.into_iter().for_each(Result::unwrap);
-        let wrong = wrong.lock().unwrap();
+        let wrong = wrong.lock().unwrap().clone();
         assert!(!left_out || !wrong.is_empty(), "nothing went out of step");
         let last = wrong.iter().max();
         assert!(last.is_none_or(|last| last.as_secs() < 3), "left out: {left_out}: wrong after {last:?}");
