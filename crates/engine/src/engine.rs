@@ -26,7 +26,7 @@ use crate::ledger::Ledger;
 use crate::members::{self, build};
 use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
-use crate::settings::{OnDown, Protocol, Settings, ShardSettings};
+use crate::settings::{LONGEST, OnDown, Protocol, Settings, ShardSettings};
 use crate::shard::{Manner, Shard};
 use crate::ward::{self, Follower, Ward};
 
@@ -140,7 +140,7 @@ impl Engine {
     /// shard to be taken out counted. What was not written by then is withdrawn.
     #[must_use]
     pub fn allowing(&self, deadline: Duration) -> Self {
-        Self { deadline: Some(deadline), whole: None, ..self.clone() }
+        Self { deadline: Some(deadline.min(LONGEST)), whole: None, ..self.clone() }
     }
 
     /// The same engine, for the rest of a call of which so much time is left. Its errors name the deadline of the whole.
@@ -342,16 +342,16 @@ impl Engine {
         let kept = if settings.same_connections(&before) { current.members() } else { &[] };
         let next = build(spec, members::start(shards, &settings, kept, ward)?)?;
         inner.ward.adopt(ward, next.members(), &settings, heartbeat);
-        let mut budget = inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        budget.recount(settings.budget, requests(&next));
-        drop(budget);
-        inner.settings.store(settings);
+        inner.settings.store(Arc::clone(&settings));
         let is_new =
             |shard: &&Arc<Shard>| current.members().iter().all(|member| !Arc::ptr_eq(&member.shard, shard));
         let new: Vec<Arc<Shard>> =
             next.members().iter().map(|member| &member.shard).filter(is_new).cloned().collect();
         inner.ward.telling(ward, || self.adopt(&new));
         inner.publish(ward, &next);
+        let mut budget = inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.recount(settings.budget, requests(&inner.topology.load()));
+        drop(budget);
         Ok(())
     }
 

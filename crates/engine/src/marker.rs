@@ -89,6 +89,16 @@ impl Marker {
         }
     }
 
+    /// Whether the question's deadline has just passed. It is then given up, and its answer absorbed.
+    pub(crate) fn is_late(&mut self, session: &mut Session<Waker, Reply, Arc<Cause>>) -> bool {
+        let State::Asked { ticket, .. } = &self.state else { return false };
+        let late = matches!(session.collect(ticket), Some(Err(_)));
+        if late {
+            self.state = State::Resting;
+        }
+        late
+    }
+
     /// Gives the question up, with the connection.
     pub(crate) fn end(&mut self, session: &mut Session<Waker, Reply, Arc<Cause>>) {
         if let State::Asked { ticket, .. } = std::mem::replace(&mut self.state, State::Useless) {

@@ -140,11 +140,12 @@ fn executed(replies: Replies<Reply>, lessons: usize) -> Result<Executions, Error
 /// itself, one request after the other.
 pub fn were_together(replies: &[Reply]) -> Result<(), Error> {
     let [multi, requests @ .., _] = replies else { return Ok(()) };
-    if !multi.is_error() || requests.iter().all(Reply::is_error) {
+    let Some(refusal) = multi.as_error() else { return Ok(()) };
+    // Refused for the same reason, none of them ran (`LOADING`). Another error may be a script's, which did.
+    if requests.iter().all(|reply| reply.as_error().is_some_and(|error| error.code == refusal.code)) {
         return Ok(());
     }
-    let why = multi.as_error().map(|error| String::from_utf8_lossy(error.text).into_owned());
-    let why = why.unwrap_or_default();
+    let why = String::from_utf8_lossy(refusal.text);
     let text = format!("MULTI was refused, and the requests ran by themselves, not as a transaction: {why}");
     Err(Error::new(Cause::new(Kind::Refused, text), Sent::Maybe, None))
 }

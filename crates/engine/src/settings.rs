@@ -282,7 +282,7 @@ impl Default for Settings {
 }
 
 /// What stands for ever.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// As many exclusive connections as a system has ports.
 const MOST_EXCLUSIVE: usize = 65_535;

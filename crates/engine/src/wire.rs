@@ -383,8 +383,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
         }
         let late = Cause::late(Late::Serving);
         self.queue.expire(&late, &mut self.woken);
-        if !self.woken.is_empty() {
-            self.woken.drain(..).for_each(Waker::wake);
+        // The marker behind a request that may take its time is no caller.
+        let own = usize::from(self.marker.is_late(&mut self.queue.lock().session));
+        let callers = self.woken.len() > own;
+        self.woken.drain(..).for_each(Waker::wake);
+        if callers {
             // A call with a short deadline of its own says nothing of the shard: the half allows for the time between
             // taking a call in and writing it.
             let half = self.deadlines.reply / 2;

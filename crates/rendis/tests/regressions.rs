@@ -271,6 +271,10 @@ async fn settings_without_sense_are_refused_and_very_long_ones_are_for_ever() {
         .unwrap();
     ring.set::<_, _, ()>("key", 1).await.unwrap();
     ring.watch("key", async |tx| tx.get::<_, i64>("key").await).await.unwrap();
+    let mut patient = builder().build().await.unwrap().with_deadline(max);
+    patient.set::<_, _, ()>("key", 2).await.unwrap();
+    assert_eq!(patient.blpop::<_, Option<(String, i64)>>("none", 0.01).await.unwrap(), None);
+    redis::cmd("DBSIZE").query_async::<i64>(&mut patient).await.unwrap();
 }
 
 #[tokio::test]
@@ -576,6 +580,11 @@ async fn a_transaction_whose_multi_is_refused_says_that_it_was_none() {
     let url = format!("redis://single:secret@{}", server.address());
     let mut ring = Ring::builder().shard("only", url).build().await.unwrap();
     let mut pipe = redis::pipe();
+    let body = "redis.call('INCR', KEYS[1]) return redis.error_reply('ERR after it wrote')";
+    pipe.atomic().cmd("EVAL").arg(body).arg(1).arg("n");
+    let scripted = pipe.query_async::<()>(&mut ring).await.unwrap_err();
+    assert_eq!((own(&scripted).kind(), own(&scripted).sent()), (Kind::Refused, Sent::Maybe));
+    pipe.clear();
     pipe.atomic().set("k", "v").incr("n", 1);
     let plain = pipe.query_async::<()>(&mut ring).await.unwrap_err();
     let watched = ring.watch("k", async |tx| pipe.query_async::<()>(tx).await).await.unwrap_err();
@@ -583,4 +592,28 @@ async fn a_transaction_whose_multi_is_refused_says_that_it_was_none() {
         assert_eq!((error.kind(), error.sent()), (Kind::Refused, Sent::Maybe), "{error}");
         assert!(error.text().contains("MULTI was refused"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_is_allowed_long_outlives_what_is_asked_behind_it() {
+    let server = FakeServer::start(|request| match Answer::handshake(request) {
+        Some(answer) => answer,
+        None if request.arguments.get(1).is_some_and(|key| key == b"slow") => {
+            let bytes = b"$4\r\ndone\r\n".to_vec();
+            Answer::Drip { size: bytes.len(), bytes, pause: Duration::from_millis(1500) }
+        }
+        None => Answer::text("$5\r\nquick\r\n"),
+    });
+    let mut ring = Ring::builder()
+        .shard("only", server.url())
+        .reply_timeout(Duration::from_millis(300))
+        .heartbeat_frequency(Duration::from_secs(60))
+        .build()
+        .await
+        .unwrap();
+    // After a second a wire asks whether its replies are in step, together with what is written then.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let patient = ring.with_deadline(Duration::from_secs(30)).get_del::<_, String>("slow").await;
+    assert_eq!(patient.unwrap(), "done");
+    assert_eq!(ring.get::<_, String>("k").await.unwrap(), "quick");
 }
