@@ -134,7 +134,7 @@ impl Queue {
     ) -> Result<Pushed, Failure> {
         let size = frames.size();
         if size > MOST_BYTES {
-            let cause = Cause::new(Kind::Refused, "a request of more than 512 MiB, which no server takes");
+            let cause = Cause::new(Kind::Refused, "a request of more than 512 MiB, which may be more than a server takes");
             return Err(Failed { sent: Sent::No, cause });
         }
         let mut state = self.lock();
@@ -372,5 +372,6 @@ impl<F: Frames + ?Sized> Drop for Call<'_, F> {
 /// What was appended, and the time from which its deadline counts.
 type Pushed = (Ticket, Duration);
 
-/// What servers take in one request, and a little for its headers.
+/// What servers take in one argument, and a little for headers: where more than that is refused, the server closes the
+/// connection that others share. (They take more in a request of several arguments; so large a one is not worth the risk.)
 const MOST_BYTES: usize = (512 << 20) + (1 << 20);

@@ -250,7 +250,7 @@
 //! |---|---|
 //! | never written (no connection, or the connection broke before) | any command; placed anew, since the ring may have changed |
 //! | written, no reply (`Sent::Maybe`) | reads; idempotent writes after [`RingBuilder::repeat_idempotent_writes`] |
-//! | answered `LOADING` or `TRYAGAIN` | any command |
+//! | answered `LOADING` or `TRYAGAIN` | any command but scripts, functions and those of modules, whose own words that may be |
 //! | `Busy`, `Auth`, `Tls`, `Config`, any other error reply | never |
 //!
 //! By default that is up to three attempts in all, after a random pause of up to 10 ms and 20 ms. All attempts share one
