@@ -134,7 +134,10 @@ impl Queue {
     ) -> Result<Pushed, Failure> {
         let size = frames.size();
         if size > MOST_BYTES {
-            let cause = Cause::new(Kind::Refused, "a request of more than 512 MiB, which may be more than a server takes");
+            let cause = Cause::new(
+                Kind::Refused,
+                "a request of more than 512 MiB, which may be more than a server takes",
+            );
             return Err(Failed { sent: Sent::No, cause });
         }
         let mut state = self.lock();
