@@ -19,7 +19,7 @@ use rendis_core::id::ShardId;
 use rendis_core::merge;
 use rendis_core::plan::{Plan, Ring, plan};
 use rendis_core::reply::Reply;
-use rendis_core::request::RequestBuf;
+use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::Failure as AttemptFailure;
 use rendis_core::session::{Sent, Stream};
 use rendis_core::topology::Topology;
@@ -123,12 +123,13 @@ impl Section {
         let mut topology = engine.topology();
         let mut rest = None;
         if !topology.is_whole() {
-            (topology, most) = match Box::pin(engine.topology_for_items(&item, most)).await {
-                Ok(entered) => entered,
+            let (entered, count) = Box::pin(engine.topology_for_items(&item, most)).await;
+            most = count;
+            topology = match entered {
+                Ok(topology) => topology,
                 Err(late) => {
-                    let asked = (0..most).take_while(|index| item(*index).is_some());
-                    self.fates.extend(asked.map(|_| Fate::Refused(Box::new(late.clone()))));
-                    return self.fates.len();
+                    self.fates.extend((0..most).map(|_| Fate::Refused(Box::new(late.clone()))));
+                    return most;
                 }
             };
             rest = self.began.and_then(|began| engine.since(began));
@@ -298,17 +299,11 @@ impl Section {
         let settings = engine.settings();
         let locate = |key: &[u8]| topology.locate(key);
         let ring = Ring::new(locate, topology.live()).tag(topology.tag()).allow(&settings.allow);
-        let alone = match found {
-            // Whoever keeps its state is concerned by a refusal too.
-            Found::Row(row) if matches!(row.class(), Class::Transaction(_)) => true,
-            Found::Row(row) => {
-                engine.scripts().notice(row, packed.view());
-                row.blocks(packed.view()) != Blocks::No
-            }
-            Found::Unknown | Found::UnknownSubcommand(_) => true,
-        };
-        if alone {
+        if stands_alone(packed.view(), found) {
             return None;
+        }
+        if let Found::Row(row) = found {
+            engine.scripts().notice(row, packed.view());
         }
         let read = matches!(found, Found::Row(row) if row.is_read());
         Some(match plan(packed.view(), found, &ring) {
@@ -441,6 +436,14 @@ impl Batch {
     }
 }
 
+/// Whether a request cannot stand in a batch, whatever the ring is: it blocks, walks over shards, is not known yet, or
+/// concerns the caller's own connection. Whoever keeps the state of that is concerned by a refusal too.
+fn stands_alone(request: Request<'_>, found: Found<'_>) -> bool {
+    let Found::Row(row) = found else { return true };
+    let own = matches!(row.class(), Class::Transaction(_) | Class::Subscription(_) | Class::Local(_));
+    own || matches!(row.class(), Class::Scan | Class::Random) || row.blocks(request) != Blocks::No
+}
+
 fn is_unknown_script(reply: &Reply) -> bool {
     reply.is_error() && AttemptFailure::of(reply, true) == Some(AttemptFailure::NoScript)
 }
@@ -489,21 +492,26 @@ impl Engine {
             && matches!(self.table().load().find(request.view()), Found::Row(row) if row.is_read())
     }
 
-    /// [`Engine::topology_for`] the first requests of a pipeline, and how many those are.
+    /// [`Engine::topology_for`] the first requests of a pipeline, as far as they can stand in batches, and how many those
+    /// are.
     async fn topology_for_items<I: Item>(
         &self,
         item: impl Fn(usize) -> Option<I>,
         most: usize,
-    ) -> Result<(Arc<Topology<Shard>>, usize), Error> {
+    ) -> (Result<Arc<Topology<Shard>>, Error>, usize) {
         let table = self.table().load_full();
         let (mut requests, mut bytes) = (Vec::new(), 0);
         while requests.len() < most && bytes < MOST_BYTES {
             let Some(item) = item(requests.len()) else { break };
+            let request = item.pack();
+            if stands_alone(request.view(), table.find(request.view())) {
+                break;
+            }
             bytes += item.size();
-            requests.push(item.pack().into_buf());
+            requests.push(request.into_buf());
         }
         let views = requests.iter().map(|request: &RequestBuf| (request.view(), table.find(request.view())));
-        Ok((self.topology_for(views).await?, requests.len()))
+        (self.topology_for(views).await, requests.len())
     }
 }
 

@@ -11,7 +11,7 @@ use rendis_core::pace;
 use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
 use rendis_engine::engine::{Engine, Plan};
-use rendis_engine::error::Error;
+use rendis_engine::error::{Error, Kind};
 use rendis_engine::events::Event;
 use rendis_engine::gather::Executed;
 use rendis_engine::probe::Heartbeat;
@@ -288,6 +288,26 @@ async fn a_write_from_before_a_shard_was_away_does_not_arrive_after_it_has_forgo
     b.hold(None);
     world.until("a", true).await;
     assert_eq!(world.get(&key).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_alone_in_a_pipeline_is_not_refused_with_a_write_that_waits_for_a_return() {
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings()).await;
+    let key = world.keys_on("a", 1).remove(0);
+    world.freeze("a").await;
+    world.set(&key, "elsewhere").await;
+    // Writes wait while it deletes the last keys.
+    world.host("a").hold(Some("UNLINK"));
+    world.host("a").stop(false);
+    sleep(millis(100)).await;
+    let words: [&[&[u8]]; 3] =
+        [&[b"SET", key.as_bytes(), b"1"], &[b"WATCH", key.as_bytes()], &[b"HELLO", b"3"]];
+    let requests = words.map(|words| RequestBuf::pack(words.iter().copied()));
+    let results = world.engine.allowing(millis(50)).pipeline(&requests).await;
+    let [Err(late), Ok(Executed::Transaction { .. }), Ok(Executed::Local(_))] = &results[..] else {
+        panic!("{results:?}");
+    };
+    assert_eq!(late.kind(), Kind::Timeout);
 }
 
 #[tokio::test(start_paused = true)]
