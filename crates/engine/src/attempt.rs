@@ -115,6 +115,7 @@ impl Engine {
     {
         let mut attempts = 1;
         let mut unknown = false;
+        let mut connects = shard.pulse().connects();
         let told = |error: Error, unknown: bool| if unknown { error.in_part() } else { error };
         loop {
             let Some(failure) = failure_of(&outcome, route.runs_code()) else {
@@ -130,10 +131,10 @@ impl Engine {
             let attempt = Attempt { repeat, failure, attempts, remaining: Some(remaining) };
             match self.decide(&attempt) {
                 Decision::Again { after } => tokio::time::sleep(after).await,
-                // It was never sent, and its keys are about to go to others: worth the wait.
+                // It was never sent, and its keys are about to go to others, or the server is about to be back.
                 _ if failure == AttemptFailure::NotWritten
                     && matches!(route, Route::Planned { .. } | Route::Together { .. })
-                    && self.taken_out(&shard, remaining).await => {}
+                    && self.out_or_back(&shard, connects, remaining).await => {}
                 _ => return outcome.map_err(|failure| told(self.error(&shard, failure), unknown)),
             }
             attempts += 1;
@@ -146,6 +147,7 @@ impl Engine {
                 }
                 Err(error) => return Err(told(error, unknown)),
             };
+            connects = shard.pulse().connects();
             outcome = send(Arc::clone(&shard), self.manner_since(began, &shard)).await;
         }
     }
@@ -171,9 +173,9 @@ impl Engine {
         }
     }
 
-    /// Waits until this shard is taken out of use, and its keys are others'. False when that is not what happens, or not
-    /// in time; at once where there are no others.
-    pub(crate) async fn taken_out(&self, shard: &Arc<Shard>, within: Duration) -> bool {
+    /// Waits until this shard is taken out of use, and its keys are others', or until it has more connections than these
+    /// again. False when neither happens in time; at once where there are no others.
+    pub(crate) async fn out_or_back(&self, shard: &Arc<Shard>, connects: u64, within: Duration) -> bool {
         let topology = self.topology();
         let only = matches!(topology.live(), [only] if topology.member(*only).is_some_and(
             |member| Arc::ptr_eq(&member.shard, shard)
@@ -182,7 +184,13 @@ impl Engine {
             return false;
         }
         let out = |_: &Topology<Shard>, standing| standing != Some(Standing::Serving);
-        timeout(within, self.becomes(shard, out)).await.is_ok()
+        let out_or_back = async {
+            tokio::select! {
+                () = self.becomes(shard, out) => {}
+                () = shard.pulse().connected_after(connects) => {}
+            }
+        };
+        timeout(within, out_or_back).await.is_ok()
     }
 
     /// Waits until the topology and the standing of this shard in it are as wanted; a shard that was removed has none.

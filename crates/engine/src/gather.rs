@@ -196,6 +196,7 @@ impl Engine {
         table: &Table,
     ) -> Result<Reply, Error> {
         let began = Instant::now();
+        let connects = topology.member(part.shard).map_or(0, |member| member.shard.pulse().connects());
         let error = match self.call_member(topology, part.shard, &part.request, repeat).await {
             Ok(reply) => return Ok(reply),
             Err(error) => error,
@@ -205,7 +206,7 @@ impl Engine {
             && error.kind() == Kind::ShardDown
             && error.sent() == Sent::No
             && let remaining = self.manner_since(began, &member.shard).deadline
-            && self.taken_out(&member.shard, remaining).await
+            && self.out_or_back(&member.shard, connects, remaining).await
             && let remaining = self.manner_since(began, &member.shard).deadline
             && let rest = self.for_the_rest(remaining)
             && let Executed::Reply(reply) = Box::pin(rest.execute_known(request, table)).await?

@@ -19,6 +19,9 @@ pub(crate) struct Pulse {
     /// What went wrong last, for people.
     trouble: Mutex<Option<Arc<Cause>>>,
     changed: Notify,
+    /// How many connections of wires were made, and who waits for the next.
+    connects: AtomicU64,
+    connected: Notify,
     replies: Times,
     sent: AtomicU64,
     received: AtomicU64,
@@ -26,6 +29,29 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
+    /// A wire has a connection.
+    pub(crate) fn connected(&self) {
+        self.connects.fetch_add(1, Ordering::AcqRel);
+        self.connected.notify_waiters();
+    }
+
+    /// How many connections of wires were made.
+    pub(crate) fn connects(&self) -> u64 {
+        self.connects.load(Ordering::Acquire)
+    }
+
+    /// Returns when more connections were made than these. Cancel safe.
+    pub(crate) async fn connected_after(&self, connects: u64) {
+        loop {
+            // Made before looking, so that none is missed.
+            let connected = self.connected.notified();
+            if self.connects() > connects {
+                return;
+            }
+            connected.await;
+        }
+    }
+
     /// Bytes came from the server.
     pub(crate) fn answered(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {

@@ -52,6 +52,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     deadlines: &Deadlines,
 ) -> End {
     queue.connected();
+    pulse.connected();
     let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
     let mut wire = Wire {
         stream,

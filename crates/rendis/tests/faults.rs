@@ -159,6 +159,34 @@ async fn a_server_that_is_restarted_at_once_is_served_from_at_once() {
 }
 
 #[tokio::test]
+async fn calls_that_wait_for_a_server_are_served_when_it_is_restarted_before_anybody_notices() {
+    let cluster = Cluster::start(3);
+    let (_, key) = ring(&cluster).await;
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
+    // Neither probes nor calls take it out in so short a time.
+    let ring = Ring::builder().shards(shards).heartbeat_frequency(Duration::from_secs(60));
+    let ring = ring.build().await.unwrap();
+    ring.clone().set::<_, _, ()>(&key, "before").await.unwrap();
+    cluster[1].kill();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let calls = (0..3).map(|call| {
+        let (mut ring, key) = (ring.clone(), format!("{{{key}}}{call}"));
+        tokio::spawn(async move {
+            let began = Instant::now();
+            (ring.set::<_, _, ()>(&key, "value").await, began.elapsed())
+        })
+    });
+    let calls: Vec<_> = calls.collect();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    cluster[1].restart();
+    for call in calls {
+        let (written, took) = call.await.unwrap();
+        written.unwrap();
+        assert!(took < Duration::from_millis(900), "{took:?}");
+    }
+}
+
+#[tokio::test]
 async fn who_waits_on_a_shard_that_dies_is_told_that_it_may_have_run() {
     let cluster = Cluster::start(3);
     let (ring, key) = ring(&cluster).await;
