@@ -108,18 +108,17 @@ pub(crate) struct Forgetting<'l> {
     ledger: &'l Ledger,
     shard: &'l str,
     /// Of a shard that serves: what it is the owner of now is new, and not forgotten.
-    serving: Option<Arc<Topology<Shard>>>,
+    serving: Option<&'l Now<'l>>,
     keys: usize,
     everything: bool,
     given_up: bool,
 }
 
+/// The topology in force. Looked up in each round: the ring may change between them.
+pub(crate) type Now<'l> = dyn Fn() -> Option<Arc<Topology<Shard>>> + Sync + 'l;
+
 impl<'l> Forgetting<'l> {
-    pub(crate) const fn new(
-        ledger: &'l Ledger,
-        shard: &'l str,
-        serving: Option<Arc<Topology<Shard>>>,
-    ) -> Self {
+    pub(crate) const fn new(ledger: &'l Ledger, shard: &'l str, serving: Option<&'l Now<'l>>) -> Self {
         Self { ledger, shard, serving, keys: 0, everything: false, given_up: false }
     }
 
@@ -175,7 +174,8 @@ impl<'l> Forgetting<'l> {
             }
             Extent::Keys(_) => {
                 let mut keys = self.ledger.take(self.shard, ROUND);
-                keys.retain(|key| !self.owns(key));
+                let now = self.serving.and_then(|now| now());
+                keys.retain(|key| !now.as_deref().is_some_and(|now| self.owns(now, key)));
                 if keys.is_empty() {
                     return Ok(());
                 }
@@ -192,9 +192,9 @@ impl<'l> Forgetting<'l> {
         Ok(())
     }
 
-    /// Whether the shard serves this key at present.
-    fn owns(&self, key: &[u8]) -> bool {
-        let owner = self.serving.as_ref().and_then(|now| now.member(now.locate(key)?));
+    /// Whether the shard serves this key.
+    fn owns(&self, topology: &Topology<Shard>, key: &[u8]) -> bool {
+        let owner = topology.locate(key).and_then(|id| topology.member(id));
         owner.is_some_and(|owner| owner.shard.name() == self.shard)
     }
 
@@ -263,22 +263,50 @@ mod tests {
     use crate::settings::{Settings, ShardSettings};
     use crate::stream::Stream;
 
+    fn topology(names: &[&str]) -> Arc<Topology<Shard>> {
+        let members = names.iter().map(|name| {
+            let settings = ShardSettings::new(*name, "redis://localhost:1").unwrap();
+            let node = settings.node();
+            let shard = Arc::new(Shard::start(settings, &Settings::default(), Arc::default()).unwrap());
+            Member { node, shard, standing: Standing::Serving }
+        });
+        Arc::new(Topology::build(Spec::default(), members.collect()).unwrap())
+    }
+
+    fn connection() -> (Connection, tokio::io::DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let second = std::time::Duration::from_secs(1);
+        (Connection::new(Stream::Other(Box::new(ours)), second, second), theirs)
+    }
+
     #[tokio::test]
     async fn nothing_is_flushed_from_a_shard_that_serves() {
         let ledger = Ledger::new();
         let _ = ledger.note_everything(ledger.epoch(), &["serves"]);
-        let settings = ShardSettings::new("serves", "redis://localhost:1").unwrap();
-        let node = settings.node();
-        let shard = Arc::new(Shard::start(settings, &Settings::default(), Arc::default()).unwrap());
-        let member = Member { node, shard, standing: Standing::Serving };
-        let serving = Topology::build(Spec::default(), vec![member]).unwrap();
-        let (ours, theirs) = tokio::io::duplex(64);
+        let serving = topology(&["serves"]);
         // Whatever it were asked, it would not answer.
-        drop(theirs);
-        let second = std::time::Duration::from_secs(1);
-        let mut connection = Connection::new(Stream::Other(Box::new(ours)), second, second);
-        let mut forgetting = Forgetting::new(&ledger, "serves", Some(Arc::new(serving)));
+        let (mut connection, _) = connection();
+        let now = || Some(Arc::clone(&serving));
+        let mut forgetting = Forgetting::new(&ledger, "serves", Some(&now));
         forgetting.end(&mut connection).await.unwrap();
         assert_eq!(ledger.extent("serves"), Extent::Keys(0));
+    }
+
+    #[tokio::test]
+    async fn what_became_another_shards_between_two_rounds_is_forgotten() {
+        let ledger = Ledger::new();
+        let keys: Vec<Vec<u8>> = (0..2 * ROUND).map(|number| format!("key{number}").into_bytes()).collect();
+        let _ = ledger.note(ledger.epoch(), &["serves"], keys.iter().map(|key| &**key));
+        let (alone, without) = (topology(&["serves"]), topology(&["other"]));
+        let looks = std::sync::atomic::AtomicUsize::new(0);
+        let now = || match looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => Some(Arc::clone(&alone)),
+            _ => Some(Arc::clone(&without)),
+        };
+        let (mut connection, mut server) = connection();
+        tokio::io::AsyncWriteExt::write_all(&mut server, b":512\r\n").await.unwrap();
+        let mut forgetting = Forgetting::new(&ledger, "serves", Some(&now));
+        forgetting.end(&mut connection).await.unwrap();
+        assert_eq!(forgetting.forgot(), Forgot::Keys(ROUND));
     }
 }

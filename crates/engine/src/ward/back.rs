@@ -176,9 +176,10 @@ impl Ward {
     }
 
     async fn forget_on_others(&self, shard: &Arc<Shard>, rounds: Rounds) -> Result<(), Arc<Cause>> {
+        let now = || self.topology();
         for other in self.others_to_forget(shard) {
             let mut connection = other.dialer().dial().await?;
-            let mut forgetting = Forgetting::new(&self.ledger, other.name(), self.topology());
+            let mut forgetting = Forgetting::new(&self.ledger, other.name(), Some(&now));
             match rounds {
                 Rounds::BesideWrites => forgetting.rounds(&mut connection).await?,
                 Rounds::Last => forgetting.end(&mut connection).await?,
