@@ -385,6 +385,41 @@ async fn a_slow_shard_does_not_rest_when_another_has_fallen_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shard_that_falls_while_another_is_taken_back_from_its_rest_is_left_to_its_monitor() {
+    let mut settings = with_rests();
+    settings.health.votes.rise = NonZeroU32::new(1000).unwrap();
+    let world = World::start(&["a", "b", "c", "d", "e"], Spec::go_redis(), settings).await;
+    let key = world.keys_on("a", 1).remove(0);
+    let (a, b) = (world.host("a"), world.host("b"));
+    a.answer_after(millis(10));
+    b.answer_after(millis(10));
+    let rest = async {
+        world.until("a", false).await;
+        world.until("b", false).await;
+    };
+    tokio::select! {
+        () = async { tokio::join!(world.load(["a", "b"]), world.load(["c", "d"])); } => unreachable!("for ever"),
+        () = rest => {}
+    }
+    a.answer_after(Duration::ZERO);
+    b.answer_after(Duration::ZERO);
+    world.set(&key, "elsewhere").await;
+    // Both have rested, and a is taken back first.
+    a.hold(Some("UNLINK"));
+    sleep(millis(600)).await;
+    let mut events = world.engine.events();
+    b.load(true);
+    while !matches!(events.next().await.unwrap(), Event::Loading(_)) {}
+    b.load(false);
+    sleep(millis(30)).await;
+    assert!(!world.serves("a"), "it is still being taken back");
+    a.hold(None);
+    world.until("a", true).await;
+    sleep(millis(50)).await;
+    assert!(!world.serves("b"), "its monitor takes it for down");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_function_that_is_loaded_while_a_shard_returns_is_known_there_too() {
     let world = World::start(&["a", "b"], Spec::go_redis(), settings()).await;
     world.freeze("a").await;

@@ -20,25 +20,28 @@ use crate::shard::Shard;
 
 impl Ward {
     /// Takes a shard back that answers again: teaches it, has it forget what grew old, and has all engines use it. `None`
-    /// when it serves already.
+    /// when it serves already, or was to be taken back from its rest and fell meanwhile.
     ///
     /// One at a time: what one is just deleting, another would not find in the ledger, and let the shard serve before it
     /// is deleted.
     pub(super) async fn take_back(
         self: &Arc<Self>,
         shard: &Arc<Shard>,
+        out: Out,
     ) -> Result<Option<Forgot>, Arc<Cause>> {
         let turn = self.lock().turn(shard.name());
         let _turn = turn.lock().await;
-        if self.lock().standing(shard.name()) == Standing::Serving {
-            return Ok(None);
-        }
-        let (was_out, falls, on_return, teacher) = self.with_engines(|state, engines| {
+        let begun = self.with_engines(|state, engines| {
+            let fell_at_rest = out == Out::AtRest && !state.is_up(shard.name());
+            if fell_at_rest || state.standing(shard.name()) == Standing::Serving {
+                return None;
+            }
             engines.iter().for_each(|engine| engine.expect(shard.name()));
             let teacher = state.serving().next().cloned();
             let (was_out, falls) = state.absence(shard.name());
-            (was_out, falls, state.settings.on_return, teacher)
+            Some((was_out, falls, state.settings.on_return, teacher))
         });
+        let Some((was_out, falls, on_return, teacher)) = begun else { return Ok(None) };
         let mut connection = shard.dialer().dial().await?;
         returning::teach_scripts(&mut connection, &self.scripts.all()).await?;
         self.give_functions(shard, teacher.as_deref(), &mut connection).await?;
@@ -273,6 +276,15 @@ impl Ward {
         }
         Ok(())
     }
+}
+
+/// Why a shard that is taken back did not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Out {
+    /// It was down. Its monitor says that it answers again.
+    Down,
+    /// It was slow, and has rested. Were it to fall meanwhile, its monitor would have it taken back.
+    AtRest,
 }
 
 /// Which rounds are made.

@@ -35,6 +35,7 @@ use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shard::Shard;
 
+use self::back::Out;
 use self::state::Watched;
 
 pub(crate) use self::state::State;
@@ -260,7 +261,7 @@ impl Ward {
                 if !self.lock().answers(shard) {
                     self.tell(Event::Up(place()));
                 }
-                return self.rose(shard).await;
+                return self.rose(shard, Out::Down).await;
             }
             Transition::StartedLoading => {
                 self.fell(shard).await;
@@ -285,7 +286,7 @@ impl Ward {
             let rested = ward.lock().rested(now);
             for shard in rested {
                 // Like one that was dead. Where that fails it is tried again.
-                ward.rose(&shard).await;
+                ward.rose(&shard, Out::AtRest).await;
             }
             let serving: Vec<Arc<Shard>> = ward.lock().serving().cloned().collect();
             for shard in laggards.look(&serving) {
@@ -307,10 +308,10 @@ impl Ward {
     }
 
     /// A shard can serve again. False when it cannot be taken back yet.
-    async fn rose(self: &Arc<Self>, shard: &Arc<Shard>) -> bool {
-        match self.take_back(shard).await {
+    async fn rose(self: &Arc<Self>, shard: &Arc<Shard>, out: Out) -> bool {
+        match self.take_back(shard, out).await {
             Ok(Some(forgot)) => self.tell(Event::Returned { shard: Arc::clone(shard.place()), forgot }),
-            // Somebody else was quicker.
+            // Somebody else was quicker, or will do it.
             Ok(None) => {}
             Err(cause) => {
                 tracing::warn!(

@@ -112,6 +112,11 @@ impl State {
         self.watched.iter().find(|known| known.shard.name() == shard)
     }
 
+    /// Whether the monitor of this shard says that it answers; also while it rests.
+    pub(super) fn is_up(&self, shard: &str) -> bool {
+        self.known(shard).is_some_and(|known| known.up)
+    }
+
     /// What has to be held to take this shard back.
     pub(super) fn turn(&self, shard: &str) -> Arc<Turn> {
         self.known(shard).map(|known| Arc::clone(&known.turn)).unwrap_or_default()
