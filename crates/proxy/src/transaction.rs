@@ -232,11 +232,13 @@ impl Transaction {
         for _ in &frames {
             replies.push(watch.lease.receive().await.map_err(at)?);
         }
-        if stays {
+        were_together(replies.get(begin..).unwrap_or_default())?;
+        let reply = replies.pop();
+        // Where MULTI was refused, EXEC is too, and the keys are still watched.
+        if stays && reply.as_ref().is_some_and(|reply| !reply.is_error()) {
             watch.lease.give_back();
         }
-        were_together(replies.get(begin..).unwrap_or_default())?;
-        Ok(replies.pop())
+        Ok(reply)
     }
 
     /// Nothing of it runs, and nothing is watched any more.

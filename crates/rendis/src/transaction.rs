@@ -126,7 +126,8 @@ impl Transaction {
         }
         if result.is_ok() && self.lease.owed() == 0 {
             let unwatch = RequestBuf::pack([&b"UNWATCH"[..]]);
-            if self.state == State::Executed || self.lease.ask(&unwatch).await.is_ok() {
+            let unwatched = |reply: Reply| !reply.is_error();
+            if self.state == State::Executed || self.lease.ask(&unwatch).await.is_ok_and(unwatched) {
                 self.lease.give_back();
             }
         }
@@ -203,11 +204,15 @@ impl Transaction {
         requests.push(RequestBuf::pack([&b"EXEC"[..]]));
         // What waits elsewhere does not between MULTI and EXEC.
         let replies = self.ask_all(&lessons, &requests, |_| Blocks::No).await?;
-        self.state = State::Executed;
         were_together(&replies).map_err(Error::from)?;
-        if replies.last().is_some_and(Reply::is_null) {
-            self.state = State::Conflict;
-            return Err(conflict().into());
+        match replies.last() {
+            Some(executed) if executed.is_null() => {
+                self.state = State::Conflict;
+                return Err(conflict().into());
+            }
+            // Where MULTI was refused, EXEC is too, and the keys are still watched.
+            Some(executed) if executed.is_error() => {}
+            _ => self.state = State::Executed,
         }
         typed::pipeline_values(&replies, offset, count)
     }

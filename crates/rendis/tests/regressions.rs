@@ -617,3 +617,28 @@ async fn a_call_that_is_allowed_long_outlives_what_is_asked_behind_it() {
     assert_eq!(patient.unwrap(), "done");
     assert_eq!(ring.get::<_, String>("k").await.unwrap(), "quick");
 }
+
+#[tokio::test]
+async fn keys_of_an_attempt_whose_multi_was_refused_are_not_watched_for_the_next_user() {
+    let server = RedisServer::start();
+    let url = format!("redis://single:secret@{}", server.address());
+    // The commands run by themselves, or are refused too.
+    for refused in [&["-multi"][..], &["-multi", "-set"]] {
+        server.command(&["ACL", "SETUSER", "single", "on", ">secret", "~*", "+@all"]);
+        server.command(&[&["ACL", "SETUSER", "single"][..], refused].concat());
+        let ring = Ring::builder().shard("only", url.as_str()).build().await.unwrap();
+        let mut pipe = redis::pipe();
+        pipe.atomic().set("k", "v");
+        let seen = ring.watch("k", async |tx| Ok(pipe.query_async::<()>(tx).await)).await.unwrap();
+        seen.unwrap_err();
+        server.command(&["ACL", "SETUSER", "single", "+@all"]);
+        server.command(&["SET", "k", "changed"]);
+        let mut attempts = 0;
+        let next = ring.watch("other", async |tx| {
+            attempts += 1;
+            pipe.query_async::<()>(tx).await
+        });
+        next.await.unwrap();
+        assert_eq!(attempts, 1, "{refused:?}");
+    }
+}

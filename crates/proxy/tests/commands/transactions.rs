@@ -1,8 +1,9 @@
 //! `MULTI`, `EXEC` and `WATCH`.
 
+use rendis_proxy::serve::Proxy;
 use rendis_testkit::{RedisServer, Reply};
 
-use crate::ring::{config, ring, until};
+use crate::ring::{client, config, ring, until};
 use crate::side::{Raw, Side, compare};
 use crate::{Stage, alive, ask};
 
@@ -325,5 +326,30 @@ fn after_a_watch_that_failed_the_next_exec_runs_nothing() {
             aborts(&mut client, "CROSSSLOT");
         }
         runs(&mut client);
+    }
+}
+
+#[test]
+fn keys_of_a_transaction_whose_multi_was_refused_are_not_watched_for_the_next_client() {
+    let server = RedisServer::start();
+    let url = format!("redis://single:secret@{}", server.address());
+    // The commands run by themselves, or are refused too.
+    for refused in [&["-multi"][..], &["-multi", "-set"]] {
+        server.command(&["ACL", "SETUSER", "single", "on", ">secret", "~*", "+@all"]);
+        server.command(&[&["ACL", "SETUSER", "single"][..], refused].concat());
+        let text = format!("threads = 1\n{}", ring("cache", "", std::slice::from_ref(&url)));
+        let proxy = Proxy::start(&config(&text)).unwrap();
+        let transaction = |key: &str| {
+            let mut client = client(&proxy, "cache");
+            assert!(ask(&mut client, &["WATCH", key]).is_ok());
+            ask(&mut client, &["MULTI"]);
+            assert_eq!(ask(&mut client, &["SET", "k", "mine"]), Reply::simple("QUEUED"));
+            ask(&mut client, &["EXEC"])
+        };
+        let none = transaction("k");
+        assert!(none.error().is_some(), "{none}");
+        server.command(&["ACL", "SETUSER", "single", "+@all"]);
+        server.command(&["SET", "k", "changed"]);
+        assert_eq!(transaction("other"), Reply::array([Reply::simple("OK")]), "{refused:?}");
     }
 }
