@@ -223,16 +223,19 @@ impl Client {
         Ok(())
     }
 
-    /// Takes a reply in. True when it is time for [`Client::write_out`].
+    /// Takes a reply in, where the client wants to hear it. True when it is time for [`Client::write_out`].
     fn append(&mut self, reply: &Reply) -> bool {
         if reply.is_error() {
             self.context.stats.refusals.add(1);
         }
-        let (frame, wanted) = (reply.frame(), self.identity.reply == ReplyMode::On);
-        if frame.len() < WRITE_THROUGH || !wanted {
+        if self.identity.reply != ReplyMode::On {
+            return false;
+        }
+        let frame = reply.frame();
+        if frame.len() < WRITE_THROUGH {
             self.out.bytes.extend_from_slice(frame);
         }
-        wanted && (frame.len() >= WRITE_THROUGH || self.out.bytes.len() >= FLUSH_AT)
+        frame.len() >= WRITE_THROUGH || self.out.bytes.len() >= FLUSH_AT
     }
 
     /// Writes what is there, and the last reply behind it, where it was too large to be copied once more.
