@@ -50,7 +50,9 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             let log = Log::start(arguments.log_format, config.log);
             files::raise_limit();
             files::warn_of_too_many(&config);
-            let proxy = Proxy::start(&config)?;
+            let mut proxy = Proxy::start(&config)?;
+            // They may have changed since the configuration read them, before they were watched.
+            proxy.renew_certificates();
             announce(&proxy);
             let (watching, file) = (config.watch, file.clone());
             let served = Served { proxy, watch, watching, certificates, log, file };
@@ -133,10 +135,11 @@ impl Served {
 
     fn take(&mut self, config: &Config) -> Result<(), String> {
         let before = self.proxy.addresses().to_vec();
-        let certificates = Watch::new(config.certificate_files());
         self.proxy.reload(config).map_err(|error| error.to_string())?;
         self.watching = config.watch;
-        self.certificates = certificates;
+        self.certificates.follow(config.certificate_files());
+        // Those that were not watched before may have changed since the configuration read them.
+        self.proxy.renew_certificates();
         self.log.set(config.log);
         files::warn_of_too_many(config);
         for (ring, address) in self.proxy.addresses() {

@@ -347,6 +347,43 @@ fn certificates_are_renewed_when_their_files_change_and_clients_stay() {
 }
 
 #[test]
+fn certificates_that_change_while_a_configuration_is_read_are_seen() {
+    let all: Vec<_> = (0..4).map(|_| Certificates::generate()).collect();
+    let tls = |name: &str| {
+        let fields = format!("tls = {{ cert = \"{name}.pem\", key = \"{name}.key\" }}\nSHARDS");
+        CACHE.replace("\"127.0.0.1:0\"", "\"tls:127.0.0.1:0\"").replace("SHARDS", &fields)
+    };
+    let file = File::new(&tls("first"));
+    let at = |name: &str| file.directory.path().join(name);
+    let ready = |name: &str, before: &Certificates| {
+        fs::copy(before.server_cert(), at(&format!("{name}.pem"))).unwrap();
+        // It is read until somebody has written it.
+        assert!(Command::new("mkfifo").arg(at(&format!("{name}.key"))).status().unwrap().success());
+    };
+    let replaced = |name: &str, before: &Certificates, after: &Certificates| {
+        let (cert, key) = (at(&format!("{name}.pem")), at(&format!("{name}.key")));
+        let mut reader = fs::OpenOptions::new().write(true).open(&key).unwrap();
+        for (from, to) in [(after.server_cert(), cert), (after.server_key(), key)] {
+            fs::copy(from, at("new")).unwrap();
+            fs::rename(at("new"), to).unwrap();
+        }
+        reader.write_all(&fs::read(before.server_key()).unwrap()).unwrap();
+    };
+    ready("first", &all[0]);
+    let mut serve = Serve::of(&file.path());
+    replaced("first", &all[0], &all[1]);
+    let address = serve.line().strip_prefix("ring cache: listening on tls:").unwrap().parse().unwrap();
+    TlsClient::new(address, &all[1]).ping().unwrap();
+    // Files that were not watched before.
+    ready("second", &all[2]);
+    file.write(&tls("second"));
+    serve.signal(Signal::HUP);
+    replaced("second", &all[2], &all[3]);
+    serve.logged("was reloaded");
+    TlsClient::new(address, &all[3]).ping().unwrap();
+}
+
+#[test]
 fn the_supervisor_is_told() {
     let file = File::new(CACHE);
     let socket = file.directory.path().join("notify.sock");
