@@ -116,7 +116,8 @@ impl Proxy {
     /// are drained. The number of threads is not changed.
     ///
     /// # Errors
-    /// [`StartError`]; nothing is changed then, unless it is [`StartError::Thread`].
+    /// [`StartError`]; nothing is changed then, unless it is [`StartError::Thread`]: the admin pages are where they should
+    /// be then, and a part of the threads may serve the new configuration.
     pub fn reload(&mut self, config: &Config) -> Result<(), StartError> {
         let result = self.become_configured(config);
         self.view.reloaded(result.is_ok());
@@ -181,6 +182,7 @@ impl Proxy {
         // First, because a ring may be about to listen there.
         if config.admin != self.config.admin {
             self.admin = admin;
+            self.config.admin.clone_from(&config.admin);
         }
         self.order(&mut prepared)?;
         self.seat(prepared);
