@@ -68,6 +68,10 @@ macro_rules! commands {
         mod requests {
             use super::*;
 
+            /// The names of all of them.
+            #[cfg(test)]
+            pub(super) const NAMES: &[&str] = &[$(stringify!($name)),*];
+
             $(
                 #[inline]
                 pub(super) fn $name<$($kind: $bound),*>($($argument: $type),*) -> RequestBuf {
@@ -236,10 +240,12 @@ mod tests {
     use super::*;
     use crate::typed::Cmd;
 
-    /// The request that is packed here, and the one that the `redis` crate packs for the method of the same name.
+    /// The name of a method, the request that is packed here, and the one that the `redis` crate packs for the method of
+    /// the same name.
     macro_rules! same {
         ($($name:ident($($argument:expr),*)),* $(,)?) => {
             [$((
+                stringify!($name),
                 requests::$name($($argument),*).into_bytes(),
                 Cmd::$name($($argument),*).get_packed_command(),
             )),*]
@@ -251,7 +257,7 @@ mod tests {
         let some = NonZeroUsize::new(3);
         let pairs = [("a", 1), ("b", 2)];
         let many: Vec<String> = (0..20).map(|key| format!("key{key}")).collect();
-        for (own, theirs) in same![
+        let packed = same![
             get("k"),
             set("k", vec![0_u8, 255]),
             set_ex("k", 1.5, 7),
@@ -298,8 +304,12 @@ mod tests {
             zscore("k", "m"),
             zcard("k"),
             zrange("k", 0, -1),
-        ] {
-            assert_eq!(own.escape_ascii().to_string(), theirs.escape_ascii().to_string());
+        ];
+        for (name, own, theirs) in &packed {
+            assert_eq!(own.escape_ascii().to_string(), theirs.escape_ascii().to_string(), "{name}");
         }
+        let compared = |command: &str| packed.iter().any(|(name, ..)| *name == command);
+        let missing: Vec<_> = requests::NAMES.iter().filter(|command| !compared(command)).collect();
+        assert!(missing.is_empty(), "not compared: {missing:?}");
     }
 }
