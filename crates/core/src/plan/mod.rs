@@ -20,7 +20,7 @@ mod split;
 mod transaction;
 
 pub use allow::{Allow, AllowError};
-pub use refusal::{Refusal, RefusalKind};
+pub use refusal::{EXEC_ABORTED, Refusal, RefusalKind};
 pub use scan::ScanStep;
 pub use split::Part;
 pub use transaction::{Queued, queued, same_shard};

@@ -6,6 +6,10 @@ use crate::{
     tag::Tag,
 };
 
+/// What servers say before the reason where `EXEC` itself is refused, which ends the transaction. A blank and the reason
+/// follow, without the code `ERR`.
+pub const EXEC_ABORTED: &str = "EXECABORT Transaction discarded because of:";
+
 /// Why a request is not run, as the error that its sender gets.
 ///
 /// [`Refusal::text`] is the error line without its leading `-`: one line, without CR or LF. Unknown commands and wrong
@@ -85,7 +89,7 @@ impl Refusal {
     pub(super) fn arity(row: &Row) -> Self {
         let code = match row.class() {
             // The transaction is over, so servers say so.
-            Class::Transaction(Transaction::Execute) => "EXECABORT Transaction discarded because of:",
+            Class::Transaction(Transaction::Execute) => EXEC_ABORTED,
             _ => "ERR",
         };
         let text = format!("{code} wrong number of arguments for '{}' command", row.name());

@@ -9,6 +9,7 @@
 use std::io;
 
 use rendis_core::command::{Class, Found, LocalCommand, Subscription};
+use rendis_core::plan::EXEC_ABORTED;
 use rendis_core::reply::{push_array, push_bulk};
 use rendis_core::request::{Request, RequestBuf};
 use rendis_engine::engine::Engine;
@@ -64,7 +65,7 @@ impl Client {
     async fn refuse(&mut self, found: Found<'_>, line: &str) {
         if self.transaction.refused(found).await {
             let reason = line.strip_prefix("ERR ").unwrap_or(line);
-            push_line(&mut self.out.bytes, format!("{ABORTED}{reason}").as_bytes());
+            push_line(&mut self.out.bytes, format!("{EXEC_ABORTED} {reason}").as_bytes());
         } else {
             push_line(&mut self.out.bytes, line.as_bytes());
         }
@@ -187,6 +188,3 @@ fn is_leaving(found: Found<'_>) -> bool {
         Found::Row(row) if matches!(row.class(), Class::Local(LocalCommand::Quit | LocalCommand::Reset))
     )
 }
-
-/// What is said before the reason where `EXEC` itself is refused.
-const ABORTED: &str = "EXECABORT Transaction discarded because of: ";
