@@ -17,12 +17,13 @@
 //!
 //! # What is not promised
 //! Redis delivers at most once, and so does this. Lost is what is published while a connection is broken; what is
-//! published, by this process too, between a change of the topology and the moment in which the shard that a channel moves
-//! to has confirmed it; and what another process publishes by another opinion about which shards are up. A topic that is listened to already is taken
-//! for confirmed until its connection is seen to be broken, which takes up to a few seconds when no byte says so. Doubled is a message that is published in
-//! the instant in which a subscription moves between two shards that are the same server (a shard that was renamed, or
-//! gets new connections because its settings were changed), and nothing else. A listener with a channel and a pattern that covers it gets the message
-//! for each, as from Redis.
+//! published, by this process too, between a change of the topology and the moment in which the shard that a channel
+//! moves to has confirmed it; and what another process publishes by another opinion about which shards are up. A topic
+//! that is listened to already is taken for confirmed until its connection is seen to be broken, which takes up to a few
+//! seconds when no byte says so. Doubled is a message that is published in the instant in which a subscription moves
+//! between two shards that are the same server (a shard that was renamed, or gets new connections because its settings
+//! were changed), and nothing else. A listener with a channel and a pattern that covers it gets the message for each, as
+//! from Redis.
 //!
 //! # What it does not decide
 //! What is told to a client of a proxy, such as confirmations and their counts; which commands a client may send while

@@ -88,8 +88,9 @@ impl Book {
         id
     }
 
-    /// An old home is left as soon as a new one that is the same server sends the topic: what both send is heard twice. It is
-    /// heard until it has confirmed the end, for it may hold what the new one was too late for. When all homes have confirmed it, those who wait for it go on, and the other old homes are left.
+    /// An old home is left as soon as a new one that is the same server sends the topic: what both send is heard twice.
+    /// It is heard until it has confirmed the end, for it may hold what the new one was too late for. When all homes have
+    /// confirmed it, those who wait for it go on, and the other old homes are left.
     fn settle(&mut self, topic: &Topic) {
         let Some(entry) = self.topics.get_mut(topic) else { return };
         let links = &self.links;
