@@ -77,7 +77,8 @@ fn short(results: &Results) -> String {
         ("library, 1 task", "library", "1 task", "redis-rs"),
         ("library, 64 tasks", "library", "64 tasks", "redis-rs"),
         ("library, 512 tasks", "library", "512 tasks", "redis-rs"),
-        ("", "library", "512 tasks", "fred"),
+        ("library, 512 tasks, `redis::AsyncCommands`", "library", "512 tasks", "redis-rs"),
+        ("library, 512 tasks", "library", "512 tasks", "fred"),
         ("", "library", "512 tasks", "rustis"),
         ("", "library", "512 tasks", "go-redis"),
         ("proxy, 50 clients", "proxy", "50 clients, P=1", "twemproxy"),
@@ -91,12 +92,13 @@ fn short(results: &Results) -> String {
     ];
     for (what, group, name, peer) in rows {
         let Some(cell) = results.cell(group, name) else { continue };
+        let own = if what.contains("AsyncCommands") { "rendis-boxed" } else { "rendis" };
         let cpu = match peer {
             "redis-server" => Figures::default(),
-            _ => cell.ratio("rendis", peer, "CPU µs/op"),
+            _ => cell.ratio(own, peer, "CPU µs/op"),
         };
         let (rate, peer) = (
-            cell.ratio("rendis", peer, "ops/s"),
+            cell.ratio(own, peer, "ops/s"),
             if peer == "redis-server" { "one redis-server, directly" } else { peer },
         );
         if !rate.is_empty() {

@@ -67,7 +67,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) local: Option<u16>,
     /// Where to listen, with --local [default: 127.0.0.1:6380, or a free port where that is taken]
-    #[arg(long, value_name = "ADDRESS", requires = "local")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
     pub(crate) listen: Option<String>,
     /// How log lines look
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
