@@ -138,8 +138,7 @@ impl Engine {
                 _ => return outcome.map_err(|failure| told(self.error(&shard, failure), unknown)),
             }
             attempts += 1;
-            let rest = self.since(began);
-            shard = match rest.as_ref().unwrap_or(self).route(route).await {
+            shard = match self.since(began).route(route).await {
                 Ok(shard) => shard,
                 // Why it cannot go elsewhere says less than why it went nowhere here.
                 Err(_) if outcome.is_err() => {

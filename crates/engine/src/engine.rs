@@ -3,6 +3,7 @@
 //! One [`ArcSwap`] holds the topology; a change builds the next one under the ward's lock and swaps it in. Engines share
 //! what their ward knows where they are given the same one, and else nothing.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -148,10 +149,13 @@ impl Engine {
         Self { deadline: Some(remaining), whole: Some(self.whole()), ..self.clone() }
     }
 
-    /// The same for a call that began then, where a noticeable time has passed.
-    pub(crate) fn since(&self, began: Instant) -> Option<Self> {
+    /// The same for a call that began then, where a noticeable time has passed; else this one.
+    pub(crate) fn since(&self, began: Instant) -> Cow<'_, Self> {
         let spent = began.elapsed();
-        (spent >= Duration::from_millis(1)).then(|| self.for_the_rest(self.allowed().saturating_sub(spent)))
+        if spent < Duration::from_millis(1) {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(self.for_the_rest(self.allowed().saturating_sub(spent)))
     }
 
     /// Whether calls have a deadline of their own, and not that of the settings.

@@ -49,8 +49,7 @@ impl Engine {
     pub async fn execute(&self, request: Request<'_>) -> Result<Executed, Error> {
         let (table, began) = (self.table().load_full(), Instant::now());
         if matches!(table.find(request), Found::Unknown) && Box::pin(self.learn(request.name())).await? {
-            let rest = self.since(began);
-            let engine = rest.as_ref().unwrap_or(self);
+            let engine = self.since(began);
             return Box::pin(engine.execute_known(request, &self.table().load_full())).await;
         }
         self.execute_known(request, &table).await
@@ -59,8 +58,7 @@ impl Engine {
     async fn execute_known(&self, request: Request<'_>, table: &Table) -> Result<Executed, Error> {
         let (found, began) = (table.find(request), Instant::now());
         let topology = self.topology_for([(request, found)].into_iter()).await?;
-        let rest = self.since(began);
-        let engine = rest.as_ref().unwrap_or(self);
+        let engine = self.since(began);
         let settings = self.settings();
         let planned = {
             let locate = |key: &[u8]| topology.locate(key);
@@ -239,14 +237,7 @@ impl Engine {
     ) -> Result<Reply, Error> {
         let (mut scanned, began) = (Scanned::default(), Instant::now());
         for _ in 0..MOST_SCANNED {
-            let rest = self.since(began);
-            match rest
-                .as_ref()
-                .unwrap_or(self)
-                .call_shard(step.shard, &step.request, repeat)
-                .await
-                .and_then(single)
-            {
+            match self.since(began).call_shard(step.shard, &step.request, repeat).await.and_then(single) {
                 Ok(reply) if !reply.is_error() => {
                     let member = topology.member(step.shard);
                     scanned
@@ -268,8 +259,7 @@ impl Engine {
     async fn random(&self, shards: &[ShardId], request: Request<'_>, repeat: Repeat) -> Result<Reply, Error> {
         let (mut last, began) = (Reply::null(), Instant::now());
         for id in shards {
-            let rest = self.since(began);
-            last = single(rest.as_ref().unwrap_or(self).call_shard(*id, &request, repeat).await?)?;
+            last = single(self.since(began).call_shard(*id, &request, repeat).await?)?;
             if !last.is_null() {
                 break;
             }

@@ -8,6 +8,7 @@
 //! A command that cannot stand in a batch (it blocks, or walks over shards) ends a section, and is run by itself: when
 //! everything before it is answered, and before anything after it is sent.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -119,9 +120,10 @@ impl Section {
     ) -> usize {
         self.clear();
         let mut most = most.min(MOST_REQUESTS);
-        self.began = Some(Instant::now());
+        let began = Instant::now();
+        self.began = Some(began);
         let mut topology = engine.topology();
-        let mut rest = None;
+        let mut rest = Cow::Borrowed(engine);
         if !topology.is_whole() {
             let (entered, count) = Box::pin(engine.topology_for_items(&item, most)).await;
             most = count;
@@ -132,9 +134,9 @@ impl Section {
                     return most;
                 }
             };
-            rest = self.began.and_then(|began| engine.since(began));
+            rest = engine.since(began);
         }
-        let engine = rest.as_ref().unwrap_or(engine);
+        let engine = &*rest;
         let table = engine.table().load();
         let mut bytes = 0;
         while self.fates.len() < most && bytes < MOST_BYTES {
