@@ -521,6 +521,9 @@ fn waits_are_read_from_the_request() {
     ] {
         assert_eq!(blocks(words), expected, "{words}");
     }
+    let (table, request) = (Table::default(), request("blpop a 0"));
+    assert_eq!(table.find(request.view()).blocks(request.view()), Blocks::Forever);
+    assert_eq!(Found::Unknown.blocks(request.view()), Blocks::No);
 }
 
 #[test]

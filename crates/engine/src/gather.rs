@@ -106,10 +106,7 @@ impl Engine {
         repeat: Repeat,
         table: &Table,
     ) -> Result<Reply, Error> {
-        let blocks = match found {
-            Found::Row(row) => row.blocks(request),
-            _ => Blocks::No,
-        };
+        let blocks = found.blocks(request);
         let route = Route::Planned { request, found, table };
         let shard = match shard {
             Ok(shard) => shard,

@@ -443,7 +443,7 @@ impl Batch {
 fn stands_alone(request: Request<'_>, found: Found<'_>) -> bool {
     let Found::Row(row) = found else { return true };
     let own = matches!(row.class(), Class::Transaction(_) | Class::Subscription(_) | Class::Local(_));
-    own || matches!(row.class(), Class::Scan | Class::Random) || row.blocks(request) != Blocks::No
+    own || matches!(row.class(), Class::Scan | Class::Random) || found.blocks(request) != Blocks::No
 }
 
 fn is_unknown_script(reply: &Reply) -> bool {

@@ -166,10 +166,7 @@ impl Transaction {
     async fn one_by_one(&mut self, requests: &[RequestBuf]) -> Result<Vec<Reply>, Error> {
         let lessons = self.engine.check_shard(requests, &self.shard).await?;
         let table = self.engine.table().load_full();
-        let waits = |request: &RequestBuf| match table.find(request.view()) {
-            Found::Row(row) => row.blocks(request.view()),
-            _ => Blocks::No,
-        };
+        let waits = |request: &RequestBuf| table.find(request.view()).blocks(request.view());
         self.ask_all(&lessons, requests, waits).await
     }
 

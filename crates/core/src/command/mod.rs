@@ -48,6 +48,17 @@ pub enum Found<'t> {
     Unknown,
 }
 
+impl Found<'_> {
+    /// [`Row::blocks`] of its row; what is not known is taken not to wait.
+    #[must_use]
+    pub fn blocks(self, request: Request<'_>) -> Blocks {
+        match self {
+            Self::Row(row) => row.blocks(request),
+            Self::UnknownSubcommand(_) | Self::Unknown => Blocks::No,
+        }
+    }
+}
+
 /// The commands that are known: those built in, and those learned.
 ///
 /// ```

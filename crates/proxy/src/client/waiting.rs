@@ -5,7 +5,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
-use rendis_core::command::{Blocks, Found};
+use rendis_core::command::Blocks;
 use rendis_core::reply::push_error;
 use rendis_core::request::{Request, RequestBuf};
 use rendis_engine::engine::Engine;
@@ -111,7 +111,7 @@ async fn next(subscriber: Option<&Subscriber>) -> Option<Result<Arc<Message>, Er
 
 /// Whether a request can wait for what others do.
 fn may_wait(engine: &Engine, request: Request<'_>) -> bool {
-    matches!(engine.table().load().find(request), Found::Row(row) if row.blocks(request) != Blocks::No)
+    engine.table().load().find(request).blocks(request) != Blocks::No
 }
 
 /// How much is read ahead while a request waits on a server, and how much at a time.
