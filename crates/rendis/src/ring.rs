@@ -212,7 +212,7 @@ impl Ring {
     async fn command(&self, cmd: &Cmd) -> RedisResult<Value> {
         match self.engine.run(Packed(cmd)).await {
             Ok(Executed::Reply(reply)) => typed::value(&reply),
-            Ok(other) => Ok(typed::value(&self.answer(other, cmd).await?)?),
+            Ok(other) => Ok(typed::value(&Box::pin(self.answer(other, cmd)).await?)?),
             Err(error) => Err(Error::from(error).into()),
         }
     }
