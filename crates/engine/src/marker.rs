@@ -10,10 +10,11 @@ use std::task::Waker;
 use std::time::Duration;
 
 use rendis_core::reply::Reply;
-use rendis_core::request::push_header;
+use rendis_core::request::RequestBuf;
 use rendis_core::session::{Replies, Session, Ticket};
 
 use crate::error::{Cause, Kind};
+use crate::frames::Frames as _;
 
 /// The question of one connection.
 ///
@@ -52,7 +53,9 @@ impl Marker {
             return;
         }
         let number = fastrand::u64(LEAST..);
-        let pushed = session.push(1, SIZE, deadline, waker.clone(), |out| write(out, number));
+        let question = RequestBuf::pack([&b"PING"[..], number.to_string().as_bytes()]);
+        let write = |out: &mut Vec<u8>| question.write(out);
+        let pushed = session.push(question.replies(), question.size(), deadline, waker.clone(), write);
         // A full queue has more urgent things to say.
         if let Ok(ticket) = pushed {
             self.state = State::Asked { ticket, number };
@@ -107,23 +110,12 @@ impl Marker {
     }
 }
 
-fn write(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(b"*2\r\n$4\r\nPING\r\n");
-    let digits = number.to_string();
-    push_header(out, b'$', digits.len());
-    out.extend_from_slice(digits.as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
 fn is_number(reply: &Reply, number: u64) -> bool {
     reply.as_bulk().is_some_and(|text| text == number.to_string().as_bytes())
 }
 
 /// How often a wire in use asks.
 const EVERY: Duration = Duration::from_secs(1);
-
-/// About the bytes of a question.
-const SIZE: usize = 48;
 
 /// Numbers are long, so that no value is taken for one.
 const LEAST: u64 = 1 << 60;
