@@ -172,6 +172,10 @@ fn wrong_usage_is_status_2_and_help_is_0() {
         assert_eq!((status(&output), text(&output.stdout)), (2, ""), "{wrong:?}");
         assert!(!output.stderr.is_empty());
     }
+    // Not that the file is missing: an address beside a configuration would be ignored.
+    let both = rendis(&["serve", "--config", "none.toml", "--listen", "127.0.0.1:1"], b"");
+    assert_eq!(status(&both), 2);
+    assert!(text(&both.stderr).contains("cannot be used with '--listen"), "{}", text(&both.stderr));
     for help in [&["--help"][..], &["check", "--help"], &["locate", "--help"], &["completions", "--help"]] {
         let output = rendis(help, b"");
         assert_eq!((status(&output), text(&output.stderr)), (0, ""), "{help:?}");
