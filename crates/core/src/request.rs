@@ -71,10 +71,17 @@ impl<'a> Request<'a> {
 
     /// `count` arguments from `first` on as they are written, with their headers and line ends.
     #[inline]
-    fn encoded(&self, first: usize, count: usize) -> &'a [u8] {
+    pub(crate) fn encoded(&self, first: usize, count: usize) -> &'a [u8] {
         self.bytes
             .get(self.encoded_from(first)..self.encoded_from(first.saturating_add(count)))
             .unwrap_or_default()
+    }
+
+    /// The arguments behind the name come in groups of `step`: those of the group with this number, counted from 0, as they
+    /// are written.
+    #[inline]
+    pub(crate) fn group(&self, number: u32, step: usize) -> &'a [u8] {
+        self.encoded(offset(number).saturating_mul(step).saturating_add(1), step)
     }
 
     /// A copy that owns its bytes.
@@ -130,35 +137,6 @@ impl RequestBuf {
             request.bytes.extend_from_slice(b"\r\n");
         }
         request
-    }
-
-    /// A part of `whole`, whose arguments behind the name come in groups of `step`: the name, and the groups with these
-    /// numbers, counted from 0, in the order given. Groups beyond the last are left out.
-    #[must_use]
-    pub fn cut(whole: Request<'_>, groups: &[u32], step: usize) -> Self {
-        let first = |group: u32| offset(group).saturating_mul(step).saturating_add(1);
-        let run = |group: u32| whole.encoded(first(group), step);
-        let count = groups.len() * step + 1;
-        let size: usize = groups.iter().map(|group| run(*group).len()).sum();
-        let name = whole.encoded(0, 1);
-        let mut part =
-            Self { bytes: Vec::with_capacity(size + name.len() + 16), spans: Spans::with_capacity(count) };
-        push_header(&mut part.bytes, b'*', count);
-        part.append(whole, 0, 1, name);
-        for group in groups {
-            part.append(whole, first(*group), step, run(*group));
-        }
-        part
-    }
-
-    /// Appends `count` arguments of another request from `first` on, which are encoded there as `run`.
-    #[inline]
-    fn append(&mut self, other: Request<'_>, first: usize, count: usize, run: &[u8]) {
-        let (to, from) = (position(self.bytes.len()), position(other.encoded_from(first)));
-        let spans = other.spans.get(first..first.saturating_add(count)).unwrap_or_default();
-        let moved = |at: u32| at.wrapping_sub(from).wrapping_add(to);
-        self.spans.extend(spans.iter().map(|span| Span { start: moved(span.start), end: moved(span.end) }));
-        self.bytes.extend_from_slice(run);
     }
 
     /// Reads one packed request, for frames that another encoder made.
@@ -486,26 +464,6 @@ mod tests {
         assert_eq!(read[2], b"a\r\nb\0");
         assert_eq!(scanner.scan(b"*0\r\n"), Ok(Some(4)));
         assert_eq!(scanner.request(b"*0\r\n").count(), 0);
-    }
-
-    #[test]
-    fn a_cut_is_what_packing_its_arguments_gives() {
-        let long = [b'x'; 300];
-        let words: Vec<&[u8]> = vec![b"MSET", b"a", b"1", b"", &long, b"a\r\nb", b"3"];
-        let whole = RequestBuf::pack(words.iter().copied());
-        for (groups, step) in
-            [(&[0_u32, 2][..], 2), (&[1], 2), (&[2, 1, 0], 2), (&[1, 5, 0], 1), (&[], 1), (&[0, 0], 1)]
-        {
-            let runs =
-                groups.iter().flat_map(|group| words.iter().skip(offset(*group) * step + 1).take(step));
-            let packed = RequestBuf::pack([words[0]].into_iter().chain(runs.copied()).collect::<Vec<_>>());
-            let cut = RequestBuf::cut(whole.view(), groups, step);
-            assert_eq!(
-                cut.view().bytes().escape_ascii().to_string(),
-                packed.view().bytes().escape_ascii().to_string()
-            );
-            assert_eq!(cut.spans, packed.spans);
-        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod twin;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rendis_core::command::Response;
-use rendis_core::merge::{MergeError, Part, merge};
+use rendis_core::merge::{MergeError, merge};
 use rendis_core::reply::Reply;
 
 use crate::twin::Value;
@@ -23,7 +23,7 @@ fn reply(value: &Value) -> Reply {
 }
 
 fn merged(rule: Response, parts: &[Value]) -> Outcome {
-    merge(rule, parts.iter().map(|part| Part::whole(Ok(reply(part)))))
+    merge(rule, parts.iter().map(|part| Ok(reply(part))), &[])
 }
 
 /// Lists of one kind, which the first element names.
@@ -42,21 +42,16 @@ proptest! {
 
     #[test]
     fn elements_go_back_to_where_their_keys_were(
-        all in vec((strategy::value(), 0_usize..4), 0..12),
+        all in vec((strategy::value(), 0_u32..4), 0..12),
         with: bool,
     ) {
-        let parts: Vec<(Vec<u32>, Vec<Value>)> = (0..4)
-            .map(|shard| {
-                let own = all.iter().zip(0..).filter(|((_, of), _)| *of == shard);
-                own.map(|((value, _), position)| (position, value.clone())).unzip()
-            })
-            .collect();
-        let parts = parts.iter().map(|(positions, values)| {
-            let frame = reply(&attributed(Value::Array(Some(values.clone())), with));
-            Part { reply: Ok::<_, usize>(frame), positions }
+        let parts = (0..4).map(|part| {
+            let own = all.iter().filter(|(_, of)| *of == part).map(|(value, _)| value.clone());
+            Ok::<_, usize>(reply(&attributed(Value::Array(Some(own.collect())), with)))
         });
+        let order: Vec<u32> = all.iter().map(|(_, part)| *part).collect();
         let expected = Value::Array(Some(all.iter().map(|(value, _)| value.clone()).collect()));
-        prop_assert_eq!(merge(Response::ByIndex, parts), Ok(reply(&expected)));
+        prop_assert_eq!(merge(Response::ByIndex, parts, &order), Ok(reply(&expected)));
     }
 
     #[test]
@@ -122,26 +117,23 @@ proptest! {
             Response::Min, Response::Max, Response::Concat, Response::Union, Response::PairSum,
             Response::OneSucceeded, Response::First, Response::Scan, Response::Random, Response::Running,
         ] {
-            let parts = frames.iter().map(|frame| Part {
-                reply: Ok::<_, usize>(Reply::new(frame.clone().into())),
-                positions: &[0, 1],
-            });
-            let _ = merge(rule, parts);
+            let parts = frames.iter().map(|frame| Ok::<_, usize>(Reply::new(frame.clone().into())));
+            let _ = merge(rule, parts, &[0, 1, 0]);
         }
     }
 
     #[test]
     fn the_first_failure_is_the_answer(parts in vec(0_u8..3, 1..6)) {
-        let given = parts.iter().enumerate().map(|(index, kind)| Part::whole(match kind {
+        let given = parts.iter().enumerate().map(|(index, kind)| match kind {
             0 => Ok(Reply::integer(1)),
             1 => Ok(Reply::error("ERR", &index.to_string())),
             _ => Err(index),
-        }));
+        });
         let expected = match parts.iter().position(|kind| *kind != 0) {
             None => Ok(Reply::integer(i64::try_from(parts.len()).unwrap())),
             Some(index) if parts[index] == 1 => Ok(Reply::error("ERR", &index.to_string())),
             Some(index) => Err(MergeError::Failed(index)),
         };
-        prop_assert_eq!(merge(Response::Sum, given), expected);
+        prop_assert_eq!(merge(Response::Sum, given, &[]), expected);
     }
 }

@@ -10,7 +10,7 @@
 
 mod command;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use command::{all, pack};
 use proptest::prelude::*;
@@ -96,29 +96,33 @@ proptest! {
         let place = |key: &[u8]| locate(shards)(key).unwrap();
         match decide(&request, shards) {
             Plan::One(shard) => prop_assert!(keys.iter().all(|(key, _)| place(key) == shard)),
-            Plan::Split { parts, .. } => {
-                prop_assert!(parts.len() > 1);
+            Plan::Split { cut, .. } => {
+                prop_assert!(cut.parts().len() > 1);
+                prop_assert_eq!(cut.order().len(), keys.len());
                 let mut dealt = BTreeMap::new();
-                for part in &parts {
-                    let arguments: Vec<_> = part.request.view().arguments().map(<[u8]>::to_vec).collect();
-                    prop_assert_eq!(&arguments[0], name.as_bytes());
-                    prop_assert!(part.positions.windows(2).all(|pair| pair[0] < pair[1]));
-                    let groups: Vec<_> = arguments[1..].chunks(if pairs { 2 } else { 1 }).collect();
-                    prop_assert_eq!(groups.len(), part.positions.len());
-                    for (group, position) in groups.iter().zip(&part.positions) {
-                        prop_assert_eq!(place(&group[0]), part.shard);
-                        prop_assert!(dealt.insert(*position, group.to_vec()).is_none());
-                    }
+                for (number, part) in (0..).zip(cut.parts()) {
+                    let mut frame = Vec::new();
+                    part.write(request.view(), &mut frame);
+                    prop_assert!(part.size(request.view()).abs_diff(frame.len()) <= 16);
                     // A whole frame, readable by itself.
-                    prop_assert!(RequestBuf::parse(part.request.view().bytes().to_vec()).is_ok());
+                    let own = RequestBuf::parse(frame.clone()).unwrap();
+                    let arguments: Vec<_> = own.view().arguments().map(<[u8]>::to_vec).collect();
+                    prop_assert_eq!(part.pack(request.view()).into_bytes(), frame);
+                    prop_assert_eq!(&arguments[0], name.as_bytes());
+                    prop_assert!(part.keys.windows(2).all(|pair| pair[0] < pair[1]));
+                    let groups: Vec<_> = arguments[1..].chunks(if pairs { 2 } else { 1 }).collect();
+                    prop_assert_eq!(groups.len(), part.keys.len());
+                    for (group, key) in groups.iter().zip(part.keys) {
+                        prop_assert_eq!(place(&group[0]), part.shard);
+                        prop_assert_eq!(cut.order()[usize::try_from(*key).unwrap()], number);
+                        prop_assert!(dealt.insert(*key, group.to_vec()).is_none());
+                    }
                 }
                 let together: Vec<Vec<u8>> = dealt.into_values().flatten().collect();
                 prop_assert_eq!(&together[..], &words[1..]);
-                let mut order: Vec<_> = parts.iter().map(|part| part.positions[0]).collect();
-                let sorted = { let mut copy = order.clone(); copy.sort_unstable(); copy };
-                prop_assert_eq!(&order, &sorted);
-                order.dedup();
-                prop_assert_eq!(order.len(), parts.len());
+                prop_assert!(cut.parts().map(|part| part.keys[0]).is_sorted());
+                let shards: BTreeSet<_> = cut.parts().map(|part| part.shard).collect();
+                prop_assert_eq!(shards.len(), cut.parts().len());
             }
             other => prop_assert!(false, "{:?}", other),
         }
@@ -134,8 +138,8 @@ proptest! {
             Plan::Transaction { shard: Some(shard), .. } => {
                 prop_assert!(keys.iter().all(|key| place(key) == shard));
             }
-            Plan::Split { parts, .. } => {
-                prop_assert_eq!(parts.iter().map(|part| part.positions.len()).sum::<usize>(), keys.len());
+            Plan::Split { cut, .. } => {
+                prop_assert_eq!(cut.parts().map(|part| part.keys.len()).sum::<usize>(), keys.len());
             }
             Plan::Refused(refusal) => {
                 prop_assert!(!refusal.text().contains(&b'\n') && !refusal.text().contains(&b'\r'));

@@ -58,11 +58,12 @@ fn refused(words: &str) -> String {
 
 /// The parts as `shard: arguments @positions`.
 fn parts(words: &str) -> (Vec<String>, Response) {
-    let Plan::Split { parts, response } = decide(words) else { panic!("{words}: {:?}", decide(words)) };
-    let shown = parts.iter().map(|part| {
-        let words: Vec<_> =
-            part.request.view().arguments().map(|word| String::from_utf8_lossy(word)).collect();
-        format!("{}: {} @{:?}", part.shard, words.join(" "), part.positions)
+    let Plan::Split { cut, response } = decide(words) else { panic!("{words}: {:?}", decide(words)) };
+    let whole = request(words);
+    let shown = cut.parts().map(|part| {
+        let own = part.pack(whole.view());
+        let words: Vec<_> = own.view().arguments().map(|word| String::from_utf8_lossy(word)).collect();
+        format!("{}: {} @{:?}", part.shard, words.join(" "), part.keys)
     });
     (shown.collect(), response)
 }

@@ -17,7 +17,7 @@ use rendis_core::{
     command::{Response, Table},
     hash::crc16_xmodem,
     id::ShardId,
-    merge::{Part, Scanned, merge},
+    merge::{Scanned, merge},
     plan::{Plan, Ring, plan},
     reply::Reply,
     request::RequestBuf,
@@ -51,22 +51,17 @@ impl Shards {
         let request = pack(words);
         match self.plan(&request) {
             Plan::One(shard) => self.send(shard, &request),
-            Plan::Split { parts, response } => {
-                let replies: Vec<_> = parts.iter().map(|part| self.send(part.shard, &part.request)).collect();
-                let parts = parts.iter().zip(&replies).map(|(part, reply)| Part {
-                    reply: Ok::<_, ()>(reply.clone()),
-                    positions: &part.positions,
-                });
-                merge(response, parts).unwrap()
+            Plan::Split { cut, response } => {
+                let replies: Vec<_> = cut
+                    .parts()
+                    .map(|part| Ok::<_, ()>(self.send(part.shard, &part.pack(request.view()))))
+                    .collect();
+                merge(response, replies, cut.order()).unwrap()
             }
             Plan::Every(response) => {
                 let live = self.live.clone();
-                let replies: Vec<_> = live.into_iter().map(|shard| self.send(shard, &request)).collect();
-                merge(
-                    response,
-                    replies.into_iter().map(|reply| Part { reply: Ok::<_, ()>(reply), positions: &[] }),
-                )
-                .unwrap()
+                let replies = live.into_iter().map(|shard| Ok::<_, ()>(self.send(shard, &request)));
+                merge(response, replies, &[]).unwrap()
             }
             Plan::Scan(step) => {
                 let mut scanned = Scanned::default();
@@ -74,10 +69,8 @@ impl Shards {
                 scanned.reply()
             }
             Plan::Random(order) => {
-                let replies: Vec<_> = order.into_iter().map(|shard| self.send(shard, &request)).collect();
-                let parts =
-                    replies.into_iter().map(|reply| Part { reply: Ok::<_, ()>(reply), positions: &[] });
-                merge(Response::Random, parts).unwrap()
+                let replies = order.into_iter().map(|shard| Ok::<_, ()>(self.send(shard, &request)));
+                merge(Response::Random, replies, &[]).unwrap()
             }
             other => panic!("{:?}: {other:?}", request.view()),
         }

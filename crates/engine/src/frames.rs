@@ -1,6 +1,7 @@
 //! What a caller hands in: whole request frames, still in the caller's hands until they are copied, once, into the
 //! buffer that goes to the socket.
 
+use rendis_core::plan::Part;
 use rendis_core::request::{Request, RequestBuf};
 
 /// One request or a batch of them, as whole frames.
@@ -45,6 +46,15 @@ impl Packed<'_> {
         match self {
             Self::Lent(request) => *request,
             Self::Made(request) => request.view(),
+        }
+    }
+
+    /// The request by itself, where it had to be made.
+    #[must_use]
+    pub fn made(self) -> Option<RequestBuf> {
+        match self {
+            Self::Lent(_) => None,
+            Self::Made(request) => Some(request),
         }
     }
 
@@ -125,6 +135,26 @@ impl Frames for RequestBuf {
 
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.view().bytes());
+    }
+}
+
+/// The part of a request that goes to one shard, written from the whole.
+pub(crate) struct Slice<'r> {
+    pub(crate) whole: Request<'r>,
+    pub(crate) part: Part<'r>,
+}
+
+impl Frames for Slice<'_> {
+    fn replies(&self) -> u32 {
+        1
+    }
+
+    fn size(&self) -> usize {
+        self.part.size(self.whole)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.part.write(self.whole, out);
     }
 }
 

@@ -8,8 +8,8 @@ use rendis_core::command::{
     Blocks, Found, LocalCommand, Repeat, Response, Row, Subscription, Table, Transaction,
 };
 use rendis_core::id::ShardId;
-use rendis_core::merge::{self, MergeError, Scanned, merge};
-use rendis_core::plan::{Part, Plan, Ring, ScanStep, plan};
+use rendis_core::merge::{MergeError, Scanned, merge};
+use rendis_core::plan::{Cut, Plan, Ring, ScanStep, plan};
 use rendis_core::reply::Reply;
 use rendis_core::request::Request;
 use rendis_core::retry::Failure as AttemptFailure;
@@ -21,6 +21,7 @@ use crate::attempt::{Route, refused, single};
 use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
+use crate::frames::Slice;
 use crate::shard::{Manner, Shard};
 
 /// What became of a request.
@@ -80,8 +81,8 @@ impl Engine {
         };
         let reply = match planned {
             Plan::One(id) => engine.one(serving(&topology, id), request, found, repeat, table).await?,
-            Plan::Split { parts, response } => {
-                engine.split(&topology, &parts, response, repeat, table).await?
+            Plan::Split { cut, response } => {
+                engine.split(&topology, request, &cut, response, repeat, table).await?
             }
             Plan::Every(response) => engine.every(&topology, request, response, repeat).await?,
             Plan::Scan(step) => Box::pin(engine.scan(&topology, step, repeat)).await?,
@@ -168,17 +169,17 @@ impl Engine {
     async fn split(
         &self,
         topology: &Topology<Shard>,
-        parts: &[Part],
+        whole: Request<'_>,
+        cut: &Cut,
         response: Response,
         repeat: Repeat,
         table: &Table,
     ) -> Result<Reply, Error> {
-        let replies = join_all(parts.iter().map(|part| async {
-            let reply = self.part(topology, part, repeat, table).await;
-            merge::Part { reply, positions: &part.positions }
-        }));
-        let read = repeat == Repeat::Read;
-        merged(response, read, replies.await, |part| topology.member(parts.get(part)?.shard))
+        let parts = cut.parts().map(|part| self.part(topology, Slice { whole, part }, repeat, table));
+        let replies = join_all(parts).await;
+        merged(response, repeat == Repeat::Read, replies, cut.order(), |part| {
+            topology.member(cut.part(part)?.shard)
+        })
     }
 
     /// A part is a command of the same kind. One that was never sent, because its shard is about to be taken out, is dealt
@@ -186,18 +187,19 @@ impl Engine {
     async fn part(
         &self,
         topology: &Topology<Shard>,
-        part: &Part,
+        slice: Slice<'_>,
         repeat: Repeat,
         table: &Table,
     ) -> Result<Reply, Error> {
-        let began = Instant::now();
-        let connects = topology.member(part.shard).map_or(0, |member| member.shard.pulse().connects());
-        let error = match self.call_member(topology, part.shard, &part.request, repeat).await {
+        let (began, id) = (Instant::now(), slice.part.shard);
+        let connects = topology.member(id).map_or(0, |member| member.shard.pulse().connects());
+        let error = match self.call_member(topology, id, &slice, repeat).await {
             Ok(reply) => return Ok(reply),
             Err(error) => error,
         };
-        let request = part.request.view();
-        if let Some(member) = topology.member(part.shard)
+        let request = slice.part.pack(slice.whole);
+        let request = request.view();
+        if let Some(member) = topology.member(id)
             && error.kind() == Kind::ShardDown
             && error.sent() == Sent::No
             && let remaining = self.manner_since(began, &member.shard).deadline
@@ -218,12 +220,11 @@ impl Engine {
         response: Response,
         repeat: Repeat,
     ) -> Result<Reply, Error> {
-        let replies =
-            join_all(topology.live().iter().map(|id| async {
-                merge::Part::whole(self.call_member(topology, *id, &request, repeat).await)
-            }));
-        let read = repeat == Repeat::Read;
-        merged(response, read, replies.await, |part| topology.member(*topology.live().get(part)?))
+        let calls = topology.live().iter().map(|id| self.call_member(topology, *id, &request, repeat));
+        let replies = join_all(calls).await;
+        merged(response, repeat == Repeat::Read, replies, &[], |part| {
+            topology.member(*topology.live().get(part)?)
+        })
     }
 
     async fn scan(
@@ -270,19 +271,20 @@ impl Engine {
 const MOST_SCANNED: usize = 16;
 
 /// The merged reply. The error of one part says that the whole may have run where another part may have, unless it only
-/// reads: then it does not matter. `member` is where a part was sent.
+/// reads: then it does not matter. `order` is [`merge`]'s, and `member` says where a part was sent.
 pub(crate) fn merged<'t>(
     response: Response,
     read: bool,
-    parts: Vec<merge::Part<'_, Error>>,
+    parts: Vec<Result<Reply, Error>>,
+    order: &[u32],
     member: impl Fn(usize) -> Option<&'t Member<Shard>>,
 ) -> Result<Reply, Error> {
-    let may_have_run = |part: &merge::Part<'_, Error>| match &part.reply {
+    let may_have_run = |part: &Result<Reply, Error>| match part {
         Ok(_) => true,
         Err(error) => error.sent() == Sent::Maybe,
     };
     let in_part = !read && parts.iter().any(may_have_run);
-    merge(response, parts).map_err(|error| match error {
+    merge(response, parts, order).map_err(|error| match error {
         MergeError::Failed(error) if in_part => error.in_part(),
         MergeError::Failed(error) => error,
         MergeError::Unexpected(unexpected) => out_of_step(&unexpected, member(unexpected.part)),

@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use rendis_core::command::{Blocks, Class, Found, Response, Table};
 use rendis_core::id::ShardId;
-use rendis_core::merge;
-use rendis_core::plan::{Plan, Ring, plan};
+use rendis_core::plan::{Cut, Plan, Ring, plan};
 use rendis_core::reply::Reply;
 use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::Failure as AttemptFailure;
@@ -68,7 +67,12 @@ enum Fate {
 }
 
 struct Merged {
-    parts: Vec<(usize, Vec<u32>)>,
+    /// One a part.
+    batches: Vec<usize>,
+    /// How the request was cut; `None` where every shard gets the whole.
+    cut: Option<Cut>,
+    /// The request that was cut, where it had to be packed for that.
+    packed: Option<RequestBuf>,
     response: Response,
     /// Whether the command only reads.
     read: bool,
@@ -83,7 +87,8 @@ struct Piece {
 enum Frame {
     /// The request with this index.
     Whole(usize),
-    Part(Box<RequestBuf>),
+    /// Of the request with this index the part with this number.
+    Part(usize, usize),
 }
 
 /// What goes to one shard, and what came back.
@@ -147,7 +152,7 @@ impl Section {
             self.fates.push(fate);
         }
         for batch in self.batches.iter_mut().take(self.shards) {
-            batch.send(engine, &topology, &self.pieces, &item);
+            batch.send(engine, &topology, &self.pieces, &self.fates, &item);
         }
         self.topology = Some(topology);
         self.fates.len()
@@ -167,22 +172,20 @@ impl Section {
             },
             Some(Fate::Refused(error)) => Err(Error::clone(error)),
             Some(Fate::Merged(merge)) => {
-                let (batches, parts) = (&mut self.batches, &merge.parts);
-                let mut ready = |index: usize| {
-                    batches.get_mut(index).is_none_or(|batch| batch.poll_ready(context).is_ready())
+                let batches = &mut self.batches;
+                let mut ready = |index: &usize| {
+                    batches.get_mut(*index).is_none_or(|batch| batch.poll_ready(context).is_ready())
                 };
-                if !parts.iter().all(|(index, _)| ready(*index)) {
+                if !merge.batches.iter().all(&mut ready) {
                     return Poll::Pending;
                 }
                 let mut pop =
-                    |index: usize| batches.get_mut(index).map_or_else(|| Err(no_shard()), Batch::pop);
-                let replies =
-                    parts.iter().map(|(index, positions)| merge::Part { reply: pop(*index), positions });
-                let replies = replies.collect();
+                    |index: &usize| batches.get_mut(*index).map_or_else(|| Err(no_shard()), Batch::pop);
+                let replies = merge.batches.iter().map(&mut pop).collect();
+                let order = merge.cut.as_ref().map(Cut::order).unwrap_or_default();
                 let topology = self.topology.as_deref();
-                merged(merge.response, merge.read, replies, |part| {
-                    let (index, _) = parts.get(part)?;
-                    topology?.member(batches.get(*index)?.id)
+                merged(merge.response, merge.read, replies, order, |part| {
+                    topology?.member(batches.get(*merge.batches.get(part)?)?.id)
                 })
             }
         };
@@ -310,27 +313,26 @@ impl Section {
         let read = matches!(found, Found::Row(row) if row.is_read());
         Some(match plan(packed.view(), found, &ring) {
             Plan::One(id) => Fate::One(self.add(id, Frame::Whole(index), item.size())),
-            Plan::Split { parts, response } => {
-                let parts =
-                    parts.into_iter().map(|part| (self.add_part(part.shard, part.request), part.positions));
-                Fate::Merged(Box::new(Merged { parts: parts.collect(), response, read }))
+            Plan::Split { cut, response } => {
+                let parts = cut.parts().enumerate();
+                let parts = parts.map(|(number, part)| {
+                    self.add(part.shard, Frame::Part(index, number), part.size(packed.view()))
+                });
+                let batches = parts.collect();
+                let packed = packed.made();
+                Fate::Merged(Box::new(Merged { batches, cut: Some(cut), packed, response, read }))
             }
             // It concerns the shards that are away as well: they are told when they are back.
             Plan::Every(_) if !read && topology.live().len() < topology.members().len() => return None,
             Plan::Every(response) => {
                 let parts = topology.live().iter();
-                let parts = parts.map(|id| (self.add(*id, Frame::Whole(index), item.size()), Vec::new()));
-                Fate::Merged(Box::new(Merged { parts: parts.collect(), response, read }))
+                let batches = parts.map(|id| self.add(*id, Frame::Whole(index), item.size())).collect();
+                Fate::Merged(Box::new(Merged { batches, cut: None, packed: None, response, read }))
             }
             Plan::Refused(refusal) => Fate::Refused(Box::new(refused(&refusal))),
             Plan::NoShard => Fate::Refused(Box::new(no_shard())),
             _ => return None,
         })
-    }
-
-    fn add_part(&mut self, id: ShardId, request: RequestBuf) -> usize {
-        let size = request.size();
-        self.add(id, Frame::Part(Box::new(request)), size)
     }
 
     /// Adds a frame to the batch of a shard, and says which batch that is.
@@ -379,11 +381,12 @@ impl Batch {
         engine: &Engine,
         topology: &Topology<Shard>,
         pieces: &[Piece],
+        fates: &[Fate],
         item: &impl Fn(usize) -> Option<I>,
     ) {
         let room = std::mem::take(&mut self.arrived);
         let sent = serving(topology, self.id).and_then(|shard| {
-            let frames = Outgoing { batch: self, pieces, item };
+            let frames = Outgoing { batch: self, pieces, fates, item };
             OwnedStream::send(&shard, engine.manner(&shard), &frames, room)
                 .map_err(|failure| shard.error(failure))
         });
@@ -458,7 +461,21 @@ fn too_few() -> Error {
 struct Outgoing<'s, F> {
     batch: &'s Batch,
     pieces: &'s [Piece],
+    fates: &'s [Fate],
     item: &'s F,
+}
+
+impl<I: Item, F: Fn(usize) -> Option<I>> Outgoing<'_, F> {
+    /// Writes a part of the request with this index.
+    fn write_part(&self, index: usize, number: usize, out: &mut Vec<u8>) -> Option<()> {
+        let Some(Fate::Merged(merged)) = self.fates.get(index) else { return None };
+        let part = merged.cut.as_ref()?.part(number)?;
+        match &merged.packed {
+            Some(packed) => part.write(packed.view(), out),
+            None => part.write((self.item)(index)?.pack().view(), out),
+        }
+        Some(())
+    }
 }
 
 impl<I: Item, F: Fn(usize) -> Option<I>> Frames for Outgoing<'_, F> {
@@ -479,7 +496,9 @@ impl<I: Item, F: Fn(usize) -> Option<I>> Frames for Outgoing<'_, F> {
                         item.write(out);
                     }
                 }
-                Frame::Part(request) => request.write(out),
+                Frame::Part(index, number) => {
+                    let _ = self.write_part(*index, *number, out);
+                }
             }
             at = piece.next;
         }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use crate::merge::{NO_PART, Success, Unexpected};
+use crate::merge::{NO_PART, Replies, Unexpected};
 use crate::reply::{Node, Reader, Reply, push_array, push_integer, push_map, push_set};
 
 const LIST: &str = "an array, a set or a map as the others";
@@ -8,7 +8,7 @@ const PAIRS: &str = "pairs of a name and an integer";
 
 /// The elements of all parts, in their order. They are not looked at: what stands after the header of each part is
 /// copied whole.
-pub(super) fn concat(parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
+pub(super) fn concat(parts: &Replies) -> Result<Reply, Unexpected> {
     let lists = lists(parts)?;
     let Some(kind) = lists.kind else {
         return first(parts);
@@ -24,7 +24,7 @@ pub(super) fn concat(parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
 
 /// As [`concat`], each element once, where it was seen first. Elements are the same when their bytes are; in a map
 /// the element is the key, and its first value is kept.
-pub(super) fn union(parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
+pub(super) fn union(parts: &Replies) -> Result<Reply, Unexpected> {
     let lists = lists(parts)?;
     let Some(kind) = lists.kind else {
         return first(parts);
@@ -51,7 +51,7 @@ pub(super) fn union(parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
 
 /// Names and integers in turn: every part has the same names in the same order, since all were asked for them, and the
 /// integers at one place are added. A name that was asked for twice stands twice.
-pub(super) fn pair_sum(parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
+pub(super) fn pair_sum(parts: &Replies) -> Result<Reply, Unexpected> {
     let lists = lists(parts)?;
     let Some(kind) = lists.kind else {
         return first(parts);
@@ -91,8 +91,8 @@ pub(super) fn pair_sum(parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
 }
 
 /// All parts are null: so is the whole.
-fn first(parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
-    parts.first().map(|(reply, _)| reply.clone()).ok_or(NO_PART)
+fn first(parts: &Replies) -> Result<Reply, Unexpected> {
+    parts.first().cloned().ok_or(NO_PART)
 }
 
 struct List<'a> {
@@ -136,10 +136,10 @@ impl ListKind {
     }
 }
 
-fn lists<'a>(parts: &'a [Success<'_>]) -> Result<Lists<'a>, Unexpected> {
+fn lists(parts: &Replies) -> Result<Lists<'_>, Unexpected> {
     let mut all = Vec::with_capacity(parts.len());
     let mut kind: Option<ListKind> = None;
-    for (part, (reply, _)) in parts.iter().enumerate() {
+    for (part, reply) in parts.iter().enumerate() {
         let unexpected = Unexpected { part, expected: LIST };
         let mut reader = reply.reader();
         reader.skip_attributes().map_err(|_| unexpected)?;
@@ -164,10 +164,10 @@ mod tests {
     use super::*;
 
     fn run(
-        rule: fn(&[Success<'_>]) -> Result<Reply, Unexpected>,
+        rule: fn(&Replies) -> Result<Reply, Unexpected>,
         frames: &[&'static [u8]],
     ) -> Result<String, Unexpected> {
-        let parts: Vec<_> = frames.iter().map(|frame| (Reply::from_static(frame), &[][..])).collect();
+        let parts = frames.iter().map(|frame| Reply::from_static(frame)).collect();
         rule(&parts).map(|reply| reply.frame().escape_ascii().to_string().replace("\\r\\n", " "))
     }
 

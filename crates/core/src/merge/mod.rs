@@ -22,28 +22,12 @@ mod cursor;
 mod lists;
 mod numbers;
 
+use smallvec::SmallVec;
+
 use crate::command::Response;
 use crate::reply::{Node, Reply};
 
 pub use cursor::{Cursor, Scanned};
-
-/// The answer of one part.
-#[derive(Clone, Debug)]
-pub struct Part<'a, E> {
-    /// What its shard replied, or why there is no reply.
-    pub reply: Result<Reply, E>,
-    /// For [`Response::ByIndex`]: where in the merged reply each of its elements goes, counted from 0. Not looked at
-    /// for other rules.
-    pub positions: &'a [u32],
-}
-
-impl<E> Part<'_, E> {
-    /// A part whose elements have no places of their own.
-    #[must_use]
-    pub const fn whole(reply: Result<Reply, E>) -> Self {
-        Self { reply, positions: &[] }
-    }
-}
 
 /// Why parts have no merged reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,73 +51,72 @@ pub struct Unexpected {
     pub expected: &'static str,
 }
 
-/// Merges the replies of `parts`, in the order in which the command was cut.
+/// Merges what the parts of a command answered, in the order in which it was cut: what the shard of each replied, or why
+/// there is no reply. `order` is for [`Response::ByIndex`] alone: which part, counted from 0, each element of the merged
+/// reply comes from, as [`crate::plan::Cut::order`] says.
 ///
 /// ```
-/// use rendis_core::{command::Response, merge::{merge, Part}, reply::Reply};
+/// use rendis_core::{command::Response, merge::merge, reply::Reply};
 ///
 /// // MGET a b c, where a and c are on one shard and b is on another.
 /// let parts = [
-///     Part { reply: Ok::<_, ()>(Reply::from_static(b"*2\r\n$1\r\nA\r\n$1\r\nC\r\n")), positions: &[0, 2] },
-///     Part { reply: Ok(Reply::from_static(b"*1\r\n$-1\r\n")), positions: &[1] },
+///     Ok::<_, ()>(Reply::from_static(b"*2\r\n$1\r\nA\r\n$1\r\nC\r\n")),
+///     Ok(Reply::from_static(b"*1\r\n$-1\r\n")),
 /// ];
-/// let merged = merge(Response::ByIndex, parts).unwrap();
+/// let merged = merge(Response::ByIndex, parts, &[0, 1, 0]).unwrap();
 /// assert_eq!(merged.frame(), b"*3\r\n$1\r\nA\r\n$-1\r\n$1\r\nC\r\n");
 /// ```
 ///
 /// # Errors
 /// [`MergeError::Failed`] with the error of the first part that failed; [`MergeError::Unexpected`] when a reply is
 /// not what the rule needs, or there is no part at all. Server errors are no `Err`: they are a reply.
-pub fn merge<'a, E>(
+pub fn merge<E>(
     rule: Response,
-    parts: impl IntoIterator<Item = Part<'a, E>>,
+    parts: impl IntoIterator<Item = Result<Reply, E>>,
+    order: &[u32],
 ) -> Result<Reply, MergeError<E>> {
     let mut parts = parts.into_iter();
     match rule {
         Response::First => {
-            let part = parts.next().ok_or(MergeError::Unexpected(NO_PART))?;
-            return part.reply.map_err(MergeError::Failed);
+            return parts.next().ok_or(MergeError::Unexpected(NO_PART))?.map_err(MergeError::Failed);
         }
         Response::OneSucceeded => return one_succeeded(parts),
         _ => {}
     }
-    let mut replies = Vec::with_capacity(parts.size_hint().0);
+    let mut replies = Replies::with_capacity(parts.size_hint().0);
     for part in parts {
-        let reply = part.reply.map_err(MergeError::Failed)?;
+        let reply = part.map_err(MergeError::Failed)?;
         if reply.is_error() {
             return Ok(reply);
         }
-        replies.push((reply, part.positions));
+        replies.push(reply);
     }
-    successes(rule, &replies).map_err(MergeError::Unexpected)
+    successes(rule, &replies, order).map_err(MergeError::Unexpected)
 }
 
-/// A reply that is no error, and the positions of its elements.
-type Success<'a> = (Reply, &'a [u32]);
+/// Replies that are no errors, one a part.
+type Replies = SmallVec<[Reply; 4]>;
 
 const NO_PART: Unexpected = Unexpected { part: 0, expected: "anything: there is no part" };
 
-fn successes(rule: Response, parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
-    let (first, _) = parts.first().ok_or(NO_PART)?;
+fn successes(rule: Response, replies: &Replies, order: &[u32]) -> Result<Reply, Unexpected> {
+    let first = replies.first().ok_or(NO_PART)?;
     match rule {
-        Response::ByIndex => by_index::by_index(parts),
-        Response::Sum => numbers::sum(parts),
+        Response::ByIndex => by_index::by_index(replies, order),
+        Response::Sum => numbers::sum(replies),
         Response::LogicalAnd => {
-            numbers::each(parts, |one, other| i64::from(one != 0) & i64::from(other != 0))
+            numbers::each(replies, |one, other| i64::from(one != 0) & i64::from(other != 0))
         }
-        Response::LogicalOr => numbers::each(parts, |one, other| i64::from(one != 0) | i64::from(other != 0)),
-        Response::Min => numbers::each(parts, i64::min),
-        Response::Max => numbers::each(parts, i64::max),
-        Response::Concat => lists::concat(parts),
-        Response::Union => lists::union(parts),
-        Response::PairSum => lists::pair_sum(parts),
-        Response::Random => {
-            let found = parts.iter().map(|(reply, _)| reply).find(|reply| !reply.is_null());
-            Ok(found.unwrap_or(first).clone())
+        Response::LogicalOr => {
+            numbers::each(replies, |one, other| i64::from(one != 0) | i64::from(other != 0))
         }
-        Response::Running => {
-            Ok(parts.iter().map(|(reply, _)| reply).find(|reply| runs(reply)).unwrap_or(first).clone())
-        }
+        Response::Min => numbers::each(replies, i64::min),
+        Response::Max => numbers::each(replies, i64::max),
+        Response::Concat => lists::concat(replies),
+        Response::Union => lists::union(replies),
+        Response::PairSum => lists::pair_sum(replies),
+        Response::Random => Ok(replies.iter().find(|reply| !reply.is_null()).unwrap_or(first).clone()),
+        Response::Running => Ok(replies.iter().find(|reply| runs(reply)).unwrap_or(first).clone()),
         Response::AllOk | Response::First | Response::OneSucceeded | Response::Scan => Ok(first.clone()),
     }
 }
@@ -149,10 +132,10 @@ fn runs(reply: &Reply) -> bool {
             .is_ok_and(|second| !matches!(second, Node::Null | Node::Bulk(None) | Node::Array(None)))
 }
 
-fn one_succeeded<'a, E>(parts: impl Iterator<Item = Part<'a, E>>) -> Result<Reply, MergeError<E>> {
+fn one_succeeded<E>(parts: impl Iterator<Item = Result<Reply, E>>) -> Result<Reply, MergeError<E>> {
     let mut failure = None;
     for part in parts {
-        match part.reply {
+        match part {
             Ok(reply) if !reply.is_error() => return Ok(reply),
             failed => failure = failure.or(Some(failed)),
         }
@@ -164,12 +147,12 @@ fn one_succeeded<'a, E>(parts: impl Iterator<Item = Part<'a, E>>) -> Result<Repl
 mod tests {
     use super::*;
 
-    fn parts(frames: &[&'static [u8]]) -> Vec<Part<'static, &'static str>> {
-        frames.iter().map(|frame| Part::whole(Ok(Reply::from_static(frame)))).collect()
+    fn parts(frames: &[&'static [u8]]) -> Vec<Result<Reply, &'static str>> {
+        frames.iter().map(|frame| Ok(Reply::from_static(frame))).collect()
     }
 
     fn merged(rule: Response, frames: &[&'static [u8]]) -> Result<Reply, MergeError<&'static str>> {
-        merge(rule, parts(frames))
+        merge(rule, parts(frames), &[])
     }
 
     fn frame(rule: Response, frames: &[&'static [u8]]) -> String {
@@ -193,9 +176,9 @@ mod tests {
     fn the_first_part_that_failed_is_the_answer() {
         for rule in [Response::AllOk, Response::Sum, Response::Concat, Response::ByIndex, Response::Random] {
             let mut some = parts(&[b":1\r\n", b"-OOM no\r\n", b"-ERR later\r\n"]);
-            assert_eq!(merge(rule, some.clone()).unwrap().frame(), b"-OOM no\r\n");
-            some.insert(1, Part::whole(Err("shard2 refused")));
-            assert_eq!(merge(rule, some), Err(MergeError::Failed("shard2 refused")));
+            assert_eq!(merge(rule, some.clone(), &[]).unwrap().frame(), b"-OOM no\r\n");
+            some.insert(1, Err("shard2 refused"));
+            assert_eq!(merge(rule, some, &[]), Err(MergeError::Failed("shard2 refused")));
         }
     }
 
@@ -205,10 +188,10 @@ mod tests {
         assert_eq!(frame(rule, &[b"-NOTBUSY a\r\n", b"+OK\r\n", b"-NOTBUSY b\r\n"]), "+OK");
         assert_eq!(frame(rule, &[b"-NOTBUSY a\r\n", b"-ERR b\r\n"]), "-NOTBUSY a");
         let mut some = parts(&[b"-NOTBUSY a\r\n"]);
-        some.insert(0, Part::whole(Err("gone")));
-        assert_eq!(merge(rule, some.clone()), Err(MergeError::Failed("gone")));
-        some.push(Part::whole(Ok(Reply::ok())));
-        assert_eq!(merge(rule, some), Ok(Reply::ok()));
+        some.insert(0, Err("gone"));
+        assert_eq!(merge(rule, some.clone(), &[]), Err(MergeError::Failed("gone")));
+        some.push(Ok(Reply::ok()));
+        assert_eq!(merge(rule, some, &[]), Ok(Reply::ok()));
     }
 
     #[test]

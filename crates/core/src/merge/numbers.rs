@@ -1,10 +1,10 @@
-use crate::merge::{Success, Unexpected};
+use crate::merge::{Replies, Unexpected};
 use crate::reply::{Node, Reader, Reply, push_array, push_integer};
 
 /// All integers added; a sum past the range of `i64` stays at its end.
-pub(super) fn sum(parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
+pub(super) fn sum(parts: &Replies) -> Result<Reply, Unexpected> {
     let mut sum = 0_i64;
-    for (part, (reply, _)) in parts.iter().enumerate() {
+    for (part, reply) in parts.iter().enumerate() {
         let number = reply.as_integer().ok_or(Unexpected { part, expected: "an integer" })?;
         sum = sum.saturating_add(number);
     }
@@ -13,9 +13,9 @@ pub(super) fn sum(parts: &[Success<'_>]) -> Result<Reply, Unexpected> {
 
 /// Numbers, alone or in arrays of one length, combined place by place. RESP3's booleans count as 0 and 1; the merged
 /// value is of the first part's kind.
-pub(super) fn each(parts: &[Success<'_>], combine: impl Fn(i64, i64) -> i64) -> Result<Reply, Unexpected> {
+pub(super) fn each(parts: &Replies, combine: impl Fn(i64, i64) -> i64) -> Result<Reply, Unexpected> {
     let mut merged: Option<Numbers> = None;
-    for (part, (reply, _)) in parts.iter().enumerate() {
+    for (part, reply) in parts.iter().enumerate() {
         let unexpected = Unexpected { part, expected: "a number, or as many numbers as the first part" };
         let numbers = Numbers::read(reply).ok_or(unexpected)?;
         match &mut merged {
@@ -92,8 +92,8 @@ impl Number {
 mod tests {
     use super::*;
 
-    fn parts(frames: &[&'static [u8]]) -> Vec<Success<'static>> {
-        frames.iter().map(|frame| (Reply::from_static(frame), &[][..])).collect()
+    fn parts(frames: &[&'static [u8]]) -> Replies {
+        frames.iter().map(|frame| Reply::from_static(frame)).collect()
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod transaction;
 pub use allow::{Allow, AllowError};
 pub use refusal::{EXEC_ABORTED, Refusal, RefusalKind};
 pub use scan::ScanStep;
-pub use split::Part;
+pub use split::{Cut, Part};
 pub use transaction::{Queued, queued, same_shard};
 
 use crate::{
@@ -81,8 +81,8 @@ pub enum Plan {
     /// Send each part to its shard, side by side, and merge the replies. There are at least two parts, each key of the
     /// request is in exactly one, and keys of one part keep their order.
     Split {
-        /// The parts, in the order of their first keys.
-        parts: Vec<Part>,
+        /// The parts.
+        cut: Cut,
         /// How the replies combine.
         response: Response,
     },
@@ -128,7 +128,7 @@ pub enum Plan {
 ///     plan(request.view(), table.find(request.view()), &ring)
 /// };
 /// assert!(matches!(decide(&[b"GET", b"k"]), Plan::One(shard) if shard.index() == 1));
-/// assert!(matches!(decide(&[b"MGET", b"k", b"kk"]), Plan::Split { parts, .. } if parts.len() == 2));
+/// assert!(matches!(decide(&[b"MGET", b"k", b"kk"]), Plan::Split { cut, .. } if cut.parts().len() == 2));
 /// let Plan::Refused(refusal) = decide(&[b"SINTER", b"k", b"kk"]) else { panic!() };
 /// assert!(refusal.to_string().starts_with("CROSSSLOT Keys in request don't hash to the same shard"));
 /// ```

@@ -1,20 +1,93 @@
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
 use super::{Plan, Refusal, Ring};
 use crate::{
     command::{Response, Row},
     id::ShardId,
-    request::{Request, RequestBuf},
+    request::{Request, RequestBuf, push_header},
 };
 
-/// The part of a split command that goes to one shard.
+/// How a request is cut along its keys: which of them go to which shard.
+///
+/// It holds numbers and no bytes. The parts are written from the whole request, when they are sent
+/// ([`Part::write`]); it has to be the one that was planned.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct Cut {
+    /// Arguments that belong to one key, itself counted.
+    step: usize,
+    /// In the order of their first keys.
+    parts: Parts,
+    /// For each key, in the order written, the number of its part; and behind them the numbers of the keys, those of the
+    /// first part first.
+    numbers: Vec<u32>,
+}
+
+/// A shard, and where the numbers of its keys lie.
+type Parts = SmallVec<[(ShardId, Range<usize>); 4]>;
+
+/// The part of a split command that goes to one shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
     /// Where it goes.
     pub shard: ShardId,
-    /// The same command with this part's keys, and what belongs to them.
-    pub request: RequestBuf,
-    /// Which of the whole request's keys these are, counted from 0 in the order written: the first element of this
-    /// part's reply belongs to the key at `positions[0]`, and so on.
-    pub positions: Vec<u32>,
+    /// Which of the whole request's keys these are, counted from 0 in the order written.
+    pub keys: &'a [u32],
+    step: usize,
+}
+
+impl Cut {
+    /// The parts, in the order of their first keys. There are at least two.
+    pub fn parts(&self) -> impl ExactSizeIterator<Item = Part<'_>> {
+        self.parts.iter().map(|(shard, range)| Part {
+            shard: *shard,
+            keys: self.numbers.get(range.clone()).unwrap_or_default(),
+            step: self.step,
+        })
+    }
+
+    /// The part with this number, counted from 0 in the order of [`Cut::parts`].
+    #[must_use]
+    pub fn part(&self, number: usize) -> Option<Part<'_>> {
+        self.parts().nth(number)
+    }
+
+    /// For each key of the whole request, in the order written, the number of its part.
+    #[must_use]
+    pub fn order(&self) -> &[u32] {
+        self.numbers.get(..self.numbers.len() / 2).unwrap_or_default()
+    }
+}
+
+impl Part<'_> {
+    /// How many bytes its frame takes, give or take its header.
+    #[must_use]
+    pub fn size(&self, whole: Request<'_>) -> usize {
+        let keys = self.keys.iter().map(|key| whole.group(*key, self.step).len());
+        whole.encoded(0, 1).len() + 16 + keys.sum::<usize>()
+    }
+
+    /// The part as a request of its own.
+    #[must_use]
+    pub fn pack(&self, whole: Request<'_>) -> RequestBuf {
+        let first =
+            |key: u32| usize::try_from(key).unwrap_or(usize::MAX).saturating_mul(self.step).saturating_add(1);
+        let own = self
+            .keys
+            .iter()
+            .flat_map(|key| (0..self.step).filter_map(move |at| whole.argument(first(*key) + at)));
+        RequestBuf::pack(std::iter::once(whole.name()).chain(own).collect::<Vec<_>>())
+    }
+
+    /// Appends its frame: the command's name, and this part's keys with what belongs to each.
+    pub fn write(&self, whole: Request<'_>, out: &mut Vec<u8>) {
+        push_header(out, b'*', self.keys.len() * self.step + 1);
+        out.extend_from_slice(whole.encoded(0, 1));
+        for key in self.keys {
+            out.extend_from_slice(whole.group(*key, self.step));
+        }
+    }
 }
 
 /// Deals the keys of a request to their shards. Where all are on one, the frame goes there untouched.
@@ -35,57 +108,80 @@ where
         return Plan::Refused(Refusal::arity(row));
     }
     let count = keys.len();
-    let mut parts: Vec<Dealt> = Vec::new();
-    let mut first = None;
-    for (position, key) in (0_u32..).zip(keys) {
+    let mut deal = Deal::default();
+    for (before, key) in keys.enumerate() {
         let Some(shard) = (ring.locate)(super::key(request, key)) else {
             return Plan::NoShard;
         };
-        match first {
-            // As long as all keys are on one shard, there are no parts.
-            None => first = Some(shard),
-            Some(first) if parts.is_empty() && first == shard => {}
-            Some(first) => {
-                if parts.is_empty() {
-                    let mut part = Dealt::new(first, count, ring.live.len());
-                    part.positions.extend(0..position);
-                    parts.push(part);
-                }
-                match parts.iter_mut().find(|part| part.shard == shard) {
-                    Some(part) => part.positions.push(position),
-                    None => {
-                        let mut part = Dealt::new(shard, count, ring.live.len());
-                        part.positions.push(position);
-                        parts.push(part);
-                    }
-                }
+        deal.add(shard, before, count);
+    }
+    match deal.shards.as_slice() {
+        [] => Plan::Refused(Refusal::arity(row)),
+        [(only, _)] => Plan::One(*only),
+        _ => Plan::Split { cut: deal.cut(step), response },
+    }
+}
+
+/// Keys as they are dealt.
+#[derive(Default)]
+struct Deal {
+    /// The shards that were met, and how many keys each has.
+    shards: SmallVec<[(ShardId, usize); 4]>,
+    /// For the position of a shard: its place in `shards`, counted from 1.
+    places: SmallVec<[u32; 16]>,
+    /// For each key the place of its shard, counted from 0. Empty as long as all are on one.
+    dealt: Vec<u32>,
+}
+
+impl Deal {
+    /// The next key, `before` others came before it, and `count` there are in all.
+    fn add(&mut self, shard: ShardId, before: usize, count: usize) {
+        if self.places.len() <= shard.index() {
+            self.places.resize(shard.index() + 1, 0);
+        }
+        let Some(place) = self.places.get_mut(shard.index()) else { return };
+        if *place == 0 {
+            self.shards.push((shard, 0));
+            *place = number(self.shards.len());
+            if self.shards.len() == 2 {
+                self.dealt.reserve_exact(2 * count);
+                self.dealt.resize(before, 0);
             }
         }
-    }
-    match first {
-        Some(shard) if parts.is_empty() => Plan::One(shard),
-        Some(_) => {
-            Plan::Split { parts: parts.into_iter().map(|part| part.cut(request, step)).collect(), response }
+        let at = *place - 1;
+        if self.shards.len() > 1 {
+            self.dealt.push(at);
         }
-        None => Plan::Refused(Refusal::arity(row)),
+        if let Some((_, keys)) = usize::try_from(at).ok().and_then(|at| self.shards.get_mut(at)) {
+            *keys += 1;
+        }
+    }
+
+    fn cut(mut self, step: usize) -> Cut {
+        let count = self.dealt.len();
+        let mut from = count;
+        // Each range grows to what it should be as its keys are put into it.
+        let mut parts: Parts = SmallVec::with_capacity(self.shards.len());
+        for (shard, keys) in self.shards {
+            parts.push((shard, from..from));
+            from += keys;
+        }
+        self.dealt.resize(2 * count, 0);
+        let (order, grouped) = self.dealt.split_at_mut(count);
+        for (key, part) in order.iter().enumerate() {
+            let part = usize::try_from(*part).ok().and_then(|part| parts.get_mut(part));
+            if let Some((_, range)) = part
+                && let Some(slot) = grouped.get_mut(range.end - count)
+            {
+                *slot = number(key);
+                range.end += 1;
+            }
+        }
+        Cut { step, parts, numbers: self.dealt }
     }
 }
 
-/// Which keys a shard gets.
-struct Dealt {
-    shard: ShardId,
-    positions: Vec<u32>,
-}
-
-impl Dealt {
-    /// With room for its fair share of `keys` dealt to `shards`, and a little more.
-    fn new(shard: ShardId, keys: usize, shards: usize) -> Self {
-        let share = keys / shards.max(1);
-        Self { shard, positions: Vec::with_capacity((share + share / 4 + 4).min(keys)) }
-    }
-
-    fn cut(self, request: Request<'_>, step: usize) -> Part {
-        let request = RequestBuf::cut(request, &self.positions, step);
-        Part { shard: self.shard, request, positions: self.positions }
-    }
+/// A request has far fewer arguments than 32 bits can count.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -105,15 +105,16 @@ pub(crate) fn planner(words: &[&[u8]]) {
     };
     match decide(request) {
         Plan::One(shard) => assert!(shards.iter().all(|other| *other == Some(shard))),
-        Plan::Split { parts, .. } => {
-            assert!(parts.len() > 1);
-            let mut positions = Vec::new();
-            for part in parts {
-                assert!(matches!(decide(part.request.view()), Plan::One(shard) if shard == part.shard));
-                positions.extend(part.positions);
+        Plan::Split { cut, .. } => {
+            assert!(cut.parts().len() > 1);
+            let mut dealt = Vec::new();
+            for part in cut.parts() {
+                let own = part.pack(request);
+                assert!(matches!(decide(own.view()), Plan::One(shard) if shard == part.shard));
+                dealt.extend_from_slice(part.keys);
             }
-            positions.sort_unstable();
-            assert!(positions.iter().copied().eq(0..u32::try_from(shards.len()).unwrap()));
+            dealt.sort_unstable();
+            assert!(dealt.iter().copied().eq(0..u32::try_from(shards.len()).unwrap()));
         }
         Plan::Every(_) | Plan::Random(_) | Plan::Scan(_) => assert!(shards.is_empty()),
         _ => {}
