@@ -30,8 +30,6 @@ pub enum Failure {
     OutcomeUnknown,
     /// The server answered that it cannot run it *now* and did not: `LOADING`, `TRYAGAIN`.
     NotNow,
-    /// The server answered that it does not know the script: `NOSCRIPT`.
-    NoScript,
     /// The server answered any other error.
     Answered,
 }
@@ -47,14 +45,10 @@ impl Failure {
         let Some(error) = reply.as_error() else { return Some(Self::Answered) };
         Some(match error.code {
             b"LOADING" | b"TRYAGAIN" if !code => Self::NotNow,
-            b"NOSCRIPT" if error.text.starts_with(UNKNOWN_SCRIPT) => Self::NoScript,
             _ => Self::Answered,
         })
     }
 }
-
-/// How servers go on after `NOSCRIPT`.
-const UNKNOWN_SCRIPT: &[u8] = b"No matching script";
 
 /// A request that failed.
 #[derive(Clone, Copy, Debug)]
@@ -153,15 +147,11 @@ impl Policy {
         if failed.attempts >= self.attempts.get() {
             return Decision::GiveUp(Reason::Attempts);
         }
-        let after = if failed.failure == Failure::NoScript {
-            Duration::ZERO
-        } else {
-            self.wait(failed.attempts, jitter)
-        };
+        let after = self.wait(failed.attempts, jitter);
         if failed.remaining.is_some_and(|remaining| remaining <= after) {
             return Decision::GiveUp(Reason::Deadline);
         }
-        if failed.failure != Failure::NoScript && budget() == Withdrawal::Refused {
+        if budget() == Withdrawal::Refused {
             return Decision::GiveUp(Reason::Budget);
         }
         Decision::Again { after }
@@ -314,7 +304,7 @@ mod tests {
             (&b"+OK\r\n"[..], None),
             (b"-LOADING Redis is loading\r\n", Some(Failure::NotNow)),
             (b"-TRYAGAIN Multiple keys request\r\n", Some(Failure::NotNow)),
-            (b"-NOSCRIPT No matching script. Please use EVAL.\r\n", Some(Failure::NoScript)),
+            (b"-NOSCRIPT No matching script. Please use EVAL.\r\n", Some(Failure::Answered)),
             (b"-NOSCRIPT says a script of itself\r\n", Some(Failure::Answered)),
             (b"-ERR unknown command\r\n", Some(Failure::Answered)),
             (b"-MOVED 1 a:1\r\n", Some(Failure::Answered)),
@@ -329,13 +319,6 @@ mod tests {
             let answered = failed(repeat, Failure::Answered);
             assert_eq!(decide(&Policy::default(), answered), Decision::GiveUp(Reason::Answered));
         }
-    }
-
-    #[test]
-    fn an_unknown_script_is_sent_again_at_once_and_free_of_charge() {
-        let decision =
-            Policy::default().decide(&failed(Repeat::Never, Failure::NoScript), 1.0, || Withdrawal::Refused);
-        assert_eq!(decision, Decision::Again { after: Duration::ZERO });
     }
 
     #[test]

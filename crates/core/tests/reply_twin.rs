@@ -5,7 +5,7 @@ mod strategy;
 mod twin;
 
 use proptest::prelude::*;
-use rendis_core::reply::{Nulls, Reader, push_resp2};
+use rendis_core::reply::Reader;
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let frame = || strategy::value().prop_map(|value| value.frame());
@@ -26,13 +26,6 @@ proptest! {
     #[test]
     fn the_reader_agrees_with_its_twin(bytes in bytes()) {
         twin::agree::reader(&bytes);
-    }
-
-    #[test]
-    fn the_older_form_agrees_with_its_twin(value in strategy::value()) {
-        let mut out = b"kept".to_vec();
-        push_resp2(&value.frame(), Nulls::Bulk, &mut out).unwrap();
-        prop_assert_eq!(out.split_off(4), value.to_resp2().frame());
     }
 }
 

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rendis_core::command::{Found, Repeat, Table};
+use rendis_core::command::{Blocks, Found, Repeat, Table};
 use rendis_core::id::ShardId;
 use rendis_core::plan::{Plan, Queued, Refusal, RefusalKind, Ring, plan, same_shard};
 use rendis_core::reply::Reply;
@@ -57,46 +57,25 @@ impl Engine {
         frames: &F,
         repeat: Repeat,
     ) -> Result<Replies<Reply>, Error> {
-        let route = Route::Shard(id);
-        let shard = self.shard(id)?;
-        let began = Instant::now();
-        let outcome = shard.call(self.manner(&shard), frames).await;
-        let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
-        Box::pin(self.settle(began, outcome, shard, &route, repeat, send)).await
+        self.call(Route::Shard(id), frames, repeat).await
     }
 
-    /// [`Engine::call_shard`] for frames of which `requests` are what says where they have to run, together.
-    pub(crate) async fn call_together(
+    /// Sends frames along a route, again where `repeat` and the outcome allow.
+    pub(crate) async fn call<F: Frames + ?Sized>(
         &self,
-        requests: &[RequestBuf],
-        frames: &[RequestBuf],
-        table: &Table,
-    ) -> Result<Replies<Reply>, Error> {
-        let route = Route::Together { requests, table };
-        let began = Instant::now();
-        let shard = self.route(&route).await?;
-        let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
-        let outcome = send(Arc::clone(&shard), self.manner_since(began, &shard)).await;
-        self.settle(began, outcome, shard, &route, Repeat::Never, send).await
-    }
-
-    /// A call to a member of a topology that was planned with, whatever the ring is meanwhile.
-    pub(crate) async fn call_member<F: Frames + ?Sized>(
-        &self,
-        topology: &Topology<Shard>,
-        id: ShardId,
+        route: Route<'_>,
         frames: &F,
         repeat: Repeat,
-    ) -> Result<Reply, Error> {
-        let route = Route::Member(topology, id);
-        let shard = serving(topology, id)?;
+    ) -> Result<Replies<Reply>, Error> {
         let began = Instant::now();
-        let outcome = shard.call(self.manner(&shard), frames).await;
+        let shard = self.route(&route).await?;
+        let outcome = shard.call(self.manner_since(began, &shard), frames).await;
+        // What is usual does without the box.
         if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
-            return outcome.map_err(|failure| self.error(&shard, failure)).and_then(single);
+            return outcome.map_err(|failure| self.error(&shard, failure));
         }
         let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, frames).await };
-        Box::pin(self.settle(began, outcome, shard, &route, repeat, send)).await.and_then(single)
+        Box::pin(self.settle(began, outcome, shard, &route, repeat, send)).await
     }
 
     /// Makes a call again as long as its outcome and `core::retry` allow. All attempts share the deadline; and where the
@@ -216,7 +195,7 @@ impl Engine {
         manner: Manner,
         request: Request<'_>,
         found: Found<'_>,
-        wait: Option<Duration>,
+        blocks: Blocks,
     ) -> Result<Replies<Reply>, Failure> {
         // One is enough: they are together.
         let key = match found {
@@ -237,7 +216,7 @@ impl Engine {
         let lease = if self.has_deadline() { manner.deadline } else { Duration::MAX };
         tokio::select! {
             biased;
-            outcome = exclusively(shard, manner, request, wait, lease) => outcome,
+            outcome = exclusively(shard, manner, request, blocks, lease) => outcome,
             () = self.becomes(shard, over) => {
                 let text = "the shard was taken out, or its keys became another's, while the command waited";
                 Err(Failed { sent: Sent::Maybe, cause: Cause::new(Kind::ShardDown, text) })
@@ -276,15 +255,13 @@ async fn exclusively(
     shard: &Shard,
     manner: Manner,
     request: Request<'_>,
-    wait: Option<Duration>,
+    blocks: Blocks,
     within: Duration,
 ) -> Result<Replies<Reply>, Failure> {
     let _waiting = shard.wait();
     let late = |_| Failed { sent: Sent::No, cause: Cause::late(Late::Connecting) };
     let mut lease = timeout(within, shard.lease(manner.protocol)).await.map_err(late)??;
-    lease.send(&request).await?;
-    lease.flush().await?;
-    let reply = lease.receive_within(wait.map(|wait| wait.saturating_add(manner.deadline))).await;
+    let reply = lease.ask_within(&request, blocks.within(manner.deadline)).await;
     let reply = reply.map_err(|failure| match failure.cause.kind {
         Kind::Timeout => Failed { cause: failure.cause.late_alone(), ..failure },
         _ => failure,
@@ -296,11 +273,7 @@ async fn exclusively(
 /// How a call failed, in the terms of `core::retry`; `None` when it did not.
 fn failure_of(outcome: &Result<Replies<Reply>, Failure>, runs_code: bool) -> Option<AttemptFailure> {
     match outcome {
-        Ok(Replies::One(reply)) => match AttemptFailure::of(reply, runs_code) {
-            // Nothing is known here that could be loaded; the caller loads the script.
-            Some(AttemptFailure::NoScript) => Some(AttemptFailure::Answered),
-            failure => failure,
-        },
+        Ok(Replies::One(reply)) => AttemptFailure::of(reply, runs_code),
         // A batch has run in part: each of its replies stands.
         Ok(Replies::Many(_)) => None,
         Err(failure) => match (failure.cause.kind, failure.sent) {

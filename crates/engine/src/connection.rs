@@ -225,6 +225,20 @@ impl Connection {
         self.receive().await
     }
 
+    /// As [`Connection::ask`], with another deadline; `None` waits for ever.
+    ///
+    /// # Errors
+    /// As [`Connection::ask`].
+    pub async fn ask_within<F: Frames + ?Sized>(
+        &mut self,
+        frames: &F,
+        deadline: Option<Duration>,
+    ) -> Result<Reply, Failure> {
+        self.send(frames).await?;
+        self.flush().await?;
+        self.receive_within(deadline).await
+    }
+
     /// Replies still owed to what was sent.
     #[must_use]
     pub const fn owed(&self) -> usize {

@@ -12,7 +12,6 @@ use rendis_core::merge::{MergeError, Scanned, merge};
 use rendis_core::plan::{Cut, Plan, Ring, ScanStep, plan};
 use rendis_core::reply::Reply;
 use rendis_core::request::Request;
-use rendis_core::retry::Failure as AttemptFailure;
 use rendis_core::session::{Failed, Replies, Sent};
 use rendis_core::topology::{Member, Topology};
 use tokio::time::Instant;
@@ -22,6 +21,7 @@ use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::Slice;
+use crate::scripts::is_unknown;
 use crate::shard::{Manner, Shard};
 
 /// What became of a request.
@@ -116,8 +116,7 @@ impl Engine {
         let send = |shard: Arc<Shard>, manner: Manner| async move {
             match blocks {
                 Blocks::No => shard.call(manner, &request).await,
-                Blocks::For(wait) => Box::pin(self.waiting(&shard, manner, request, found, Some(wait))).await,
-                Blocks::Forever => Box::pin(self.waiting(&shard, manner, request, found, None)).await,
+                _ => Box::pin(self.waiting(&shard, manner, request, found, blocks)).await,
             }
         };
         let mut began = Instant::now();
@@ -132,8 +131,8 @@ impl Engine {
         }
         let settled = Box::pin(self.settle(began, outcome, shard, &route, repeat, send)).await;
         let reply = settled.and_then(single).or_else(|error| self.missed(request, found, error))?;
-        match (AttemptFailure::of(&reply, true), found) {
-            (Some(AttemptFailure::NoScript), Found::Row(row)) => {
+        match found {
+            Found::Row(row) if is_unknown(&reply) => {
                 Box::pin(self.heal(began, request, row, reply, &route, send)).await
             }
             _ => Ok(reply),
@@ -193,7 +192,7 @@ impl Engine {
     ) -> Result<Reply, Error> {
         let (began, id) = (Instant::now(), slice.part.shard);
         let connects = topology.member(id).map_or(0, |member| member.shard.pulse().connects());
-        let error = match self.call_member(topology, id, &slice, repeat).await {
+        let error = match self.call(Route::Member(topology, id), &slice, repeat).await.and_then(single) {
             Ok(reply) => return Ok(reply),
             Err(error) => error,
         };
@@ -220,9 +219,10 @@ impl Engine {
         response: Response,
         repeat: Repeat,
     ) -> Result<Reply, Error> {
-        let calls = topology.live().iter().map(|id| self.call_member(topology, *id, &request, repeat));
-        let replies = join_all(calls).await;
-        merged(response, repeat == Repeat::Read, replies, &[], |part| {
+        let replies = join_all(topology.live().iter().map(|id| async {
+            self.call(Route::Member(topology, *id), &request, repeat).await.and_then(single)
+        }));
+        merged(response, repeat == Repeat::Read, replies.await, &[], |part| {
             topology.member(*topology.live().get(part)?)
         })
     }

@@ -3,12 +3,13 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use rendis_core::command::Repeat;
 use rendis_core::plan::{Queued, Ring, same_shard};
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::{Replies, Sent};
 
-use crate::attempt::refused;
+use crate::attempt::{Route, refused};
 use crate::engine::{Engine, no_shard};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::Item;
@@ -58,7 +59,7 @@ impl Engine {
         frames.push(wrap(b"MULTI"));
         frames.extend(requests.iter().cloned());
         frames.push(wrap(b"EXEC"));
-        self.call_together(&requests, &frames, &table)
+        self.call(Route::Together { requests: &requests, table: &table }, frames.as_slice(), Repeat::Never)
             .await
             .and_then(|replies| executed(replies, lessons))
             .map_err(|error| if error.shard().is_some() { error.of_command(b"EXEC") } else { error })

@@ -11,6 +11,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use rendis_core::command::{Found, Library, Row, script_sha};
+use rendis_core::reply::Reply;
 use rendis_core::request::{Request, RequestBuf};
 
 /// Script bodies by their SHA-1; none at first. Bounded by [`Scripts::MOST_BYTES`]: past it no further script is remembered,
@@ -110,6 +111,13 @@ impl Scripts {
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a reply says, in the server's own words, that it does not know the script; then nothing of it ran.
+pub(crate) fn is_unknown(reply: &Reply) -> bool {
+    reply
+        .as_error()
+        .is_some_and(|error| error.code == b"NOSCRIPT" && error.text.starts_with(b"No matching script"))
 }
 
 fn load(body: &[u8]) -> RequestBuf {

@@ -20,7 +20,6 @@ use rendis_core::id::ShardId;
 use rendis_core::plan::{Cut, Plan, Ring, plan};
 use rendis_core::reply::Reply;
 use rendis_core::request::{Request, RequestBuf};
-use rendis_core::retry::Failure as AttemptFailure;
 use rendis_core::session::{Sent, Stream};
 use rendis_core::topology::Topology;
 use tokio::time::Instant;
@@ -30,6 +29,7 @@ use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::{Frames, Item};
 use crate::gather::{Executed, merged};
+use crate::scripts::is_unknown;
 use crate::settings::OnDown;
 use crate::shard::{OwnedStream, Shard};
 
@@ -198,7 +198,7 @@ impl Section {
     #[must_use]
     pub fn can_mend(answer: &Result<Reply, Error>) -> bool {
         match answer {
-            Ok(reply) => is_unknown_script(reply),
+            Ok(reply) => is_unknown(reply),
             Err(error) => error.kind() == Kind::ShardDown,
         }
     }
@@ -278,7 +278,7 @@ impl Section {
         if batch.poll_ended(context).is_pending() {
             return Poll::Pending;
         }
-        Poll::Ready(batch.arrived.len() == batch.owed && batch.arrived.iter().all(is_unknown_script))
+        Poll::Ready(batch.arrived.len() == batch.owed && batch.arrived.iter().all(is_unknown))
     }
 
     /// `None` when the request cannot stand in a batch.
@@ -447,10 +447,6 @@ fn stands_alone(request: Request<'_>, found: Found<'_>) -> bool {
     let Found::Row(row) = found else { return true };
     let own = matches!(row.class(), Class::Transaction(_) | Class::Subscription(_) | Class::Local(_));
     own || matches!(row.class(), Class::Scan | Class::Random) || found.blocks(request) != Blocks::No
-}
-
-fn is_unknown_script(reply: &Reply) -> bool {
-    reply.is_error() && AttemptFailure::of(reply, true) == Some(AttemptFailure::NoScript)
 }
 
 fn too_few() -> Error {

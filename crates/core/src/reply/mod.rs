@@ -6,7 +6,6 @@
 //!
 //! - [`Reply::kind`], [`Reply::as_error`], [`Reply::as_bulk`]…: the outermost value, for those who only route it;
 //! - [`Reader`]: a pull parser over all values in it, for those who decode it (no tree in between, no recursion);
-//! - [`push_resp2`]: the same reply in the older protocol, for those who pass it on.
 //!
 //! # Attributes
 //!
@@ -20,13 +19,11 @@
 //! (`retry`).
 
 mod read;
-mod resp2;
 mod write;
 
 use bytes::Bytes;
 
 pub use read::{Node, Reader, ReplyError, double};
-pub use resp2::{Nulls, push_resp2};
 pub use write::{
     push_array, push_bulk, push_error, push_integer, push_map, push_null, push_null_array, push_ok,
     push_push, push_resp3_null, push_set, push_simple,
@@ -282,15 +279,6 @@ impl Reply {
             Node::Simple(text) | Node::Verbatim { text, .. } => Some(text),
             _ => None,
         }
-    }
-
-    /// The same reply as a RESP2 client expects it: see [`push_resp2`]. A reply that is RESP2 already is shared, not
-    /// copied.
-    ///
-    /// # Errors
-    /// [`ReplyError`] when a number or text inside is malformed.
-    pub fn to_resp2(&self, nulls: Nulls) -> Result<Self, ReplyError> {
-        resp2::converted(&self.0, nulls).map(|changed| changed.map_or_else(|| self.clone(), Self::new))
     }
 
     fn first(&self) -> Option<Node<'_>> {

@@ -245,25 +245,4 @@ impl Value {
             Self::Attributed(all, described) => [values('|', 2, all), described.frame()].concat(),
         }
     }
-
-    /// The value as RESP2 has it, nulls as bulk strings.
-    pub(crate) fn to_resp2(&self) -> Self {
-        let all = |values: &[Self]| Self::Array(Some(values.iter().map(Self::to_resp2).collect()));
-        match self {
-            Self::Array(Some(values)) | Self::Map(values) | Self::Set(values) | Self::Push(values) => {
-                all(values)
-            }
-            Self::Attributed(_, described) => described.to_resp2(),
-            Self::Double(text) | Self::BigNumber(text) | Self::Verbatim(_, text) => {
-                Self::Bulk(Some(text.clone()))
-            }
-            Self::Bool(yes) => Self::Int(i64::from(*yes)),
-            Self::Null => Self::Bulk(None),
-            Self::BulkError(text) => {
-                let spaced = |byte: &u8| if b"\r\n".contains(byte) { b' ' } else { *byte };
-                Self::Error(text.iter().map(spaced).collect())
-            }
-            plain => plain.clone(),
-        }
-    }
 }
