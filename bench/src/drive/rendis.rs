@@ -124,7 +124,7 @@ impl Library for Untyped {
             settings: Settings::default(),
             heartbeat: Heartbeat::default(),
             on_new_shard: None,
-            ward: Arc::default(),
+            coordinator: Arc::default(),
         };
         Self { engine: Engine::start(plan).await.expect("an engine"), ready: Arc::new([]), next: 0 }
     }

@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &LocateArguments) -> Result<(), Failure> {
         locator.lines(&mut io::BufReader::with_capacity(BUFFER, io::stdin().lock()))?;
     } else {
         for key in &arguments.keys {
-            locator.one(key.as_bytes(), Place::Argument)?;
+            locator.one(key.as_bytes(), Located::Argument)?;
         }
     }
     locator.out.flush().map_err(|error| Failure::output(&error))
@@ -53,7 +53,7 @@ struct Locator<'a, W> {
 
 /// Where a key was given.
 #[derive(Clone, Copy)]
-enum Place {
+enum Located {
     Argument,
     Line(u64),
 }
@@ -72,11 +72,11 @@ impl<W: Write> Locator<'_, W> {
             }
             number += 1;
             let given = line.strip_suffix(b"\n").unwrap_or(&line);
-            self.one(given, Place::Line(number))?;
+            self.one(given, Located::Line(number))?;
         }
     }
 
-    fn one(&mut self, given: &[u8], place: Place) -> Result<(), Failure> {
+    fn one(&mut self, given: &[u8], place: Located) -> Result<(), Failure> {
         // A carriage return may belong to a key, but not to a hexadecimal one.
         let given = if self.hex { given.strip_suffix(b"\r").unwrap_or(given) } else { given };
         let key = if self.hex {
@@ -105,10 +105,10 @@ impl<W: Write> Locator<'_, W> {
     }
 }
 
-fn no_hex(given: &[u8], place: Place) -> Failure {
+fn no_hex(given: &[u8], place: Located) -> Failure {
     let place = match place {
-        Place::Argument => "KEY".to_owned(),
-        Place::Line(number) => format!("standard input, line {number}"),
+        Located::Argument => "KEY".to_owned(),
+        Located::Line(number) => format!("standard input, line {number}"),
     };
     let found = given.escape_ascii();
     Failure::Usage(format!("{place}: found \"{found}\"; allowed with --hex: pairs of hexadecimal digits"))

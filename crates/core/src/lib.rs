@@ -18,5 +18,5 @@ pub mod command;
 pub mod merge;
 pub mod plan;
 pub mod health;
-pub mod pace;
+pub mod outlier;
 pub mod retry;

@@ -8,7 +8,6 @@
 //! |---|---|
 //! | never written | any command |
 //! | answered `LOADING`, `TRYAGAIN` | any command but one that runs code: the server says that it did not run it, where a script may say so too, and has run |
-//! | answered `NOSCRIPT`, in the server's words | any command, at once: the caller loads the script first |
 //! | written, outcome unknown | a read; an idempotent write where the caller opted in |
 //! | answered any other error | never |
 //!
@@ -18,13 +17,13 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::command::Repeat;
+use crate::command::{Repeat, Speaker};
 use crate::reply::Reply;
 
 /// How a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Failure {
-    /// No byte of it was written.
+pub enum AttemptFailure {
+    /// Of a single request not all bytes were written, of a batch not one: no server can have run it.
     NotWritten,
     /// It was written, and no answer came: it may have run.
     OutcomeUnknown,
@@ -34,29 +33,28 @@ pub enum Failure {
     Answered,
 }
 
-impl Failure {
-    /// The failure that `reply` is; `None` when it is no error. `code` is whether the words may be those of code that the
-    /// command ran ([`Row::runs_code`](crate::command::Row::runs_code)), and so say nothing of what was done.
+impl AttemptFailure {
+    /// The failure that `reply` is; `None` when it is no error.
     #[must_use]
-    pub fn of(reply: &Reply, code: bool) -> Option<Self> {
+    pub fn of(reply: &Reply, speaker: Speaker) -> Option<Self> {
         if !reply.is_error() {
             return None;
         }
         let Some(error) = reply.as_error() else { return Some(Self::Answered) };
         Some(match error.code {
-            b"LOADING" | b"TRYAGAIN" if !code => Self::NotNow,
+            b"LOADING" | b"TRYAGAIN" if speaker == Speaker::Server => Self::NotNow,
             _ => Self::Answered,
         })
     }
 }
 
-/// A request that failed.
+/// An attempt that failed.
 #[derive(Clone, Copy, Debug)]
-pub struct Failed {
+pub struct Attempt {
     /// What the command table says about running it twice.
     pub repeat: Repeat,
     /// How it failed.
-    pub failure: Failure,
+    pub failure: AttemptFailure,
     /// How often it was tried; the first try is 1.
     pub attempts: u32,
     /// The time left until the caller's deadline; `None` when there is no deadline.
@@ -126,20 +124,20 @@ impl Policy {
     /// ```
     /// use std::time::Duration;
     /// use rendis_core::command::Repeat;
-    /// use rendis_core::retry::{Decision, Failed, Failure, Policy, Reason, Withdrawal};
+    /// use rendis_core::retry::{Decision, Attempt, AttemptFailure, Policy, Reason, Withdrawal};
     ///
-    /// let lost = Failed { repeat: Repeat::Never, failure: Failure::OutcomeUnknown, attempts: 1, remaining: None };
+    /// let lost = Attempt { repeat: Repeat::Never, failure: AttemptFailure::OutcomeUnknown, attempts: 1, remaining: None };
     /// let policy = Policy::default();
     /// assert_eq!(policy.decide(&lost, 0.5, || Withdrawal::Granted), Decision::GiveUp(Reason::Unsafe));
-    /// let unsent = Failed { failure: Failure::NotWritten, ..lost };
+    /// let unsent = Attempt { failure: AttemptFailure::NotWritten, ..lost };
     /// let again = Decision::Again { after: Duration::from_millis(5) };
     /// assert_eq!(policy.decide(&unsent, 0.5, || Withdrawal::Granted), again);
     /// ```
-    pub fn decide(&self, failed: &Failed, jitter: f64, budget: impl FnOnce() -> Withdrawal) -> Decision {
+    pub fn decide(&self, failed: &Attempt, jitter: f64, budget: impl FnOnce() -> Withdrawal) -> Decision {
         match (failed.failure, failed.repeat) {
-            (Failure::Answered, _) => return Decision::GiveUp(Reason::Answered),
-            (Failure::OutcomeUnknown, Repeat::Never) => return Decision::GiveUp(Reason::Unsafe),
-            (Failure::OutcomeUnknown, Repeat::IdempotentWrite) if !self.repeat_idempotent_writes => {
+            (AttemptFailure::Answered, _) => return Decision::GiveUp(Reason::Answered),
+            (AttemptFailure::OutcomeUnknown, Repeat::Never) => return Decision::GiveUp(Reason::Unsafe),
+            (AttemptFailure::OutcomeUnknown, Repeat::IdempotentWrite) if !self.repeat_idempotent_writes => {
                 return Decision::GiveUp(Reason::Unsafe);
             }
             _ => {}
@@ -269,11 +267,11 @@ mod tests {
 
     const REPEATS: [Repeat; 3] = [Repeat::Read, Repeat::IdempotentWrite, Repeat::Never];
 
-    fn failed(repeat: Repeat, failure: Failure) -> Failed {
-        Failed { repeat, failure, attempts: 1, remaining: None }
+    fn failed(repeat: Repeat, failure: AttemptFailure) -> Attempt {
+        Attempt { repeat, failure, attempts: 1, remaining: None }
     }
 
-    fn decide(policy: &Policy, failed: Failed) -> Decision {
+    fn decide(policy: &Policy, failed: Attempt) -> Decision {
         policy.decide(&failed, 1.0, || Withdrawal::Granted)
     }
 
@@ -282,13 +280,13 @@ mod tests {
     #[test]
     fn what_was_never_written_is_always_sent_again() {
         for repeat in REPEATS {
-            assert_eq!(decide(&Policy::default(), failed(repeat, Failure::NotWritten)), AGAIN);
+            assert_eq!(decide(&Policy::default(), failed(repeat, AttemptFailure::NotWritten)), AGAIN);
         }
     }
 
     #[test]
     fn an_unknown_outcome_is_repeated_only_for_reads_and_where_the_caller_opted_in() {
-        let unknown = |repeat| failed(repeat, Failure::OutcomeUnknown);
+        let unknown = |repeat| failed(repeat, AttemptFailure::OutcomeUnknown);
         let policy = Policy::default();
         let opted_in = Policy { repeat_idempotent_writes: true, ..policy };
         assert_eq!(decide(&policy, unknown(Repeat::Read)), AGAIN);
@@ -302,28 +300,32 @@ mod tests {
     fn an_error_reply_is_never_retried_except_the_ones_that_say_so() {
         for (frame, failure) in [
             (&b"+OK\r\n"[..], None),
-            (b"-LOADING Redis is loading\r\n", Some(Failure::NotNow)),
-            (b"-TRYAGAIN Multiple keys request\r\n", Some(Failure::NotNow)),
-            (b"-NOSCRIPT No matching script. Please use EVAL.\r\n", Some(Failure::Answered)),
-            (b"-NOSCRIPT says a script of itself\r\n", Some(Failure::Answered)),
-            (b"-ERR unknown command\r\n", Some(Failure::Answered)),
-            (b"-MOVED 1 a:1\r\n", Some(Failure::Answered)),
-            (b"!5\r\nERR x\r\n", Some(Failure::Answered)),
+            (b"-LOADING Redis is loading\r\n", Some(AttemptFailure::NotNow)),
+            (b"-TRYAGAIN Multiple keys request\r\n", Some(AttemptFailure::NotNow)),
+            (b"-NOSCRIPT No matching script. Please use EVAL.\r\n", Some(AttemptFailure::Answered)),
+            (b"-NOSCRIPT says a script of itself\r\n", Some(AttemptFailure::Answered)),
+            (b"-ERR unknown command\r\n", Some(AttemptFailure::Answered)),
+            (b"-MOVED 1 a:1\r\n", Some(AttemptFailure::Answered)),
+            (b"!5\r\nERR x\r\n", Some(AttemptFailure::Answered)),
         ] {
-            assert_eq!(Failure::of(&Reply::from_static(frame), false), failure);
-            let of_code = if failure == Some(Failure::NotNow) { Some(Failure::Answered) } else { failure };
-            assert_eq!(Failure::of(&Reply::from_static(frame), true), of_code);
+            assert_eq!(AttemptFailure::of(&Reply::from_static(frame), Speaker::Server), failure);
+            let of_code = if failure == Some(AttemptFailure::NotNow) {
+                Some(AttemptFailure::Answered)
+            } else {
+                failure
+            };
+            assert_eq!(AttemptFailure::of(&Reply::from_static(frame), Speaker::PerhapsCode), of_code);
         }
         for repeat in REPEATS {
-            assert_eq!(decide(&Policy::default(), failed(repeat, Failure::NotNow)), AGAIN);
-            let answered = failed(repeat, Failure::Answered);
+            assert_eq!(decide(&Policy::default(), failed(repeat, AttemptFailure::NotNow)), AGAIN);
+            let answered = failed(repeat, AttemptFailure::Answered);
             assert_eq!(decide(&Policy::default(), answered), Decision::GiveUp(Reason::Answered));
         }
     }
 
     #[test]
     fn there_are_three_attempts_with_waits_from_ten_milliseconds_to_a_second() {
-        let nth = |attempts| Failed { attempts, ..failed(Repeat::Read, Failure::NotWritten) };
+        let nth = |attempts| Attempt { attempts, ..failed(Repeat::Read, AttemptFailure::NotWritten) };
         let policy = Policy::default();
         assert_eq!(decide(&policy, nth(2)), Decision::Again { after: Duration::from_millis(20) });
         assert_eq!(decide(&policy, nth(3)), Decision::GiveUp(Reason::Attempts));
@@ -338,9 +340,9 @@ mod tests {
 
     #[test]
     fn no_wait_outlasts_the_deadline() {
-        let within = |remaining| Failed {
+        let within = |remaining| Attempt {
             remaining: Some(Duration::from_millis(remaining)),
-            ..failed(Repeat::Read, Failure::NotWritten)
+            ..failed(Repeat::Read, AttemptFailure::NotWritten)
         };
         assert_eq!(decide(&Policy::default(), within(10)), Decision::GiveUp(Reason::Deadline));
         assert_eq!(decide(&Policy::default(), within(11)), AGAIN);
@@ -349,20 +351,21 @@ mod tests {
     #[test]
     fn only_retries_that_will_happen_are_charged() {
         let mut charged = 0;
-        let mut ask = |failed: Failed| {
+        let mut ask = |failed: Attempt| {
             let _ = Policy::default().decide(&failed, 1.0, || {
                 charged += 1;
                 Withdrawal::Granted
             });
         };
-        ask(failed(Repeat::Never, Failure::OutcomeUnknown));
-        ask(failed(Repeat::Read, Failure::Answered));
-        ask(Failed { attempts: 3, ..failed(Repeat::Read, Failure::NotWritten) });
-        ask(Failed { remaining: Some(Duration::ZERO), ..failed(Repeat::Read, Failure::NotWritten) });
-        ask(failed(Repeat::Read, Failure::NotWritten));
+        ask(failed(Repeat::Never, AttemptFailure::OutcomeUnknown));
+        ask(failed(Repeat::Read, AttemptFailure::Answered));
+        ask(Attempt { attempts: 3, ..failed(Repeat::Read, AttemptFailure::NotWritten) });
+        ask(Attempt { remaining: Some(Duration::ZERO), ..failed(Repeat::Read, AttemptFailure::NotWritten) });
+        ask(failed(Repeat::Read, AttemptFailure::NotWritten));
         assert_eq!(charged, 1);
         let refused =
-            Policy::default().decide(&failed(Repeat::Read, Failure::NotWritten), 0.0, || Withdrawal::Refused);
+            Policy::default()
+                .decide(&failed(Repeat::Read, AttemptFailure::NotWritten), 0.0, || Withdrawal::Refused);
         assert_eq!(refused, Decision::GiveUp(Reason::Budget));
     }
 

@@ -416,12 +416,12 @@ fn malformed_calls_have_no_keys_though_the_server_would_guess() {
 fn arity_errors_and_unknown_names_are_worded_as_the_server_words_them() {
     use rendis_core::{
         id::ShardId,
-        plan::{Plan, Ring, plan},
+        plan::{Plan, View, plan},
     };
     let mut server = Server::start();
     let table = Table::default();
     let live = [ShardId::new(0)];
-    let ring = Ring::new(|_: &[u8]| Some(ShardId::new(0)), &live);
+    let ring = View::new(|_: &[u8]| Some(ShardId::new(0)), &live);
     let mut calls: Vec<Vec<Vec<u8>>> = Vec::new();
     for row in all(&table) {
         let words: Vec<Vec<u8>> = row.name().split('|').map(|word| word.as_bytes().to_vec()).collect();

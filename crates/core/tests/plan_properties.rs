@@ -19,7 +19,7 @@ use rendis_core::{
     hash::crc16_xmodem,
     id::ShardId,
     merge::{Cursor, Scanned},
-    plan::{Plan, RefusalKind, Ring, plan, same_shard},
+    plan::{Plan, RefusalKind, View, plan, same_shard},
     reply::Reply,
     request::RequestBuf,
     tag::Tag,
@@ -40,7 +40,7 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 
 fn decide(request: &RequestBuf, shards: usize) -> Plan {
     let live: Vec<_> = (0..shards).map(ShardId::new).collect();
-    plan(request.view(), Table::default().find(request.view()), &Ring::new(locate(shards), &live))
+    plan(request.view(), Table::default().find(request.view()), &View::new(locate(shards), &live))
 }
 
 /// The keys of a request by an own reading of its row.
@@ -156,7 +156,7 @@ proptest! {
     #[test]
     fn a_transaction_is_on_one_shard_or_refused(requests in prop::collection::vec(call(), 0..5), shards in 1_usize..4) {
         let (table, live) = (Table::default(), (0..shards).map(ShardId::new).collect::<Vec<_>>());
-        let ring = Ring::new(locate(shards), &live);
+        let ring = View::new(locate(shards), &live);
         let calls = requests.iter().map(|request| (request.view(), table.find(request.view())));
         if let Ok(rendis_core::plan::Queued::On(shard)) = same_shard(calls, &ring) {
             for request in &requests {
@@ -220,7 +220,7 @@ proptest! {
             steps += 1;
             prop_assert!(steps < 200, "it ends");
             let request = pack(&["SCAN", &cursor, "MATCH", "x*", "COUNT", "3", "TYPE", "string"]);
-            let step = match plan(request.view(), table.find(request.view()), &Ring::new(locate(1), &live)) {
+            let step = match plan(request.view(), table.find(request.view()), &View::new(locate(1), &live)) {
                 Plan::Scan(step) => step,
                 Plan::ScanEnd => break,
                 other => return Err(TestCaseError::fail(format!("{other:?}"))),
@@ -244,7 +244,7 @@ proptest! {
                 let onward = step.onward(&live).unwrap();
                 let cursor = Cursor { shard: onward.shard, own: 0 }.to_string();
                 let request = pack(&["SCAN", &cursor, "MATCH", "x*", "COUNT", "3", "TYPE", "string"]);
-                let again = plan(request.view(), table.find(request.view()), &Ring::new(locate(1), &live));
+                let again = plan(request.view(), table.find(request.view()), &View::new(locate(1), &live));
                 let Plan::Scan(again) = again else { panic!("{again:?}") };
                 prop_assert_eq!(onward.request.view().bytes(), again.request.view().bytes());
                 prop_assert_eq!((onward.shard, onward.next, onward.count), (again.shard, again.next, 3));
@@ -270,7 +270,7 @@ proptest! {
 #[test]
 fn one_shard_is_planned_without_an_allocation() {
     let (table, live) = (Table::default(), [ShardId::new(0), ShardId::new(1)]);
-    let ring = Ring::new(locate(2), &live);
+    let ring = View::new(locate(2), &live);
     for words in [
         "GET key",
         "set key value ex 10",

@@ -17,7 +17,7 @@ use rendis_core::{
         Transaction,
     },
     id::ShardId,
-    plan::{Allow, Plan, Queued, RefusalKind, Ring, plan, queued, same_shard},
+    plan::{Allow, Plan, Queued, RefusalKind, View, plan, queued, same_shard},
     request::RequestBuf,
     tag::Tag,
 };
@@ -35,7 +35,7 @@ fn live() -> Vec<ShardId> {
 
 fn decide_buf(request: &RequestBuf) -> Plan {
     let (table, live) = (Table::default(), live());
-    plan(request.view(), table.find(request.view()), &Ring::new(locate, &live).entropy(7))
+    plan(request.view(), table.find(request.view()), &View::new(locate, &live).entropy(7))
 }
 
 fn decide(words: &str) -> Plan {
@@ -159,7 +159,7 @@ fn refusals_show_keys_shortened_and_escaped() {
     let (table, live) = (Table::default(), live());
     let request = command::request("sinter a0 b1");
     let hint =
-        |tag| match plan(request.view(), table.find(request.view()), &Ring::new(locate, &live).tag(tag)) {
+        |tag| match plan(request.view(), table.find(request.view()), &View::new(locate, &live).tag(tag)) {
             Plan::Refused(refusal) => refusal.to_string().split("; ").nth(1).unwrap().to_owned(),
             other => panic!("{other:?}"),
         };
@@ -354,7 +354,7 @@ fn what_a_ring_does_not_do_is_refused_by_name_and_reason() {
 fn an_operator_lets_commands_through() {
     let (table, live) = (Table::default(), live());
     let allow = Allow::new(["debug", "CONFIG  rewrite", "acl", "move"], &table).unwrap();
-    let ring = Ring::new(locate, &live).allow(&allow);
+    let ring = View::new(locate, &live).allow(&allow);
     let decide = |words| {
         let request = request(words);
         plan(request.view(), table.find(request.view()), &ring)
@@ -383,7 +383,7 @@ fn an_operator_lets_commands_through() {
 #[test]
 fn with_no_live_shard_nothing_is_sent() {
     let table = Table::default();
-    let ring = Ring::new(|_: &[u8]| None, &[]);
+    let ring = View::new(|_: &[u8]| None, &[]);
     for words in [
         "get k",
         "mget a b",
@@ -411,7 +411,7 @@ fn a_random_key_comes_from_every_shard_with_the_same_chance() {
     let (table, live, request) = (Table::default(), live(), request("randomkey"));
     let mut first = [0; 3];
     for entropy in 0..3000 {
-        let ring = Ring::new(locate, &live).entropy(entropy);
+        let ring = View::new(locate, &live).entropy(entropy);
         let Plan::Random(mut order) = plan(request.view(), table.find(request.view()), &ring) else {
             panic!()
         };
@@ -424,7 +424,7 @@ fn a_random_key_comes_from_every_shard_with_the_same_chance() {
 
 fn queue(words: &str, chosen: Option<usize>) -> Result<Queued, String> {
     let (table, live, request) = (Table::default(), live(), request(words));
-    let ring = Ring::new(locate, &live);
+    let ring = View::new(locate, &live);
     queued(request.view(), table.find(request.view()), &ring, chosen.map(ShardId::new))
         .map_err(|refusal| refusal.to_string())
 }
@@ -460,7 +460,7 @@ fn a_transaction_stays_on_the_shard_of_its_first_key() {
     assert!(queue("get", None).unwrap_err().starts_with("ERR wrong number"));
 
     let (table, live) = (Table::default(), live());
-    let ring = Ring::new(locate, &live);
+    let ring = View::new(locate, &live);
     let all = |calls: &[&str]| {
         let requests: Vec<_> = calls.iter().map(|words| request(words)).collect();
         same_shard(requests.iter().map(|request| (request.view(), table.find(request.view()))), &ring)

@@ -18,7 +18,7 @@ use rendis_core::{
     hash::crc16_xmodem,
     id::ShardId,
     merge::{Scanned, merge},
-    plan::{Plan, Ring, plan},
+    plan::{Plan, View, plan},
     reply::Reply,
     request::RequestBuf,
 };
@@ -40,7 +40,7 @@ impl Shards {
     fn plan(&self, request: &RequestBuf) -> Plan {
         let shards = self.servers.len();
         let locate = |key: &[u8]| Some(ShardId::new(usize::from(crc16_xmodem(key)) % shards));
-        plan(request.view(), self.table.find(request.view()), &Ring::new(locate, &self.live).entropy(42))
+        plan(request.view(), self.table.find(request.view()), &View::new(locate, &self.live).entropy(42))
     }
 
     fn send(&mut self, shard: ShardId, request: &RequestBuf) -> Reply {

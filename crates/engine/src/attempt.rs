@@ -6,12 +6,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rendis_core::command::{Blocks, Found, Repeat, Table};
+use rendis_core::command::{Blocks, Found, Repeat, Speaker, Table};
 use rendis_core::id::ShardId;
-use rendis_core::plan::{Plan, Queued, Refusal, RefusalKind, Ring, plan, same_shard};
+use rendis_core::plan::{Plan, Queued, Refusal, RefusalKind, plan, same_shard, view};
 use rendis_core::reply::Reply;
 use rendis_core::request::{Request, RequestBuf};
-use rendis_core::retry::{Decision, Failed as Attempt, Failure as AttemptFailure};
+use rendis_core::retry::{Attempt, AttemptFailure, Decision};
 use rendis_core::session::{Failed, Replies, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::time::{Instant, timeout};
@@ -36,9 +36,12 @@ pub(crate) enum Route<'r> {
 }
 
 impl Route<'_> {
-    /// Whether an error may be the words of a script.
-    fn runs_code(&self) -> bool {
-        matches!(self, Self::Planned { found: Found::Row(row), .. } if row.runs_code())
+    /// Whose words an error reply is.
+    const fn speaker(&self) -> Speaker {
+        match self {
+            Self::Planned { found: Found::Row(row), .. } => row.speaker(),
+            _ => Speaker::Server,
+        }
     }
 }
 
@@ -97,7 +100,7 @@ impl Engine {
         let mut connects = shard.pulse().connects();
         let told = |error: Error, unknown: bool| if unknown { error.in_part() } else { error };
         loop {
-            let Some(failure) = failure_of(&outcome, route.runs_code()) else {
+            let Some(failure) = failure_of(&outcome, route.speaker()) else {
                 return outcome.map_err(|failure| told(self.error(&shard, failure), unknown));
             };
             unknown |= failure == AttemptFailure::OutcomeUnknown;
@@ -141,8 +144,7 @@ impl Engine {
             Route::Planned { request, found, table } => {
                 let topology = self.topology_for([(request, found)].into_iter()).await?;
                 let settings = self.settings();
-                let locate = |key: &[u8]| topology.locate(key);
-                let ring = Ring::new(locate, topology.live()).tag(topology.tag()).allow(&settings.allow);
+                let ring = view(&topology).allow(&settings.allow);
                 match plan(request, table.find(request), &ring) {
                     Plan::One(id) => serving(&topology, id),
                     _ => Err(no_shard()),
@@ -271,9 +273,9 @@ async fn exclusively(
 }
 
 /// How a call failed, in the terms of `core::retry`; `None` when it did not.
-fn failure_of(outcome: &Result<Replies<Reply>, Failure>, runs_code: bool) -> Option<AttemptFailure> {
+fn failure_of(outcome: &Result<Replies<Reply>, Failure>, speaker: Speaker) -> Option<AttemptFailure> {
     match outcome {
-        Ok(Replies::One(reply)) => AttemptFailure::of(reply, runs_code),
+        Ok(Replies::One(reply)) => AttemptFailure::of(reply, speaker),
         // A batch has run in part: each of its replies stands.
         Ok(Replies::Many(_)) => None,
         Err(failure) => match (failure.cause.kind, failure.sent) {
@@ -292,7 +294,7 @@ fn shard_of_all<'r>(
     topology: &Topology<Shard>,
     requests: impl Iterator<Item = (Request<'r>, Found<'r>)>,
 ) -> Result<Arc<Shard>, Error> {
-    let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
+    let ring = view(topology);
     match same_shard(requests, &ring) {
         Ok(Queued::On(id) | Queued::Rather(id)) => serving(topology, id),
         Ok(Queued::Anywhere) => serving(topology, *topology.live().first().ok_or_else(no_shard)?),

@@ -1,7 +1,7 @@
-//! Holds the topology in force, and follows the ward.
+//! Holds the topology in force, and follows the coordinator.
 //!
-//! One [`ArcSwap`] holds the topology; a change builds the next one under the ward's lock and swaps it in. Engines share
-//! what their ward knows where they are given the same one, and else nothing.
+//! One [`ArcSwap`] holds the topology; a change builds the next one under the coordinator's lock and swaps it in. Engines share
+//! what their coordinator knows where they are given the same one, and else nothing.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use rendis_core::command::{Row, Table};
 use rendis_core::id::ShardId;
 use rendis_core::placement::Spec;
-use rendis_core::retry::{Budget, Decision, Failed};
+use rendis_core::retry::{Attempt, Budget, Decision};
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::runtime::Handle;
 use tokio::sync::futures::Notified;
@@ -20,6 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::connection::Failure;
+use crate::coordinator::{self, Coordinator, Follower};
 use crate::error::{Error, Kind};
 use crate::events::Events;
 use crate::exclusive::Lease;
@@ -29,7 +30,6 @@ use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
 use crate::settings::{LONGEST, OnDown, Protocol, Settings, ShardSettings};
 use crate::shard::{Manner, Shard};
-use crate::ward::{self, Follower, Ward};
 
 pub(crate) use crate::members::{no_shard, serving};
 
@@ -49,7 +49,7 @@ pub struct Plan {
     /// Told of every shard that comes into use, before it gets its first command.
     pub on_new_shard: Option<Arc<NewShard>>,
     /// Who watches over the shards: a new one, or one that the engines of a ring have in common.
-    pub ward: Arc<Ward>,
+    pub coordinator: Arc<Coordinator>,
 }
 
 /// One ring at work. Cheap to clone; when the last clone is gone, all its tasks and connections end.
@@ -78,7 +78,7 @@ struct Inner {
     swapped: Notify,
     /// What its tasks run on.
     runtime: Handle,
-    ward: Arc<Ward>,
+    coordinator: Arc<Coordinator>,
     /// Its number there.
     number: OnceLock<u64>,
 }
@@ -93,7 +93,7 @@ impl Engine {
     /// [`Kind::Config`] when a setting cannot be used.
     pub async fn start(plan: Plan) -> Result<Self, Error> {
         let settings = plan.settings.checked()?;
-        let members = members::start(&plan.shards, &settings, &[], &mut plan.ward.lock())?;
+        let members = members::start(&plan.shards, &settings, &[], &mut plan.coordinator.lock())?;
         let topology = build(plan.placement, members)?;
         let engine = Self {
             inner: Arc::new(Inner {
@@ -107,7 +107,7 @@ impl Engine {
                 changes: watch::Sender::new(0),
                 swapped: Notify::new(),
                 runtime: Handle::current(),
-                ward: plan.ward,
+                coordinator: plan.coordinator,
                 number: OnceLock::new(),
             }),
             protocol: None,
@@ -121,13 +121,13 @@ impl Engine {
             shard.tried().await;
         }
         let inner = &engine.inner;
-        let mut ward = inner.ward.lock();
+        let mut coordinator = inner.coordinator.lock();
         let topology = engine.topology();
-        inner.ward.adopt(&mut ward, topology.members(), &engine.settings(), &plan.heartbeat);
+        inner.coordinator.adopt(&mut coordinator, topology.members(), &engine.settings(), &plan.heartbeat);
         let follower = Arc::downgrade(inner);
-        let _ = inner.number.set(ward.join(follower));
-        inner.follow(&ward);
-        drop(ward);
+        let _ = inner.number.set(coordinator.join(follower));
+        inner.follow(&coordinator);
+        drop(coordinator);
         Ok(engine)
     }
 
@@ -216,7 +216,7 @@ impl Engine {
     /// What happens to the ring from now on.
     #[must_use]
     pub fn events(&self) -> Events {
-        self.inner.ward.events()
+        self.inner.coordinator.events()
     }
 
     /// Ends at the first change of the topology after it was made, not only after it was polled.
@@ -290,10 +290,10 @@ impl Engine {
     /// [`Kind::Config`] when the list cannot be used, [`Kind::Refused`] when the engine is closed or the caller is who is told
     /// of new shards; nothing is changed then.
     pub fn set_shards(&self, shards: &[ShardSettings]) -> Result<(), Error> {
-        self.change(|ward| {
+        self.change(|coordinator| {
             let spec = self.inner.topology.load().spec().clone();
-            let (settings, heartbeat) = (self.settings(), ward.heartbeat().clone());
-            self.replace(ward, shards, spec, settings, &heartbeat)
+            let (settings, heartbeat) = (self.settings(), coordinator.heartbeat().clone());
+            self.replace(coordinator, shards, spec, settings, &heartbeat)
         })
     }
 
@@ -312,19 +312,19 @@ impl Engine {
         heartbeat: Heartbeat,
     ) -> Result<(), Error> {
         let settings = Arc::new(settings.checked()?);
-        self.change(|ward| self.replace(ward, shards, placement, settings, &heartbeat))
+        self.change(|coordinator| self.replace(coordinator, shards, placement, settings, &heartbeat))
     }
 
-    fn change(&self, change: impl FnOnce(&mut ward::State) -> Result<(), Error>) -> Result<(), Error> {
-        let ward = &self.inner.ward;
-        if ward.tells() {
+    fn change(&self, change: impl FnOnce(&mut coordinator::State) -> Result<(), Error>) -> Result<(), Error> {
+        let coordinator = &self.inner.coordinator;
+        if coordinator.is_notifying_here() {
             let text =
                 "the ring is just being changed: who is told of its new shards cannot change it as well";
             return Err(Error::local(Kind::Refused, text));
         }
         // What is new runs where the engine does, whoever changes it.
         let _runtime = self.inner.runtime.enter();
-        let changed = change(&mut ward.lock());
+        let changed = change(&mut coordinator.lock());
         if self.is_closed() {
             // Meanwhile, by who was told of a new shard.
             self.end();
@@ -334,7 +334,7 @@ impl Engine {
 
     fn replace(
         &self,
-        ward: &mut ward::State,
+        coordinator: &mut coordinator::State,
         shards: &[ShardSettings],
         spec: Spec,
         settings: Arc<Settings>,
@@ -344,15 +344,15 @@ impl Engine {
         let inner = &self.inner;
         let (current, before) = (inner.topology.load(), inner.settings.load());
         let kept = if settings.same_connections(&before) { current.members() } else { &[] };
-        let next = build(spec, members::start(shards, &settings, kept, ward)?)?;
-        inner.ward.adopt(ward, next.members(), &settings, heartbeat);
+        let next = build(spec, members::start(shards, &settings, kept, coordinator)?)?;
+        inner.coordinator.adopt(coordinator, next.members(), &settings, heartbeat);
         inner.settings.store(Arc::clone(&settings));
         let is_new =
             |shard: &&Arc<Shard>| current.members().iter().all(|member| !Arc::ptr_eq(&member.shard, shard));
         let new: Vec<Arc<Shard>> =
             next.members().iter().map(|member| &member.shard).filter(is_new).cloned().collect();
-        inner.ward.telling(ward, || self.adopt(&new));
-        inner.publish(ward, &next);
+        inner.coordinator.notify_new_shards(coordinator, || self.adopt(&new));
+        inner.publish(coordinator, &next);
         let mut budget = inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.recount(settings.budget, requests(&inner.topology.load()));
         drop(budget);
@@ -363,7 +363,7 @@ impl Engine {
     pub fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
         // A change that is just telling of a new shard has the lock, and does it when it is made.
-        if !self.inner.ward.tells() {
+        if !self.inner.coordinator.is_notifying_here() {
             self.end();
         }
     }
@@ -380,7 +380,7 @@ impl Engine {
     }
 
     /// Whether to make a failed call again.
-    pub(crate) fn decide(&self, attempt: &Failed) -> Decision {
+    pub(crate) fn decide(&self, attempt: &Attempt) -> Decision {
         let inner = &self.inner;
         inner.settings.load().retry.decide(attempt, fastrand::f64(), || {
             let requests = requests(&inner.topology.load());
@@ -390,11 +390,11 @@ impl Engine {
     }
 
     pub(crate) fn scripts(&self) -> &Scripts {
-        &self.inner.ward.scripts
+        &self.inner.coordinator.scripts
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {
-        &self.inner.ward.ledger
+        &self.inner.coordinator.ledger
     }
 
     fn open(&self) -> Result<(), Error> {
@@ -412,11 +412,11 @@ impl Engine {
 }
 
 impl Inner {
-    /// Sets every member's standing by what the ward knows, and swaps the topology in.
-    fn publish(&self, ward: &ward::State, next: &Topology<Shard>) {
+    /// Sets every member's standing by what the coordinator knows, and swaps the topology in.
+    fn publish(&self, coordinator: &coordinator::State, next: &Topology<Shard>) {
         let mut members = next.members().to_vec();
         for member in &mut members {
-            member.standing = ward.standing(member.shard.name());
+            member.standing = coordinator.standing(member.shard.name());
         }
         let before = self.topology.load();
         match build(next.spec().clone(), members) {
@@ -441,15 +441,15 @@ impl Inner {
 
     fn leave(&self) {
         if let Some(number) = self.number.get() {
-            self.ward.leave(*number);
+            self.coordinator.leave(*number);
         }
     }
 }
 
 impl Follower for Inner {
-    fn follow(&self, ward: &ward::State) {
+    fn follow(&self, coordinator: &coordinator::State) {
         let current = self.topology.load();
-        self.publish(ward, &current);
+        self.publish(coordinator, &current);
     }
 
     fn expect(&self, shard: &str) {

@@ -138,14 +138,14 @@ impl Cause {
 
 /// A shard as errors name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Endpoint {
     /// The shard's name in the ring.
     pub name: String,
     /// Where it listens, without credentials.
     pub address: String,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Endpoint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.name == self.address {
             out.write_str(&self.name)
@@ -168,7 +168,7 @@ pub struct Error {
 struct Inner {
     cause: Arc<Cause>,
     sent: Sent,
-    place: Option<Arc<Place>>,
+    place: Option<Arc<Endpoint>>,
     command: Option<String>,
 }
 
@@ -181,13 +181,13 @@ impl Error {
 
     /// An error from its parts.
     #[must_use]
-    pub fn new(cause: Arc<Cause>, sent: Sent, place: Option<Arc<Place>>) -> Self {
+    pub fn new(cause: Arc<Cause>, sent: Sent, place: Option<Arc<Endpoint>>) -> Self {
         Self { inner: Arc::new(Inner { cause, sent, place, command: None }) }
     }
 
     /// A call that failed at this place.
     #[must_use]
-    pub fn at(place: &Arc<Place>, failed: Failed<Arc<Cause>>) -> Self {
+    pub fn at(place: &Arc<Endpoint>, failed: Failed<Arc<Cause>>) -> Self {
         Self::new(failed.cause, failed.sent, Some(Arc::clone(place)))
     }
 
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn an_error_says_what_where_and_whether_it_may_have_run() {
-        let place = Arc::new(Place { name: "shard2".into(), address: "127.0.0.1:7002".into() });
+        let place = Arc::new(Endpoint { name: "shard2".into(), address: "127.0.0.1:7002".into() });
         let refused = Failed { sent: Sent::No, cause: Cause::new(Kind::ShardDown, "connection refused") };
         let error = Error::at(&place, refused).of_command(b"get");
         assert_eq!(error.resp_text(), "SHARDDOWN shard2 (127.0.0.1:7002) connection refused; not executed");

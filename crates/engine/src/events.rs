@@ -12,7 +12,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged;
 
-use crate::error::Place;
+use crate::error::Endpoint;
 
 /// A change of a ring, told once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,21 +21,21 @@ pub enum Event {
     /// A shard does not answer: it is out of use until it does.
     Down {
         /// Which.
-        shard: Arc<Place>,
+        shard: Arc<Endpoint>,
         /// What went wrong last: the connection is refused, the password is wrong, no answer comes.
         why: Arc<str>,
     },
     /// A shard answers and is reading its data: out of use until it has.
-    Loading(Arc<Place>),
+    Loading(Arc<Endpoint>),
     /// A shard was much slower than its peers for a while: out of use for a while.
-    Slow(Arc<Place>),
+    Slow(Arc<Endpoint>),
     /// A shard answers again. It is not in use yet: it may have to forget keys first. Where that fails it is tried again,
     /// and told when it is in use.
-    Up(Arc<Place>),
+    Up(Arc<Endpoint>),
     /// A shard is in use again.
     Returned {
         /// Which.
-        shard: Arc<Place>,
+        shard: Arc<Endpoint>,
         /// What it had to forget.
         forgot: Forgot,
     },
@@ -61,7 +61,7 @@ pub enum Forgot {
 impl Event {
     /// The shard that it happened to.
     #[must_use]
-    pub const fn shard(&self) -> Option<&Arc<Place>> {
+    pub const fn shard(&self) -> Option<&Arc<Endpoint>> {
         match self {
             Self::Loading(shard) | Self::Slow(shard) | Self::Up(shard) => Some(shard),
             Self::Down { shard, .. } | Self::Returned { shard, .. } => Some(shard),

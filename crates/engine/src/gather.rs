@@ -9,7 +9,7 @@ use rendis_core::command::{
 };
 use rendis_core::id::ShardId;
 use rendis_core::merge::{MergeError, Scanned, merge};
-use rendis_core::plan::{Cut, Plan, Ring, ScanStep, plan};
+use rendis_core::plan::{Cut, Plan, ScanStep, plan, view};
 use rendis_core::reply::Reply;
 use rendis_core::request::Request;
 use rendis_core::session::{Failed, Replies, Sent};
@@ -61,17 +61,8 @@ impl Engine {
         let topology = self.topology_for([(request, found)].into_iter()).await?;
         let engine = self.since(began);
         let settings = self.settings();
-        let planned = {
-            let locate = |key: &[u8]| topology.locate(key);
-            plan(
-                request,
-                found,
-                &Ring::new(locate, topology.live())
-                    .tag(topology.tag())
-                    .entropy(fastrand::u64(..))
-                    .allow(&settings.allow),
-            )
-        };
+        let ring = view(&topology).entropy(fastrand::u64(..)).allow(&settings.allow);
+        let planned = plan(request, found, &ring);
         let repeat = match found {
             Found::Row(row) => {
                 self.scripts().notice(row, request);

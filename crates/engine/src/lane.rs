@@ -24,7 +24,7 @@ use crate::dial::Dialer;
 use crate::error::{Cause, Kind, Late};
 use crate::frames::Frames;
 use crate::pulse::Pulse;
-use crate::queue::{Call, Link, Queue, WireStats};
+use crate::queue::{Admission, Call, Queue, WireStats};
 use crate::settings::Deadlines;
 use crate::wire::{self, End};
 
@@ -124,7 +124,7 @@ struct Answerer<'s>(&'s Queue);
 impl Drop for Answerer<'_> {
     fn drop(&mut self) {
         let cause = Cause::new(Kind::ShardDown, "the connection's task has ended");
-        self.0.fail(&cause, Link::Closed(Arc::clone(&cause)));
+        self.0.fail(&cause, Admission::Closed(Arc::clone(&cause)));
     }
 }
 
@@ -160,7 +160,7 @@ async fn run(shared: Arc<Shared>) {
                             // The usual case: a restart, or an idle connection that was closed. Try again at once, and
                             // keep taking requests in meanwhile.
                             backoff.reset();
-                            queue.fail(&cause, Link::Open);
+                            queue.fail(&cause, Admission::Open);
                             if is_closed(queue) {
                                 return;
                             }
@@ -198,7 +198,7 @@ async fn rest(shared: &Shared, cause: &Arc<Cause>, backoff: &mut Backoff) -> Res
     if is_closed(queue) {
         return Rested::Closed;
     }
-    queue.fail(cause, Link::Resting(Arc::clone(cause)));
+    queue.fail(cause, Admission::Resting(Arc::clone(cause)));
     tokio::select! {
         biased;
         () = tokio::time::sleep(backoff.wait()) => {}
@@ -212,7 +212,7 @@ async fn rest(shared: &Shared, cause: &Arc<Cause>, backoff: &mut Backoff) -> Res
 }
 
 fn is_closed(queue: &Queue) -> bool {
-    matches!(queue.lock().link, Link::Closed(_))
+    matches!(queue.lock().admission, Admission::Closed(_))
 }
 
 /// Dials, and anew when it is nudged, while the deadlines of the calls that wait for the connection are kept.
@@ -231,7 +231,7 @@ async fn connect(shared: &Shared) -> Result<Connection, Arc<Cause>> {
         }
         loop {
             let mut state = shared.queue.lock();
-            if matches!(state.link, Link::Closed(_)) && state.session.owed() == 0 {
+            if matches!(state.admission, Admission::Closed(_)) && state.session.owed() == 0 {
                 return Poll::Ready(Err(Cause::new(Kind::Refused, "closed while connecting")));
             }
             state.sleeper = Some(context.waker().clone());

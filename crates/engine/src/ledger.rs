@@ -15,7 +15,7 @@
 //! # What it does not decide
 //!
 //! Which keys are displaced ([`Topology::displaced`](rendis_core::topology::Topology::displaced)), and when a shard
-//! returns (the ward).
+//! returns (the coordinator).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

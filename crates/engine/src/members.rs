@@ -7,10 +7,10 @@ use rendis_core::placement::Spec;
 use rendis_core::session::{Failed as Unanswered, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
 
+use crate::coordinator;
 use crate::error::{Cause, Error, Kind};
 use crate::settings::{Settings, ShardSettings};
 use crate::shard::Shard;
-use crate::ward;
 
 /// The topology of these members.
 pub(crate) fn build(spec: Spec, members: Vec<Member<Shard>>) -> Result<Topology<Shard>, Error> {
@@ -22,7 +22,7 @@ pub(crate) fn start(
     shards: &[ShardSettings],
     settings: &Settings,
     current: &[Member<Shard>],
-    ward: &mut ward::State,
+    coordinator: &mut coordinator::State,
 ) -> Result<Vec<Member<Shard>>, Error> {
     for (index, shard) in shards.iter().enumerate() {
         if shard.name.is_empty() {
@@ -40,11 +40,11 @@ pub(crate) fn start(
         let shard = match current.iter().find(same) {
             Some(member) => Arc::clone(&member.shard),
             None => {
-                let pulse = ward.pulse(&wanted.name);
+                let pulse = coordinator.pulse(&wanted.name);
                 Arc::new(Shard::start(wanted.clone(), settings, pulse)?)
             }
         };
-        members.push(Member { node: wanted.node(), shard, standing: ward.standing(&wanted.name) });
+        members.push(Member { node: wanted.node(), shard, standing: coordinator.standing(&wanted.name) });
     }
     Ok(members)
 }

@@ -1,20 +1,20 @@
-//! Many requests at once: section after section where they need not be together, and as one transaction.
+//! Many requests at once: batch after batch where they need not be together, and as one transaction.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 
 use rendis_core::command::Repeat;
-use rendis_core::plan::{Queued, Ring, same_shard};
+use rendis_core::plan::{Queued, same_shard, view};
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::{Replies, Sent};
 
 use crate::attempt::{Route, refused};
+use crate::batch::{Batch, MOST_REQUESTS};
 use crate::engine::{Engine, no_shard};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::Item;
 use crate::gather::Executed;
-use crate::section::{MOST_REQUESTS, Section};
 use crate::shard::Shard;
 
 /// The results of a pipeline, one for each request in the order written.
@@ -26,15 +26,15 @@ impl Engine {
     /// Cancel safe: what was not written when the future is dropped is never sent.
     pub async fn pipeline<I: Item + Send + Sync>(&self, items: &[I]) -> Results {
         let mut results = Vec::with_capacity(items.len());
-        let mut section = Section::default();
+        let mut batch = Batch::default();
         while let Some(rest @ [first, ..]) = items.get(results.len()..) {
-            if section.send(self, |index| rest.get(index), MOST_REQUESTS).await == 0 {
+            if batch.send(self, |index| rest.get(index), MOST_REQUESTS).await == 0 {
                 results.push(self.run(first).await);
             }
             for item in rest {
-                let Some(answer) = poll_fn(|context| section.poll_next(context)).await else { break };
-                let answer = if Section::can_mend(&answer) {
-                    Box::pin(section.mend(self, item, answer)).await
+                let Some(answer) = poll_fn(|context| batch.poll_next(context)).await else { break };
+                let answer = if Batch::can_mend(&answer) {
+                    Box::pin(batch.mend(self, item, answer)).await
                 } else {
                     answer
                 };
@@ -80,7 +80,7 @@ impl Engine {
         let table = self.learn_unknown(requests).await?;
         let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
         let topology = self.topology_for(views.clone()).await?;
-        let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
+        let ring = view(&topology);
         match same_shard(views.clone(), &ring) {
             Ok(Queued::On(id)) => match topology.member(id) {
                 Some(member) if same_server(&member.shard, shard) => {}

@@ -27,7 +27,7 @@ use crate::frames::Frames;
 
 /// Whether requests are taken in.
 #[derive(Clone, Debug)]
-pub(crate) enum Link {
+pub(crate) enum Admission {
     /// A connection stands or is being made: requests are taken in.
     Open,
     /// The last attempt to connect failed and the next is not due: requests are refused at once, with the reason.
@@ -40,7 +40,7 @@ type Calls = Session<Waker, Reply, Arc<Cause>>;
 
 pub(crate) struct State {
     pub(crate) session: Calls,
-    pub(crate) link: Link,
+    pub(crate) admission: Admission,
     /// The task of the wire, when it sleeps for want of requests.
     pub(crate) sleeper: Option<Waker>,
     /// A request was refused since the last attempt to connect.
@@ -71,7 +71,7 @@ impl Queue {
     pub(crate) fn new(limits: QueueLimits) -> Self {
         let state = State {
             session: Session::new(limits),
-            link: Link::Open,
+            admission: Admission::Open,
             sleeper: None,
             refused: false,
             requests: 0,
@@ -141,9 +141,9 @@ impl Queue {
             return Err(Failed { sent: Sent::No, cause });
         }
         let mut state = self.lock();
-        match &state.link {
-            Link::Open => {}
-            Link::Resting(cause) | Link::Closed(cause) => {
+        match &state.admission {
+            Admission::Open => {}
+            Admission::Resting(cause) | Admission::Closed(cause) => {
                 let cause = Arc::clone(cause);
                 state.refused = true;
                 return Err(Failed { sent: Sent::No, cause });
@@ -224,12 +224,12 @@ impl Queue {
     }
 
     /// Fails every call that is queued or in flight, and sets what happens to the next ones. A closed queue stays so.
-    pub(crate) fn fail(&self, cause: &Arc<Cause>, link: Link) {
+    pub(crate) fn fail(&self, cause: &Arc<Cause>, admission: Admission) {
         let mut woken = Vec::new();
         let mut state = self.lock();
         state.session.fail(cause, &mut woken);
-        if !matches!(state.link, Link::Closed(_)) {
-            state.link = link;
+        if !matches!(state.admission, Admission::Closed(_)) {
+            state.admission = admission;
         }
         state.stalled = false;
         state.distrusted = None;
@@ -246,8 +246,8 @@ impl Queue {
     /// Takes requests in again.
     pub(crate) fn open(&self) {
         let mut state = self.lock();
-        if !matches!(state.link, Link::Closed(_)) {
-            state.link = Link::Open;
+        if !matches!(state.admission, Admission::Closed(_)) {
+            state.admission = Admission::Open;
         }
     }
 
@@ -273,7 +273,7 @@ impl Queue {
     /// No further request is taken in. Those that are queued or in flight are served, and then the wire ends.
     pub(crate) fn close(&self, cause: Arc<Cause>) {
         let mut state = self.lock();
-        state.link = Link::Closed(cause);
+        state.admission = Admission::Closed(cause);
         let sleeper = state.sleeper.take();
         drop(state);
         if let Some(sleeper) = sleeper {

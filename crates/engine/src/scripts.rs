@@ -3,7 +3,7 @@
 //! On one server a script that was loaded once can be run by its SHA-1 for ever after. On a ring a shard may come later,
 //! come back empty, or never have met the script because its first `EVAL` ran elsewhere. So the bodies that pass by are
 //! remembered, and a shard that answers `NOSCRIPT`, or comes into use, is given them. Engines that serve one ring share what
-//! they remember (the ward has it), so that a client of any of them is served.
+//! they remember (the coordinator has it), so that a client of any of them is served.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rendis_core::health;
-use rendis_core::pace;
+use rendis_core::outlier;
 use rendis_core::placement::{self, Node};
 use rendis_core::plan::Allow;
 use rendis_core::retry::{BudgetSettings, Policy};
@@ -200,7 +200,7 @@ pub struct Settings {
     pub on_return: OnReturn,
     /// Whether, and when, a shard that answers far more slowly than its peers is taken out like a dead one, for a while.
     /// Default: never. Only with [`OnDown::Reroute`], and only where one more may be taken out.
-    pub slow_ejection: Option<pace::Settings>,
+    pub slow_ejection: Option<outlier::Settings>,
     /// The most shards that are taken out at once. Default: half of them, at least one.
     pub max_ejected: Option<usize>,
     /// Commands that are otherwise refused on a ring and let through all the same. Default: none.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::connection::Failure;
 use crate::dial::Dialer;
-use crate::error::{Cause, Error, Kind, Place};
+use crate::error::{Cause, Endpoint, Error, Kind};
 use crate::exclusive::{Exclusive, Lease, PoolStats};
 use crate::frames::Frames;
 use crate::lane::Lane;
@@ -30,7 +30,7 @@ use crate::times::Times;
 /// A server answers in another shape to RESP3 than to RESP2, and no rule turns one into the other byte for byte. So a
 /// shard has connections of either protocol, those of the second only once somebody asks for it.
 pub struct Shard {
-    place: Arc<Place>,
+    place: Arc<Endpoint>,
     pulse: Arc<Pulse>,
     /// The protocol of the settings, which is spoken where nobody asks for another.
     own: Protocol,
@@ -76,7 +76,7 @@ impl Shard {
     /// # Errors
     /// [`Kind::Config`] when its settings cannot be used.
     pub(crate) fn start(shard: ShardSettings, settings: &Settings, pulse: Arc<Pulse>) -> Result<Self, Error> {
-        let place = Arc::new(Place { name: shard.name.clone(), address: shard.address.to_string() });
+        let place = Arc::new(Endpoint { name: shard.name.clone(), address: shard.address.to_string() });
         let own = shard.protocol;
         let dialer = Dialer::new(shard, settings.deadlines.clone())?;
         let side = |dialer: Dialer| {
@@ -111,7 +111,7 @@ impl Shard {
 
     /// Name and address, as errors show them.
     #[must_use]
-    pub const fn place(&self) -> &Arc<Place> {
+    pub const fn place(&self) -> &Arc<Endpoint> {
         &self.place
     }
 

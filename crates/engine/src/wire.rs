@@ -29,11 +29,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Sleep;
 
+use crate::canary::Canary;
 use crate::connection::lost;
 use crate::error::{Cause, Kind, Late};
-use crate::marker::Marker;
 use crate::pulse::Pulse;
-use crate::queue::{Link, Queue};
+use crate::queue::{Admission, Queue};
 use crate::settings::Deadlines;
 
 /// How a wire ended.
@@ -75,7 +75,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         frames: Vec::new(),
         woken: Vec::new(),
         delivered: 0,
-        marker: Marker::new(queue.now()),
+        canary: Canary::new(queue.now()),
         measured: None,
         armed: None,
         blocked_since: None,
@@ -118,7 +118,7 @@ struct Wire<'q, S> {
     woken: Vec<Waker>,
     /// Bytes of replies that were given out since the others ran.
     delivered: usize,
-    marker: Marker,
+    canary: Canary,
 
     /// A batch that is being measured: replies until its last, and when it was taken to be written.
     measured: Option<(usize, Duration)>,
@@ -213,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             self.joined = false;
             let now = self.queue.now();
             let deadline = now.saturating_add(self.deadlines.reply);
-            self.marker.ask(&mut state.session, now, deadline, context.waker());
+            self.canary.ask(&mut state.session, now, deadline, context.waker());
             state.session.take(&mut self.batch);
             if !self.batch.is_empty() {
                 if self.measured.is_none() {
@@ -223,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             }
             // All that was queued has been withdrawn.
         }
-        if state.session.owed() == 0 && matches!(state.link, Link::Closed(_)) {
+        if state.session.owed() == 0 && matches!(state.admission, Admission::Closed(_)) {
             return Err(End::Served);
         }
         if state.sleeper.is_none() {
@@ -321,7 +321,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             if answered || state.session.owed() == 0 {
                 self.overdue_since = None;
             }
-            broken = broken.or(self.marker.check(&mut state.session).err());
+            broken = broken.or(self.canary.check(&mut state.session).err());
             drop(state);
             self.frames.clear();
             self.woken.drain(..).for_each(Waker::wake);
@@ -353,7 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 state.sleeper = Some(context.waker().clone());
             }
             let earliest = state.session.earliest();
-            let closed = matches!(state.link, Link::Closed(_));
+            let closed = matches!(state.admission, Admission::Closed(_));
             drop(state);
             if closed && earliest.is_none() {
                 // What is still owed belongs to nobody.
@@ -384,8 +384,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
         }
         let late = Cause::late(Late::Serving);
         self.queue.expire(&late, &mut self.woken);
-        // The marker behind a request that may take its time is no caller.
-        let own = usize::from(self.marker.is_late(&mut self.queue.lock().session));
+        // The canary behind a request that may take its time is no caller.
+        let own = usize::from(self.canary.is_late(&mut self.queue.lock().session));
         let callers = self.woken.len() > own;
         self.woken.drain(..).for_each(Waker::wake);
         if callers {
@@ -417,7 +417,7 @@ impl<S> Drop for Wire<'_, S> {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
         state.session.wrote(self.unreported);
-        self.marker.end(&mut state.session);
+        self.canary.end(&mut state.session);
     }
 }
 
@@ -507,7 +507,7 @@ mod tests {
                 let End::Lost(cause) = serve(Vanishing { takes }, &queue, &pulse, &deadlines).await else {
                     panic!("the socket is gone");
                 };
-                queue.fail(&cause, Link::Open);
+                queue.fail(&cause, Admission::Open);
             };
             let ((one, two), ()) = tokio::join!(calls, wire);
             assert_eq!(one.unwrap_err().sent, first, "{takes} of {length} bytes");

@@ -46,7 +46,7 @@ impl Scene {
             // What the probe is told is not the subject here.
             heartbeat: Heartbeat::Custom(Arc::new(|_| Box::pin(async { rendis_core::health::Probe::Good }))),
             on_new_shard: None,
-            ward: Arc::default(),
+            coordinator: Arc::default(),
         };
         Self { liar, honest, engine: Engine::start(plan).await.unwrap() }
     }

@@ -30,7 +30,7 @@ async fn engine_over(hosts: &[Host], settings: Settings) -> Engine {
         settings,
         heartbeat: Heartbeat::default(),
         on_new_shard: None,
-        ward: Arc::default(),
+        coordinator: Arc::default(),
     };
     Engine::start(plan).await.unwrap()
 }

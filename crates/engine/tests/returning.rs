@@ -7,7 +7,7 @@ mod network;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use rendis_core::pace;
+use rendis_core::outlier;
 use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
 use rendis_engine::engine::{Engine, Plan};
@@ -39,7 +39,7 @@ impl World {
             settings: settings.clone(),
             heartbeat: Heartbeat::default(),
             on_new_shard: None,
-            ward: std::sync::Arc::default(),
+            coordinator: std::sync::Arc::default(),
         };
         Self { hosts, shards, placement, settings, engine: Engine::start(plan).await.unwrap() }
     }
@@ -136,7 +136,7 @@ fn with_rests() -> Settings {
     let mut settings = settings();
     settings.health.deadline = millis(100);
     let two = NonZeroU32::new(2).unwrap();
-    settings.slow_ejection = Some(pace::Settings {
+    settings.slow_ejection = Some(outlier::Settings {
         factor: two,
         floor: millis(5),
         window: millis(100),

@@ -22,8 +22,8 @@ use rendis_core::reply::{Reply, push_error};
 use rendis_engine::error::Error;
 use rendis_engine::gather::Executed;
 
-use crate::context::{Context, Desk};
-use crate::identity::{Identity, ReplyMode, Standing};
+use crate::context::{Context, Scratch};
+use crate::identity::{Identity, ReplyMode, UserChange};
 use crate::inbox::{Front, Inbox};
 use crate::outbox::{Held, Outbox, TooSlow};
 use crate::peer::Peer;
@@ -41,7 +41,7 @@ pub(crate) async fn serve(peer: Peer, identity: Box<Identity>, context: Arc<Cont
         inbox: Inbox::new(),
         out: Outbox::default(),
         window: Window::default(),
-        desk: None,
+        scratch: None,
         transaction: Box::default(),
         subscriber: None,
         owed: 0,
@@ -66,7 +66,7 @@ struct Client {
     out: Outbox,
     window: Window,
     /// There while requests are under way, or replies not written.
-    desk: Option<Box<Desk>>,
+    scratch: Option<Box<Scratch>>,
     transaction: Box<Transaction>,
     subscriber: Option<Box<Subscriber>>,
     /// Requests whose replies are not in `out` yet; true wherever something but a write is waited for.
@@ -102,7 +102,7 @@ impl Client {
                 }
                 Front::Partial => {
                     self.flush().await?;
-                    self.leave_desk();
+                    self.return_scratch();
                     if self.wait().await? == Flow::End {
                         return Ok(());
                     }
@@ -121,10 +121,10 @@ impl Client {
     }
 
     /// Nothing is under way: keeps next to no memory.
-    fn leave_desk(&mut self) {
-        if let Some(mut desk) = self.desk.take() {
-            std::mem::swap(&mut self.out.bytes, &mut desk.bytes);
-            self.context.leave(desk);
+    fn return_scratch(&mut self) {
+        if let Some(mut scratch) = self.scratch.take() {
+            std::mem::swap(&mut self.out.bytes, &mut scratch.bytes);
+            self.context.leave(scratch);
         }
         self.out.bytes.shrink_to(KEEP_AT_MOST);
     }
@@ -184,9 +184,9 @@ impl Client {
 
     fn become_current(&mut self) -> Flow {
         match self.identity.update(&self.context.shared) {
-            Standing::Same => return Flow::On,
-            Standing::Changed => {}
-            Standing::Gone => return Flow::End,
+            UserChange::Same => return Flow::On,
+            UserChange::Changed => {}
+            UserChange::Gone => return Flow::End,
         }
         // What was queued was allowed to somebody who could do other things.
         self.transaction.spoil();
@@ -243,8 +243,8 @@ impl Client {
         self.flush().await?;
         let frame = last.frame();
         if frame.len() >= WRITE_THROUGH {
-            let (context, identity, desk) = (&self.context, &self.identity, &self.desk);
-            self.out.write(&mut self.peer, frame, || held(context, identity, desk.as_deref())).await?;
+            let (context, identity, scratch) = (&self.context, &self.identity, &self.scratch);
+            self.out.write(&mut self.peer, frame, || held(context, identity, scratch.as_deref())).await?;
             self.context.stats.sent.add(frame.len());
         }
         Ok(())
@@ -256,14 +256,14 @@ impl Client {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        let (context, identity, desk) = (&self.context, &self.identity, &self.desk);
-        let sent = self.out.flush(&mut self.peer, || held(context, identity, desk.as_deref())).await?;
+        let (context, identity, scratch) = (&self.context, &self.identity, &self.scratch);
+        let sent = self.out.flush(&mut self.peer, || held(context, identity, scratch.as_deref())).await?;
         self.context.stats.sent.add(sent);
         Ok(())
     }
 
     fn held(&self) -> Held {
-        held(&self.context, &self.identity, self.desk.as_deref())
+        held(&self.context, &self.identity, self.scratch.as_deref())
     }
 
     /// The socket is of no more use, for this reason.
@@ -292,9 +292,9 @@ impl Client {
     }
 }
 
-fn held(context: &Context, identity: &Identity, desk: Option<&Desk>) -> Held {
+fn held(context: &Context, identity: &Identity, scratch: Option<&Scratch>) -> Held {
     let deadline = context.engine(identity.resp3).settings().deadlines.write;
-    Held { behind: desk.map_or(0, |desk| desk.section.held()), deadline }
+    Held { behind: scratch.map_or(0, |scratch| scratch.batch.held()), deadline }
 }
 
 /// What a client is told whose user is not there any more.

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use rendis_engine::batch::Batch;
+use rendis_engine::coordinator::Coordinator;
 use rendis_engine::engine::Engine;
 use rendis_engine::pubsub::Hub;
-use rendis_engine::section::Section;
 use rendis_engine::settings::Protocol;
-use rendis_engine::ward::Ward;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::access::Access;
@@ -30,7 +30,7 @@ pub(crate) struct Shared {
     pub(crate) run_id: String,
     pub(crate) clients: Arc<Clients>,
     /// What the engines of all threads have in common.
-    pub(crate) ward: Arc<Ward>,
+    pub(crate) coordinator: Arc<Coordinator>,
     /// Clients that are connected now, and ever.
     pub(crate) connected: AtomicUsize,
     pub(crate) accepted: AtomicU64,
@@ -48,12 +48,12 @@ pub(crate) struct Shared {
     epoch: AtomicU64,
     /// What clients that speak TLS are met with.
     pub(crate) tls: ArcSwapOption<ServerConfig>,
-    threads: Mutex<Vec<Seat>>,
+    threads: Mutex<Vec<ThreadRing>>,
 }
 
 /// A ring on one thread, as others see it.
 #[derive(Clone, Debug)]
-pub(crate) struct Seat {
+pub(crate) struct ThreadRing {
     pub(crate) engine: Engine,
     pub(crate) stats: Arc<Stats>,
     /// The same on all threads.
@@ -81,7 +81,7 @@ impl Shared {
             name: ring.name.clone(),
             run_id: run_id(),
             clients: Arc::default(),
-            ward: Arc::new(Ward::named(&ring.name)),
+            coordinator: Arc::new(Coordinator::named(&ring.name)),
             connected: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
@@ -115,18 +115,18 @@ impl Shared {
     fn join(&self, engine: &Engine, stats: &Arc<Stats>) -> Hub {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let hub = threads.first().map_or_else(|| Hub::new(engine.clone()), |seat| seat.hub.clone());
-        threads.push(Seat { engine: engine.clone(), stats: Arc::clone(stats), hub: hub.clone() });
+        threads.push(ThreadRing { engine: engine.clone(), stats: Arc::clone(stats), hub: hub.clone() });
         hub
     }
 
     /// The ring on each thread.
-    pub(crate) fn threads(&self) -> Vec<Seat> {
+    pub(crate) fn threads(&self) -> Vec<ThreadRing> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many clients wait on a server for what others do.
     pub(crate) fn blocked(&self) -> usize {
-        let waiting = |seat: &Seat| -> usize {
+        let waiting = |seat: &ThreadRing| -> usize {
             seat.engine.topology().members().iter().map(|member| member.shard.waiting()).sum()
         };
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).iter().map(waiting).sum()
@@ -150,13 +150,13 @@ pub(crate) struct Context {
     pub(crate) ticker: Ticker,
     /// Desks that nobody sits at.
     #[expect(clippy::vec_box, reason = "they move from here to their clients and back")]
-    desks: Mutex<Vec<Box<Desk>>>,
+    scratches: Mutex<Vec<Box<Scratch>>>,
 }
 
 /// What a client needs only while requests of its own are under way.
 #[derive(Default)]
-pub(crate) struct Desk {
-    pub(crate) section: Section,
+pub(crate) struct Scratch {
+    pub(crate) batch: Batch,
     /// Memory for replies.
     pub(crate) bytes: Vec<u8>,
 }
@@ -173,23 +173,23 @@ impl Context {
             stats,
             stop: Stop::default(),
             ticker: Ticker::start(),
-            desks: Mutex::default(),
+            scratches: Mutex::default(),
         }
     }
 
-    /// A desk to work at.
-    pub(crate) fn desk(&self) -> Box<Desk> {
-        self.desks.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    /// A scratch to work at.
+    pub(crate) fn scratch(&self) -> Box<Scratch> {
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// Takes a desk back.
-    pub(crate) fn leave(&self, mut desk: Box<Desk>) {
-        desk.section.clear();
-        desk.bytes.clear();
-        desk.bytes.shrink_to(KEEP_AT_MOST);
-        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        if desks.len() < KEEP_DESKS {
-            desks.push(desk);
+    /// Takes a scratch back.
+    pub(crate) fn leave(&self, mut scratch: Box<Scratch>) {
+        scratch.batch.clear();
+        scratch.bytes.clear();
+        scratch.bytes.shrink_to(KEEP_AT_MOST);
+        let mut scratches = self.scratches.lock().unwrap_or_else(PoisonError::into_inner);
+        if scratches.len() < KEEP_DESKS {
+            scratches.push(scratch);
         }
     }
 
@@ -199,7 +199,7 @@ impl Context {
     }
 }
 
-/// How many desks are kept, and how much memory for replies with each.
+/// How many scratches are kept, and how much memory for replies with each.
 const KEEP_DESKS: usize = 256;
 const KEEP_AT_MOST: usize = 16 << 10;
 

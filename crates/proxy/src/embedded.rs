@@ -26,7 +26,7 @@ impl Embedded {
     /// [`Kind::Config`] when a setting cannot be used.
     pub async fn start(ring: &config::Ring, transport: &Transport) -> Result<Self, Error> {
         let shared = Shared::new(ring, 0).map_err(|text| Error::local(Kind::Config, text))?;
-        let engine = settings::start_over(ring, Arc::clone(&shared.ward), transport).await?;
+        let engine = settings::start_over(ring, Arc::clone(&shared.coordinator), transport).await?;
         Ok(Self { context: Arc::new(Context::new(Arc::new(shared), &engine)) })
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rendis_core::command::{Found, Table};
-use rendis_core::plan::{Plan, Ring, plan};
+use rendis_core::plan::{Plan, View, plan};
 use rendis_core::request::Request;
 use rendis_engine::engine::Engine;
 
@@ -35,7 +35,7 @@ pub(crate) struct Identity {
 
 /// What became of a client when users were changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum UserChange {
     /// It may do what it could.
     Same,
     /// Other rules hold for it, or it has to log in.
@@ -162,20 +162,20 @@ impl Identity {
     }
 
     /// Becomes who it is among the users that there are now.
-    pub(crate) fn update(&mut self, shared: &Shared) -> Standing {
+    pub(crate) fn update(&mut self, shared: &Shared) -> UserChange {
         let before = self.user.clone();
         match (&self.user, &self.password) {
             (Some(user), Some(password)) => {
                 let epoch = shared.epoch();
                 let Some(now) = shared.rules.load().access.still(user.name(), password) else {
-                    return Standing::Gone;
+                    return UserChange::Gone;
                 };
                 self.epoch = epoch;
                 self.become_user(Some(now));
             }
             _ => self.become_initial(shared),
         }
-        if before == self.user { Standing::Same } else { Standing::Changed }
+        if before == self.user { UserChange::Same } else { UserChange::Changed }
     }
 
     /// Who has logged in.
@@ -249,7 +249,7 @@ impl Identity {
             (Some(_), Found::UnknownSubcommand(_)) => Ok(()),
             // Not let through: a shard that is back a moment later could know it.
             (Some(_), Found::Unknown) => {
-                match plan(request, Found::Unknown, &Ring::new(|_: &[u8]| None, &[])) {
+                match plan(request, Found::Unknown, &View::new(|_: &[u8]| None, &[])) {
                     Plan::Refused(refusal) => Err(Denied::Unknown(refusal)),
                     _ => Err(Denied::Command(request.name().escape_ascii().to_string())),
                 }

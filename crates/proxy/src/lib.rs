@@ -18,7 +18,7 @@ mod identity;
 mod local;
 mod transaction;
 mod subscription;
-mod withheld;
+mod redact;
 mod client;
 pub mod embedded;
 mod listen;

@@ -260,7 +260,7 @@ impl Listener {
 fn welcome(arrival: Arrival, target: Target) {
     let Arrival { mut peer, from, to } = arrival;
     let Target { context, tls, alive } = target;
-    let place = Place::take(&context.shared);
+    let place = ClientPermit::take(&context.shared);
     let tls = match &peer {
         Peer::Tcp(_) if tls => match context.shared.tls.load_full() {
             Some(config) => Some(TlsAcceptor::from(config)),
@@ -305,9 +305,9 @@ async fn handshake(peer: Peer, acceptor: &TlsAcceptor, context: &Context) -> Opt
 }
 
 /// A client's place among those allowed; free again when it is dropped.
-struct Place(Arc<Shared>);
+struct ClientPermit(Arc<Shared>);
 
-impl Place {
+impl ClientPermit {
     fn take(shared: &Arc<Shared>) -> Option<Self> {
         let before = shared.connected.fetch_add(1, Ordering::Relaxed);
         let place = Self(Arc::clone(shared));
@@ -320,7 +320,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ClientPermit {
     fn drop(&mut self) {
         self.0.connected.fetch_sub(1, Ordering::Relaxed);
     }

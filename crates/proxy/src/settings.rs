@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rendis_core::health;
 use rendis_core::request::RequestBuf;
 use rendis_core::retry::{BudgetSettings, Policy};
+use rendis_engine::coordinator::Coordinator;
 use rendis_engine::dial::Dialer;
 use rendis_engine::engine::{Engine, Plan};
 use rendis_engine::error::Error;
@@ -15,16 +16,15 @@ use rendis_engine::settings::{
     HealthSettings, OnDown, OnReturn, Protocol, Settings, ShardSettings, TlsSettings,
 };
 use rendis_engine::transport::Transport;
-use rendis_engine::ward::Ward;
 
 use crate::config;
 
-/// Starts the engine of a ring on the current runtime; all engines of the ring have the ward in common.
+/// Starts the engine of a ring on the current runtime; all engines of the ring have the coordinator in common.
 ///
 /// # Errors
 /// As [`Engine::start`].
-pub(crate) async fn start(ring: &config::Ring, ward: Arc<Ward>) -> Result<Engine, Error> {
-    start_over(ring, ward, &Transport::System).await
+pub(crate) async fn start(ring: &config::Ring, coordinator: Arc<Coordinator>) -> Result<Engine, Error> {
+    start_over(ring, coordinator, &Transport::System).await
 }
 
 /// The same, over connections of this transport.
@@ -33,10 +33,10 @@ pub(crate) async fn start(ring: &config::Ring, ward: Arc<Ward>) -> Result<Engine
 /// As [`Engine::start`].
 pub(crate) async fn start_over(
     ring: &config::Ring,
-    ward: Arc<Ward>,
+    coordinator: Arc<Coordinator>,
     transport: &Transport,
 ) -> Result<Engine, Error> {
-    let mut plan = Plan { ward, ..plan(ring) };
+    let mut plan = Plan { coordinator, ..plan(ring) };
     plan.shards.iter_mut().for_each(|shard| shard.transport = transport.clone());
     Engine::start(plan).await
 }
@@ -71,7 +71,7 @@ pub(crate) fn plan(ring: &config::Ring) -> Plan {
         settings: settings(ring),
         heartbeat: Heartbeat::Command(RequestBuf::pack(words)),
         on_new_shard: None,
-        ward: Arc::default(),
+        coordinator: Arc::default(),
     }
 }
 

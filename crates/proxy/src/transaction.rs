@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use rendis_core::command::{Class, Found, Row, Table, Transaction as Command};
 use rendis_core::id::ShardId;
-use rendis_core::plan::{Queued, RefusalKind, Ring, queued};
+use rendis_core::plan::{Queued, RefusalKind, queued, view};
 use rendis_core::reply::{Reply, push_error, push_ok, push_simple};
 use rendis_core::request::{Request, RequestBuf};
 use rendis_engine::engine::Engine;
@@ -73,7 +73,7 @@ impl Transaction {
             topology.members().iter().position(same).map(ShardId::new)
         });
         let Some(queue) = &mut self.queue else { return };
-        let ring = Ring::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag());
+        let ring = view(&topology);
         let chosen = queue.chosen.or(watched);
         let found = table.find(request);
         match queued(request, found, &ring, chosen) {

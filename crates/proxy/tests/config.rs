@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rendis_core::command::Table;
-use rendis_core::pace::Settings as SlowEjection;
+use rendis_core::outlier::Settings as SlowEjection;
 use rendis_core::placement::Spec;
 use rendis_core::plan::Allow;
 use rendis_engine::secret::Secret;

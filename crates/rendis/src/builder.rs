@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rendis_core::command::Table;
 use rendis_core::health::Probe;
-use rendis_core::pace::Settings as SlowEjection;
+use rendis_core::outlier::Settings as SlowEjection;
 use rendis_core::placement::Spec;
 use rendis_core::plan::Allow;
 use rendis_core::session::QueueLimits;
@@ -301,7 +301,7 @@ impl RingBuilder {
             settings: Settings { allow, ..self.settings },
             heartbeat: self.heartbeat,
             on_new_shard: self.on_new_shard,
-            ward: Arc::default(),
+            coordinator: Arc::default(),
         };
         Ok(Ring::new(Engine::start(plan).await?, Arc::new(self.shape)))
     }

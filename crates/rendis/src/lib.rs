@@ -52,8 +52,9 @@ pub mod placement {
     pub use rendis_core::tag::Tag;
 }
 
-pub use rendis_core::pace::Settings as SlowEjection;
+pub use rendis_core::outlier::Settings as SlowEjection;
 pub use rendis_engine::address::Address;
+pub use rendis_engine::error::Endpoint;
 pub use rendis_engine::events::{Event, Events, Forgot};
 pub use rendis_engine::exclusive::PoolStats;
 pub use rendis_engine::secret::Secret;

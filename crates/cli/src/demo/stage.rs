@@ -76,7 +76,7 @@ impl Stage {
             settings,
             heartbeat: Heartbeat::default(),
             on_new_shard: None,
-            ward: Arc::default(),
+            coordinator: Arc::default(),
         };
         let engine = Engine::start(plan).await.map_err(failed)?;
         let names: Vec<String> = (0..KEYS).map(|number| format!("user:{number}")).collect();

@@ -32,7 +32,7 @@ pub use flags::Flags;
 pub use keys::{Access, Begin, Find, Key, KeyError, KeySpec, Keys};
 pub use learn::{LearnError, learn};
 pub use response::Response;
-pub use row::{Blocks, Repeat, Row};
+pub use row::{Blocks, Repeat, Row, Speaker};
 pub use script::script_sha;
 
 use crate::request::Request;

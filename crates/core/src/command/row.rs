@@ -38,6 +38,16 @@ pub enum Repeat {
     Never,
 }
 
+/// Whose words an error reply to a command is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// The server's own.
+    Server,
+    /// Perhaps those of code that somebody else wrote (a script, a function, a module): they say nothing of what was done
+    /// before.
+    PerhapsCode,
+}
+
 /// How long a request may wait before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocks {
@@ -125,12 +135,16 @@ impl Row {
         self.library
     }
 
-    /// Whether it runs code that somebody else wrote: a script, a function, a module. Its errors may then be the words of
-    /// that code, which say nothing of what was done before.
+    /// Whose words its errors are.
     #[must_use]
-    pub const fn runs_code(&self) -> bool {
+    pub const fn speaker(&self) -> Speaker {
+        // What was learned is a module's, most likely.
         let learned = matches!(self.name, Cow::Owned(_));
-        learned || self.categories.overlaps(Categories::SCRIPTING)
+        if learned || self.categories.overlaps(Categories::SCRIPTING) {
+            Speaker::PerhapsCode
+        } else {
+            Speaker::Server
+        }
     }
 
     /// Where its keys are.

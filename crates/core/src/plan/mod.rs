@@ -30,11 +30,12 @@ use crate::{
     id::ShardId,
     request::Request,
     tag::Tag,
+    topology::Topology,
 };
 
 /// What a plan needs to know about the shards at this moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Ring<'a, L> {
+pub struct View<'a, L> {
     locate: L,
     live: &'a [ShardId],
     tag: Tag,
@@ -42,7 +43,7 @@ pub struct Ring<'a, L> {
     allow: Option<&'a Allow>,
 }
 
-impl<'a, L: Fn(&[u8]) -> Option<ShardId>> Ring<'a, L> {
+impl<'a, L: Fn(&[u8]) -> Option<ShardId>> View<'a, L> {
     /// A ring where `locate` says which shard serves a key now (`None`: none does), and `live` are the shards to which
     /// commands without keys go.
     pub const fn new(locate: L, live: &'a [ShardId]) -> Self {
@@ -70,6 +71,11 @@ impl<'a, L: Fn(&[u8]) -> Option<ShardId>> Ring<'a, L> {
         self.allow = Some(allow);
         self
     }
+}
+
+/// The view of a topology in force.
+pub fn view<S>(topology: &Topology<S>) -> View<'_, impl Fn(&[u8]) -> Option<ShardId>> {
+    View::new(|key: &[u8]| topology.locate(key), topology.live()).tag(topology.tag())
 }
 
 /// What to do with a request.
@@ -118,10 +124,10 @@ pub enum Plan {
 /// ([`crate::command::learn`]) does so before it comes here.
 ///
 /// ```
-/// use rendis_core::{command::Table, id::ShardId, plan::{Plan, Ring, plan}, request::RequestBuf};
+/// use rendis_core::{command::Table, id::ShardId, plan::{Plan, View, plan}, request::RequestBuf};
 ///
 /// let live = [ShardId::new(0), ShardId::new(1)];
-/// let ring = Ring::new(|key: &[u8]| live.get(key.len() % 2).copied(), &live);
+/// let ring = View::new(|key: &[u8]| live.get(key.len() % 2).copied(), &live);
 /// let table = Table::default();
 /// let decide = |words: &[&[u8]]| {
 ///     let request = RequestBuf::pack(words.iter().copied());
@@ -134,7 +140,7 @@ pub enum Plan {
 /// ```
 #[must_use]
 #[inline]
-pub fn plan<L>(request: Request<'_>, found: Found<'_>, ring: &Ring<'_, L>) -> Plan
+pub fn plan<L>(request: Request<'_>, found: Found<'_>, ring: &View<'_, L>) -> Plan
 where
     L: Fn(&[u8]) -> Option<ShardId>,
 {
@@ -155,7 +161,7 @@ where
     }
 }
 
-fn by_class<L>(request: Request<'_>, row: &Row, ring: &Ring<'_, L>) -> Plan
+fn by_class<L>(request: Request<'_>, row: &Row, ring: &View<'_, L>) -> Plan
 where
     L: Fn(&[u8]) -> Option<ShardId>,
 {
@@ -164,10 +170,10 @@ where
     }
     match row.class() {
         Class::Keys | Class::KeysOr(_) | Class::Anchored(_) => match single(request, row, ring) {
-            Ok(Place::On(shard)) => Plan::One(shard),
-            Ok(Place::Down) => Plan::NoShard,
+            Ok(Target::On(shard)) => Plan::One(shard),
+            Ok(Target::Down) => Plan::NoShard,
             // A request of a command with keys that has none: `Row::keys` made sure that this is how it is written.
-            Ok(Place::Anywhere) => any(ring),
+            Ok(Target::Anywhere) => any(ring),
             Err(refusal) => Plan::Refused(refusal),
         },
         Class::Split(response) => split::split(request, row, response, ring),
@@ -191,26 +197,26 @@ where
 }
 
 /// A command that an operator lets through: by its keys where it has some, else to every shard.
-fn through<L>(request: Request<'_>, row: &Row, ring: &Ring<'_, L>) -> Plan
+fn through<L>(request: Request<'_>, row: &Row, ring: &View<'_, L>) -> Plan
 where
     L: Fn(&[u8]) -> Option<ShardId>,
 {
     match single(request, row, ring) {
-        Ok(Place::On(shard)) => Plan::One(shard),
-        Ok(Place::Down) => Plan::NoShard,
-        Ok(Place::Anywhere) if ring.live.is_empty() => Plan::NoShard,
-        Ok(Place::Anywhere) => Plan::Every(Response::AllOk),
+        Ok(Target::On(shard)) => Plan::One(shard),
+        Ok(Target::Down) => Plan::NoShard,
+        Ok(Target::Anywhere) if ring.live.is_empty() => Plan::NoShard,
+        Ok(Target::Anywhere) => Plan::Every(Response::AllOk),
         Err(refusal) => Plan::Refused(refusal),
     }
 }
 
-fn any<L>(ring: &Ring<'_, L>) -> Plan {
+fn any<L>(ring: &View<'_, L>) -> Plan {
     ring.live.first().map_or(Plan::NoShard, |shard| Plan::One(*shard))
 }
 
 /// Where a request that has to run on one shard runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Target {
     On(ShardId),
     /// No shard serves its keys now.
     Down,
@@ -219,20 +225,20 @@ enum Place {
 }
 
 /// The shard of all keys of a request, or of what stands for them.
-fn single<L>(request: Request<'_>, row: &Row, ring: &Ring<'_, L>) -> Result<Place, Refusal>
+fn single<L>(request: Request<'_>, row: &Row, ring: &View<'_, L>) -> Result<Target, Refusal>
 where
     L: Fn(&[u8]) -> Option<ShardId>,
 {
     let mut keys = row.keys(request).map_err(Refusal::keys)?;
     let Some(first) = keys.next() else {
         let (Class::KeysOr(anchor) | Class::Anchored(anchor)) = row.class() else {
-            return Ok(Place::Anywhere);
+            return Ok(Target::Anywhere);
         };
         let shard = anchor::place(anchor, request, &ring.locate).ok_or_else(|| Refusal::arity(row))?;
-        return Ok(shard.map_or(Place::Down, Place::On));
+        return Ok(shard.map_or(Target::Down, Target::On));
     };
     let Some(shard) = (ring.locate)(key(request, first)) else {
-        return Ok(Place::Down);
+        return Ok(Target::Down);
     };
     for other in keys {
         if (ring.locate)(key(request, other)) != Some(shard) {
@@ -255,7 +261,7 @@ where
         }
         Care::Database(..) => {}
     }
-    Ok(Place::On(shard))
+    Ok(Target::On(shard))
 }
 
 fn key<'a>(request: Request<'a>, key: Key) -> &'a [u8] {

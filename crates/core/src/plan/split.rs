@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::{Plan, Refusal, Ring};
+use super::{Plan, Refusal, View};
 use crate::{
     command::{Response, Row},
     id::ShardId,
@@ -94,7 +94,7 @@ impl Part<'_> {
 ///
 /// A key that is written twice is dealt twice, to the same shard and in the order written, so `EXISTS a a` counts 2 and
 /// of `MSET a 1 a 2` the last wins, as on one server.
-pub(super) fn split<L>(request: Request<'_>, row: &Row, response: Response, ring: &Ring<'_, L>) -> Plan
+pub(super) fn split<L>(request: Request<'_>, row: &Row, response: Response, ring: &View<'_, L>) -> Plan
 where
     L: Fn(&[u8]) -> Option<ShardId>,
 {

@@ -1,4 +1,4 @@
-use super::{Place, Plan, Refusal, Ring, single};
+use super::{Plan, Refusal, Target, View, single};
 use crate::{
     command::{Class, Flags, Found, LocalCommand, Row, Transaction},
     id::ShardId,
@@ -26,7 +26,7 @@ pub enum Queued {
 pub fn queued<L>(
     request: Request<'_>,
     found: Found<'_>,
-    ring: &Ring<'_, L>,
+    ring: &View<'_, L>,
     chosen: Option<ShardId>,
 ) -> Result<Queued, Refusal>
 where
@@ -47,18 +47,18 @@ where
         // A script or a function without keys runs as well where the transaction does.
         Class::KeysOr(_) if row.keys(request).map_err(Refusal::keys)?.len() == 0 => {
             Ok(match single(request, row, ring)? {
-                Place::On(shard) => Queued::Rather(shard),
-                Place::Down | Place::Anywhere => Queued::Anywhere,
+                Target::On(shard) => Queued::Rather(shard),
+                Target::Down | Target::Anywhere => Queued::Anywhere,
             })
         }
         Class::Keys | Class::KeysOr(_) | Class::Anchored(_) | Class::Split(_) => {
             match (single(request, row, ring)?, chosen) {
-                (Place::On(shard), Some(chosen)) if shard != chosen => {
+                (Target::On(shard), Some(chosen)) if shard != chosen => {
                     Err(Refusal::cross_transaction(request, row, ring.tag))
                 }
-                (Place::On(shard), _) => Ok(Queued::On(shard)),
-                (Place::Down, _) => Ok(Queued::NoShard),
-                (Place::Anywhere, _) => Ok(Queued::Anywhere),
+                (Target::On(shard), _) => Ok(Queued::On(shard)),
+                (Target::Down, _) => Ok(Queued::NoShard),
+                (Target::Anywhere, _) => Ok(Queued::Anywhere),
             }
         }
         Class::Local(LocalCommand::Echo | LocalCommand::Ping | LocalCommand::Time)
@@ -83,7 +83,7 @@ where
 /// What [`queued`] says about the first request that has no place there, and its index.
 pub fn same_shard<'a, L>(
     requests: impl IntoIterator<Item = (Request<'a>, Found<'a>)>,
-    ring: &Ring<'_, L>,
+    ring: &View<'_, L>,
 ) -> Result<Queued, (usize, Refusal)>
 where
     L: Fn(&[u8]) -> Option<ShardId>,
@@ -101,14 +101,14 @@ where
 }
 
 /// The plan of a command about transactions itself.
-pub(super) fn plan<L>(request: Request<'_>, row: &Row, command: Transaction, ring: &Ring<'_, L>) -> Plan
+pub(super) fn plan<L>(request: Request<'_>, row: &Row, command: Transaction, ring: &View<'_, L>) -> Plan
 where
     L: Fn(&[u8]) -> Option<ShardId>,
 {
     match single(request, row, ring) {
-        Ok(Place::On(shard)) => Plan::Transaction { command, shard: Some(shard) },
-        Ok(Place::Anywhere) => Plan::Transaction { command, shard: None },
-        Ok(Place::Down) => Plan::NoShard,
+        Ok(Target::On(shard)) => Plan::Transaction { command, shard: Some(shard) },
+        Ok(Target::Anywhere) => Plan::Transaction { command, shard: None },
+        Ok(Target::Down) => Plan::NoShard,
         Err(refusal) => Plan::Refused(refusal),
     }
 }

@@ -12,7 +12,7 @@
 
 use rendis_core::command::{Found, Table};
 use rendis_core::id::ShardId;
-use rendis_core::plan::{Plan, Ring, plan};
+use rendis_core::plan::{Plan, View, plan};
 use rendis_core::reply::{Node, Reader, Reply, ReplyError};
 use rendis_core::request::{Request, RequestBuf, RequestScanner};
 use rendis_core::scan::{Limits, ScanError, Scanner};
@@ -86,7 +86,7 @@ pub(crate) fn planner(words: &[&[u8]]) {
         let sum: usize = Tag::Braces.tagged(key).iter().map(|byte| usize::from(*byte)).sum();
         live.get(sum % live.len()).copied()
     };
-    let decide = |request: Request<'_>| plan(request, table.find(request), &Ring::new(locate, &live));
+    let decide = |request: Request<'_>| plan(request, table.find(request), &View::new(locate, &live));
     let shards: Vec<_> = match table.find(request) {
         Found::Row(row) if row.takes(request.count()) => match row.keys(request) {
             Ok(keys) => {

@@ -15,12 +15,12 @@ use super::audience::{Audience, Left, ListenerId, Ticket};
 use super::mailbox::Mailbox;
 use super::slots::{Batch, Slots, Topic};
 use crate::dial::Dialer;
-use crate::error::{Cause, Error, Kind, Place};
+use crate::error::{Cause, Endpoint, Error, Kind};
 
 /// A server that can send messages.
 #[derive(Clone)]
 pub(super) struct Source {
-    pub(super) place: Arc<Place>,
+    pub(super) place: Arc<Endpoint>,
     pub(super) dialer: Arc<Dialer>,
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::TopicKind;
-use crate::error::{Error, Kind, Place};
+use crate::error::{Endpoint, Error, Kind};
 
 /// A message, shared by all who get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Message {
     /// What was published.
     pub payload: Bytes,
     /// The shard that sent it.
-    pub shard: Arc<Place>,
+    pub shard: Arc<Endpoint>,
 }
 
 impl Message {
@@ -167,7 +167,7 @@ mod tests {
             pattern: None,
             channel: Bytes::new(),
             payload: payload.into(),
-            shard: Arc::new(Place { name: "a".into(), address: "b".into() }),
+            shard: Arc::new(Endpoint { name: "a".into(), address: "b".into() }),
         })
     }
 

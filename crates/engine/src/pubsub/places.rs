@@ -239,12 +239,12 @@ mod tests {
     use super::super::mailbox::{Limits, Mailbox};
     use super::*;
     use crate::dial::Dialer;
-    use crate::error::Place;
+    use crate::error::Endpoint;
     use crate::settings::{Deadlines, ShardSettings};
 
     fn source(name: &str, port: u16) -> Source {
         let settings = ShardSettings::new(name, &format!("redis://localhost:{port}")).unwrap();
-        let place = Place { name: name.into(), address: settings.address.to_string() };
+        let place = Endpoint { name: name.into(), address: settings.address.to_string() };
         let dialer = Dialer::new(settings, Deadlines::default()).unwrap();
         Source { place: Arc::new(place), dialer: Arc::new(dialer) }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rendis_core::health;
-use rendis_core::pace;
+use rendis_core::outlier;
 use rendis_core::placement::{Node, Spec};
 use rendis_core::session::QueueLimits;
 use rendis_core::topology::{Member, Standing, Topology};
@@ -232,11 +232,11 @@ fn settings(dice: &Dice, shards: usize) -> Settings {
         settings.queue = QueueLimits { requests: 8, bytes: 3000 };
     }
     if dice.percent(40) {
-        settings.slow_ejection = Some(pace::Settings {
+        settings.slow_ejection = Some(outlier::Settings {
             window: Duration::from_millis(dice.one_of(&[200, 500])),
             windows: NonZeroU32::new(dice.one_of(&[2, 3])).unwrap(),
             rest: Duration::from_millis(dice.one_of(&[500, 2000])),
-            ..pace::Settings::default()
+            ..outlier::Settings::default()
         });
     }
     settings.retry.repeat_idempotent_writes = dice.percent(30);

@@ -9,11 +9,11 @@ use rendis_core::command::script_sha;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::QueueLimits;
 use rendis_core::topology::Standing;
+use rendis_engine::coordinator::Coordinator;
 use rendis_engine::engine::{Engine, Plan};
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::pubsub::Hub;
 use rendis_engine::settings::{Deadlines, OnReturn};
-use rendis_engine::ward::Ward;
 use rendis_testkit::sim::{Dice, Host};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep, timeout};
@@ -38,7 +38,7 @@ pub(crate) struct Run {
 
 /// The world that callers live in.
 pub(crate) struct World {
-    /// The engines of the ring, which share a ward, as those of a proxy's threads do.
+    /// The engines of the ring, which share a coordinator, as those of a proxy's threads do.
     pub(crate) engines: Vec<Engine>,
     pub(crate) patients: Vec<Patient>,
     pub(crate) ears: Vec<Arc<Ear>>,
@@ -116,7 +116,7 @@ async fn live(dice: Dice, trace: Trace) -> Summary {
 impl World {
     async fn start(hosts: &[Host], rings: &[Ring], narrow: bool, dice: Dice, trace: Trace) -> Self {
         let Ring { shards, settings } = &rings[0];
-        let ward = Arc::<Ward>::default();
+        let coordinator = Arc::<Coordinator>::default();
         let mut engines = Vec::new();
         for _ in 0..dice.one_of(&[1, 1, 2, 3]) {
             let plan = Plan {
@@ -125,7 +125,7 @@ impl World {
                 settings: settings.clone(),
                 heartbeat: Heartbeat::default(),
                 on_new_shard: None,
-                ward: Arc::clone(&ward),
+                coordinator: Arc::clone(&coordinator),
             };
             engines.push(Engine::start(plan).await.unwrap());
         }

@@ -10,13 +10,13 @@ use rendis_engine::times::Distribution;
 use super::View;
 use super::shards::{Overview, overview};
 use super::text::Text;
-use crate::context::{Seat, Shared};
+use crate::context::{Shared, ThreadRing};
 use crate::stats::Stats;
 
 /// A ring, read once for all metrics.
 struct Ring {
     shared: Arc<Shared>,
-    threads: Vec<Seat>,
+    threads: Vec<ThreadRing>,
     shards: Vec<Overview>,
 }
 

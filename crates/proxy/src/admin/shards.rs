@@ -9,7 +9,7 @@ use rendis_engine::shard::WireStats;
 use rendis_engine::times::Distribution;
 use serde_json::json;
 
-use crate::context::{Seat, Shared};
+use crate::context::{Shared, ThreadRing};
 use crate::local;
 
 /// A shard over all threads.
@@ -48,7 +48,7 @@ impl Overview {
 }
 
 /// The shards of a ring, in its order.
-pub(super) fn overview(threads: &[Seat]) -> Vec<Overview> {
+pub(super) fn overview(threads: &[ThreadRing]) -> Vec<Overview> {
     let mut shards: Vec<Overview> = Vec::new();
     for seat in threads {
         for member in seat.engine.topology().members() {

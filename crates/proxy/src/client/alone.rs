@@ -19,9 +19,9 @@ use rendis_engine::gather::Executed;
 use super::{Client, Flow};
 use crate::identity::ReplyMode;
 use crate::local::{self, After};
+use crate::redact::redact;
 use crate::subscription::{Subscriber, confirm_nothing};
 use crate::transaction::{Transaction, ends_queue, push_line, watches};
-use crate::withheld::withhold;
 
 impl Client {
     /// Works off one request by itself.
@@ -83,7 +83,7 @@ impl Client {
         let before = self.out.bytes.len();
         let mut flow = Flow::On;
         match result {
-            Ok(Executed::Reply(reply)) => self.reply(&withhold(engine, view, &reply)).await?,
+            Ok(Executed::Reply(reply)) => self.reply(&redact(engine, view, &reply)).await?,
             Ok(Executed::Local(command)) => flow = self.local(command, view).await,
             Ok(Executed::Subscription(command)) => {
                 self.subscription(command, view).await;

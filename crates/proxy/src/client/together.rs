@@ -9,12 +9,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rendis_core::reply::Reply;
+use rendis_engine::batch::Batch;
 use rendis_engine::error::Error;
-use rendis_engine::section::Section;
 use tokio::time::timeout;
 
 use super::Client;
-use crate::withheld::withhold;
+use crate::redact::redact;
 
 impl Client {
     /// Sends as many of the requests found, from `done` on, as can and may go out together, and hands out their answers
@@ -27,22 +27,22 @@ impl Client {
             most = self.identity.admitted(&engine.table().load(), self.inbox.requests(done), most);
         }
         let begun = self.context.stats.begin();
-        let desk = self.desk.get_or_insert_with(|| self.context.desk());
+        let scratch = self.scratch.get_or_insert_with(|| self.context.scratch());
         if self.out.bytes.is_empty() {
-            std::mem::swap(&mut self.out.bytes, &mut desk.bytes);
+            std::mem::swap(&mut self.out.bytes, &mut scratch.bytes);
         }
-        let count = desk.section.send(engine, |index| self.inbox.request(done + index), most).await;
+        let count = scratch.batch.send(engine, |index| self.inbox.request(done + index), most).await;
         self.inbox.requests(done).take(count).for_each(|request| self.context.stats.request(request.name()));
         let mut bytes = 0;
         for index in done..done + count {
             let answer = self.next_answer().await?;
             let answer =
-                if Section::can_mend(&answer) { Box::pin(self.mend(index, answer)).await? } else { answer };
+                if Batch::can_mend(&answer) { Box::pin(self.mend(index, answer)).await? } else { answer };
             match &answer {
                 Ok(reply) => {
                     bytes += reply.frame().len();
                     let reply = match self.inbox.request(index) {
-                        Some(request) => withhold(self.context.engine(self.identity.resp3), request, reply),
+                        Some(request) => redact(self.context.engine(self.identity.resp3), request, reply),
                         None => Cow::Borrowed(reply),
                     };
                     if self.append(&reply) {
@@ -60,15 +60,15 @@ impl Client {
         Ok(count)
     }
 
-    /// The next answer of the section. What is there goes out when it has to be waited for longer: not at once, because
+    /// The next answer of the batch. What is there goes out when it has to be waited for longer: not at once, because
     /// most often the other shards answer in the same moment, and one write is cheaper than several.
     async fn next_answer(&mut self) -> io::Result<Result<Reply, Error>> {
         let context = Arc::clone(&self.context);
         let mut late = false;
         loop {
-            let Some(desk) = &mut self.desk else { return Err(io::ErrorKind::Other.into()) };
-            let section = &mut desk.section;
-            let mut next = poll_fn(|context| section.poll_next(context));
+            let Some(scratch) = &mut self.scratch else { return Err(io::ErrorKind::Other.into()) };
+            let batch = &mut scratch.batch;
+            let mut next = poll_fn(|context| batch.poll_next(context));
             let answer = match poll_fn(|context| Poll::Ready(Pin::new(&mut next).poll(context))).await {
                 Poll::Ready(answer) => Some(answer),
                 Poll::Pending if late => timeout(LOOK_AGAIN, next).await.ok(),
@@ -91,8 +91,8 @@ impl Client {
         // It takes a while.
         self.flush().await?;
         let engine = self.context.engine(self.identity.resp3);
-        Ok(match (&mut self.desk, self.inbox.request(index)) {
-            (Some(desk), Some(request)) => desk.section.mend(engine, request, answer).await,
+        Ok(match (&mut self.scratch, self.inbox.request(index)) {
+            (Some(scratch), Some(request)) => scratch.batch.mend(engine, request, answer).await,
             _ => answer,
         })
     }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use rendis_core::command::Table;
-use rendis_core::pace;
+use rendis_core::outlier;
 use rendis_core::placement::{Node, OptionValue, Placement, PlacementError, Spec, SpecError};
 use rendis_core::plan::{Allow, AllowError};
 use rendis_core::session::QueueLimits;
@@ -218,15 +218,15 @@ fn health(section: &Section<'_>) -> Result<Health, ConfigError> {
     })
 }
 
-fn slow_ejection(field: &Field<'_>) -> Result<pace::Settings, ConfigError> {
-    let default = pace::Settings::default();
+fn slow_ejection(field: &Field<'_>) -> Result<outlier::Settings, ConfigError> {
+    let default = outlier::Settings::default();
     let section = field.section(&["factor", "floor", "window", "windows", "rest"])?;
     let duration = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
     let number = |name, default: NonZeroU32| {
         let number = section.read(name, default.get(), |field| field.integer(1..=1000))?;
         Ok::<_, ConfigError>(NonZeroU32::new(number).unwrap_or(default))
     };
-    Ok(pace::Settings {
+    Ok(outlier::Settings {
         factor: number("factor", default.factor)?,
         floor: duration("floor", default.floor)?,
         window: duration("window", default.window)?,

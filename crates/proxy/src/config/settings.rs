@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rendis_core::pace;
+use rendis_core::outlier;
 use rendis_core::placement::{Node, Placement, PlacementError, Spec};
 use rendis_core::plan::Allow;
 use rendis_core::session::QueueLimits;
@@ -31,7 +31,7 @@ pub struct Ring {
     pub on_return: OnReturn,
     /// `slow_ejection = { factor, floor, window, windows, rest }`: when a shard that is far slower than its peers is taken
     /// out, and for how long. Default: never; what is left out of the table has its default.
-    pub slow_ejection: Option<pace::Settings>,
+    pub slow_ejection: Option<outlier::Settings>,
     /// `max_ejected`: the most shards that are taken out at once; 0 takes none out. Default: half of them, at least one.
     pub max_ejected: usize,
     /// The fields about probing.

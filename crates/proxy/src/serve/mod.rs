@@ -27,14 +27,14 @@ use crate::listen::Bound;
 
 pub use self::watch::Watch;
 
-use self::prepare::{Numbers, Place, Prepared, Renewed, Seated, bounds, prepare};
+use self::prepare::{BoundListener, Numbers, Prepared, Renewed, ServedRing, bounds, prepare};
 use self::worker::{Order, Worker};
 
 /// A proxy that listens. Dropping it drains it, as [`Proxy::stop`] does.
 pub struct Proxy {
     config: Config,
     numbers: Numbers,
-    rings: Vec<Seated>,
+    rings: Vec<ServedRing>,
     workers: Vec<Worker>,
     admin: Option<Admin>,
     view: Arc<View>,
@@ -218,12 +218,12 @@ impl Proxy {
     }
 
     fn seat(&mut self, prepared: Vec<Prepared>) {
-        let mut places: Vec<Place> = Vec::new();
-        for seated in self.rings.drain(..) {
-            if prepared.iter().all(|ring| !Arc::ptr_eq(ring.shared(), &seated.shared)) {
-                seated.shared.disband();
+        let mut places: Vec<BoundListener> = Vec::new();
+        for served_rings in self.rings.drain(..) {
+            if prepared.iter().all(|ring| !Arc::ptr_eq(ring.shared(), &served_rings.shared)) {
+                served_rings.shared.disband();
             }
-            places.extend(seated.places);
+            places.extend(served_rings.places);
         }
         self.rings = prepared.into_iter().map(|ring| ring.seat(&mut places)).collect();
         self.addresses = self
@@ -242,17 +242,17 @@ impl Proxy {
             tracing::warn!("threads cannot be changed while running: it will be so after a restart");
         }
         for ring in &config.rings {
-            match self.rings.iter().find(|seated| seated.config.name == ring.name) {
+            match self.rings.iter().find(|served_rings| served_rings.config.name == ring.name) {
                 None => tracing::info!(ring = ring.name, shards = ring.shards.len(), "ring is served"),
-                Some(seated) if *seated.config != *ring => {
+                Some(served_rings) if *served_rings.config != *ring => {
                     tracing::info!(ring = ring.name, shards = ring.shards.len(), "ring is changed");
                 }
                 Some(_) => {}
             }
         }
-        for seated in &self.rings {
-            if config.rings.iter().all(|ring| ring.name != seated.config.name) {
-                tracing::info!(ring = seated.config.name, "ring is removed");
+        for served_rings in &self.rings {
+            if config.rings.iter().all(|ring| ring.name != served_rings.config.name) {
+                tracing::info!(ring = served_rings.config.name, "ring is removed");
             }
         }
     }

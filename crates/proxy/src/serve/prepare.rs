@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::StartError;
-use super::worker::{Door, Wanted};
+use super::worker::{ThreadListener, Wanted};
 use crate::config::{self, Listen};
 use crate::context::{Rules, Shared};
 use crate::listen::Bound;
@@ -15,15 +15,15 @@ use crate::server_tls;
 use crate::settings;
 
 /// A ring that the process serves.
-pub(super) struct Seated {
+pub(super) struct ServedRing {
     /// The same for as long as the ring is there.
     pub(super) id: u64,
     pub(super) config: Arc<config::Ring>,
     pub(super) shared: Arc<Shared>,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<BoundListener>,
 }
 
-impl Seated {
+impl ServedRing {
     /// Reads the certificates of its listeners again, for clients that come from now on. Says whether they are others.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ pub(super) enum Renewed {
 }
 
 /// A place where a ring listens.
-pub(super) struct Place {
+pub(super) struct BoundListener {
     pub(super) id: u64,
     pub(super) bound: Bound,
 }
@@ -62,7 +62,7 @@ pub(super) struct Prepared {
     change: Option<Change>,
     places: Vec<PreparedPlace>,
     /// The listeners on each thread.
-    doors: Vec<Vec<Door>>,
+    doors: Vec<Vec<ThreadListener>>,
 }
 
 struct Change {
@@ -88,26 +88,26 @@ impl Numbers {
     }
 }
 
-/// Prepares rings for so many threads, in a process that holds the places of those that are `seated`, and that of the admin
+/// Prepares rings for so many threads, in a process that holds the places of those that are `served_rings`, and that of the admin
 /// pages.
 ///
 /// # Errors
 /// What is wrong with the first of them that cannot be had.
 pub(super) fn prepare(
-    seated: &[Seated],
+    served_rings: &[ServedRing],
     admin: Option<&Bound>,
     rings: &[config::Ring],
     threads: usize,
     numbers: &mut Numbers,
 ) -> Result<Vec<Prepared>, StartError> {
     let mut taken = HashSet::new();
-    let holds: Vec<_> = bounds(seated).chain(admin).collect();
-    rings.iter().map(|ring| one(seated, &holds, ring, threads, numbers, &mut taken)).collect()
+    let holds: Vec<_> = bounds(served_rings).chain(admin).collect();
+    rings.iter().map(|ring| one(served_rings, &holds, ring, threads, numbers, &mut taken)).collect()
 }
 
 /// All places of these rings.
-pub(super) fn bounds(seated: &[Seated]) -> impl Iterator<Item = &Bound> {
-    seated.iter().flat_map(|seat| &seat.places).map(|place| &place.bound)
+pub(super) fn bounds(served_rings: &[ServedRing]) -> impl Iterator<Item = &Bound> {
+    served_rings.iter().flat_map(|seat| &seat.places).map(|place| &place.bound)
 }
 
 /// Whether a ring could be served, as far as can be known without places and connections.
@@ -124,7 +124,7 @@ fn wrong(ring: &config::Ring, text: String) -> StartError {
 }
 
 fn one(
-    seated: &[Seated],
+    served_rings: &[ServedRing],
     holds: &[&Bound],
     ring: &config::Ring,
     threads: usize,
@@ -133,13 +133,11 @@ fn one(
 ) -> Result<Prepared, StartError> {
     check(ring)?;
     let wrong = |text: String| wrong(ring, text);
-    let own = seated.iter().find(|seat| seat.config.name == ring.name);
+    let own = served_rings.iter().find(|seat| seat.config.name == ring.name);
     let mut listeners = Listeners::new(threads);
     for listen in &ring.listen {
-        listeners.add(seated, holds, own, listen, numbers, taken).map_err(|error| StartError::Listen {
-            ring: ring.name.clone(),
-            listen: listen.to_string(),
-            error,
+        listeners.add(served_rings, holds, own, listen, numbers, taken).map_err(|error| {
+            StartError::Listen { ring: ring.name.clone(), listen: listen.to_string(), error }
         })?;
     }
     let (id, shared, change) = match own {
@@ -160,7 +158,7 @@ fn one(
 /// The places of one ring, and its listeners on each thread.
 struct Listeners {
     places: Vec<PreparedPlace>,
-    doors: Vec<Vec<Door>>,
+    doors: Vec<Vec<ThreadListener>>,
     /// The first TCP port.
     port: Option<u16>,
 }
@@ -173,28 +171,30 @@ impl Listeners {
     /// Finds a place among those that the ring has, or that another ring has, or takes a new one.
     fn add(
         &mut self,
-        seated: &[Seated],
+        served_rings: &[ServedRing],
         holds: &[&Bound],
-        own: Option<&Seated>,
+        own: Option<&ServedRing>,
         listen: &Listen,
         numbers: &mut Numbers,
         taken: &mut HashSet<u64>,
     ) -> io::Result<()> {
         let tls = matches!(listen, Listen::Tls(_));
-        let same = |place: &&Place| !taken.contains(&place.id) && place.bound.listen() == listen;
-        let there = |place: &&Place| !taken.contains(&place.id) && place.bound.is_at(listen);
+        let same = |place: &&BoundListener| !taken.contains(&place.id) && place.bound.listen() == listen;
+        let there = |place: &&BoundListener| !taken.contains(&place.id) && place.bound.is_at(listen);
         let kept = own.and_then(|own| own.places.iter().find(same));
-        if let Some(old) = kept.or_else(|| seated.iter().flat_map(|seat| &seat.places).find(there)) {
+        if let Some(old) = kept.or_else(|| served_rings.iter().flat_map(|seat| &seat.places).find(there)) {
             taken.insert(old.id);
             self.port = self.port.or(old.bound.port());
-            self.doors.iter_mut().for_each(|doors| doors.push(Door { id: old.id, tls, socket: None }));
+            self.doors
+                .iter_mut()
+                .for_each(|doors| doors.push(ThreadListener { id: old.id, tls, socket: None }));
             self.places.push(PreparedPlace { id: old.id, listen: listen.clone(), new: None });
             return Ok(());
         }
         let (id, bound) = (numbers.next(), Bound::new(listen, holds.iter().copied())?);
         self.port = self.port.or(bound.port());
         for doors in &mut self.doors {
-            doors.push(Door { id, tls, socket: Some(bound.for_thread()?) });
+            doors.push(ThreadListener { id, tls, socket: Some(bound.for_thread()?) });
         }
         self.places.push(PreparedPlace { id, listen: listen.clone(), new: Some(bound) });
         Ok(())
@@ -221,14 +221,14 @@ impl Prepared {
     }
 
     /// Takes its places, out of those that there were.
-    pub(super) fn seat(self, before: &mut Vec<Place>) -> Seated {
+    pub(super) fn seat(self, before: &mut Vec<BoundListener>) -> ServedRing {
         let mut places = Vec::with_capacity(self.places.len());
         for PreparedPlace { id, listen, new } in self.places {
             let old = || before.iter().position(|old| old.id == id).map(|at| before.swap_remove(at).bound);
             if let Some(bound) = new.or_else(old) {
-                places.push(Place { id, bound: bound.renamed(listen) });
+                places.push(BoundListener { id, bound: bound.renamed(listen) });
             }
         }
-        Seated { id: self.id, config: self.config, shared: self.shared, places }
+        ServedRing { id: self.id, config: self.config, shared: self.shared, places }
     }
 }

@@ -40,12 +40,12 @@ pub(super) struct Wanted {
     pub(super) id: u64,
     pub(super) config: Arc<config::Ring>,
     pub(super) shared: Arc<Shared>,
-    pub(super) listeners: Vec<Door>,
+    pub(super) listeners: Vec<ThreadListener>,
 }
 
 /// A listener that there should be, with its socket where it is new. One with the same number is the same, also if it was
 /// another ring's.
-pub(super) struct Door {
+pub(super) struct ThreadListener {
     pub(super) id: u64,
     pub(super) tls: bool,
     pub(super) socket: Option<Unopened>,
@@ -112,8 +112,9 @@ async fn work(mut orders: mpsc::Receiver<Order>) {
 async fn start_engines(rings: &[Running], wanted: &[Wanted]) -> Result<Vec<(u64, Engine)>, StartError> {
     let mut starting = JoinSet::new();
     for ring in wanted.iter().filter(|wanted| rings.iter().all(|ring| ring.id != wanted.id)) {
-        let (id, config, ward) = (ring.id, Arc::clone(&ring.config), Arc::clone(&ring.shared.ward));
-        starting.spawn(async move { (id, settings::start(&config, ward).await, config) });
+        let (id, config, coordinator) =
+            (ring.id, Arc::clone(&ring.config), Arc::clone(&ring.shared.coordinator));
+        starting.spawn(async move { (id, settings::start(&config, coordinator).await, config) });
     }
     let mut engines = Vec::new();
     while let Some(Ok((id, engine, config))) = starting.join_next().await {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rendis_core::placement::{Placement, RoshiHash, Spec};
 use rendis_engine::address::ServerUrl;
 use rendis_engine::dial::Dialer;
-use rendis_engine::error::Place;
+use rendis_engine::error::Endpoint;
 use rendis_engine::exclusive::Exclusive;
 use rendis_engine::settings::{Deadlines, ShardSettings};
 
@@ -186,7 +186,7 @@ fn read_address(number: usize, address: &str) -> Result<ShardSettings, Error> {
 }
 
 fn instance(settings: ShardSettings, deadlines: &Deadlines, connections: usize) -> Result<Instance, Error> {
-    let place = Place { name: settings.name.clone(), address: settings.address.to_string() };
+    let place = Endpoint { name: settings.name.clone(), address: settings.address.to_string() };
     let database = settings.database;
     let dialer = Arc::new(Dialer::new(settings, deadlines.clone())?);
     Ok(Instance {

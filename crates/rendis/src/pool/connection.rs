@@ -7,7 +7,7 @@ use rendis_core::command::Blocks;
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_engine::connection::Failure;
-use rendis_engine::error::{self as engine, Place};
+use rendis_engine::error::{self as engine, Endpoint};
 use rendis_engine::exclusive::Lease;
 use rendis_engine::frames::Item;
 
@@ -41,13 +41,13 @@ use super::session::{Owed, Session};
 pub struct Connection {
     lease: Lease,
     session: Session,
-    place: Arc<Place>,
+    place: Arc<Endpoint>,
     database: u32,
     read_timeout: Duration,
 }
 
 impl Connection {
-    pub(super) fn new(lease: Lease, place: Arc<Place>, database: u32, read_timeout: Duration) -> Self {
+    pub(super) fn new(lease: Lease, place: Arc<Endpoint>, database: u32, read_timeout: Duration) -> Self {
         Self { lease, session: Session::default(), place, database, read_timeout }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rendis_core::placement::Placement;
-use rendis_engine::error::{self as engine, Place};
+use rendis_engine::error::{self as engine, Endpoint};
 use rendis_engine::exclusive::{Exclusive, PoolStats};
 
 use crate::error::{Error, Kind};
@@ -82,7 +82,7 @@ struct Inner {
 
 /// One server of the list.
 struct Instance {
-    place: Arc<Place>,
+    place: Arc<Endpoint>,
     database: u32,
     read_timeout: Duration,
     connections: Exclusive,

@@ -4,20 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rendis_core::pace::{Pace, Settings};
+use rendis_core::outlier::{Detector, Settings};
 
 use crate::shard::Shard;
 use crate::times::Distribution;
 
-/// What is known of the shards' pace.
+/// What is known of the shards' reply times.
 #[derive(Debug)]
-pub(crate) struct Laggards {
+pub(crate) struct Outliers {
     settings: Settings,
-    /// By name: the pace, and the reply times up to the last look.
-    known: HashMap<String, (Pace, Distribution)>,
+    /// By name: the detector, and the reply times up to the last look.
+    known: HashMap<String, (Detector, Distribution)>,
 }
 
-impl Laggards {
+impl Outliers {
     pub(crate) fn new(settings: Settings) -> Self {
         Self { settings, known: HashMap::new() }
     }
@@ -30,8 +30,8 @@ impl Laggards {
         for (at, (shard, own)) in serving.iter().zip(&times).enumerate() {
             let peers = times.iter().enumerate().filter(|(other, _)| *other != at);
             let peers: Vec<Duration> = peers.filter_map(|(_, time)| *time).collect();
-            if let Some((pace, _)) = self.known.get_mut(shard.name())
-                && pace.judge(*own, &peers)
+            if let Some((detector, _)) = self.known.get_mut(shard.name())
+                && detector.judge(*own, &peers)
             {
                 slow.push(Arc::clone(shard));
             }
@@ -42,7 +42,7 @@ impl Laggards {
     /// The 99th percentile of what a shard answered since the last look; `None` where that is nothing.
     fn window(&mut self, shard: &Shard) -> Option<Duration> {
         let read = shard.replies().read();
-        let first = || (Pace::new(self.settings), read.clone());
+        let first = || (Detector::new(self.settings), read.clone());
         let (_, before) = self.known.entry(shard.name().to_owned()).or_insert_with(first);
         let window = read.since(before);
         *before = read;

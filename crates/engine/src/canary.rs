@@ -23,7 +23,7 @@ use crate::frames::Frames as _;
 ///                                                        ├────another answer──► the connection ends
 ///                                                        └────+PONG: it does not repeat what it is told──► Useless
 /// ```
-pub(crate) struct Marker {
+pub(crate) struct Canary {
     state: State,
     /// When the next one is due, in the queue's time.
     due: Duration,
@@ -35,7 +35,7 @@ enum State {
     Useless,
 }
 
-impl Marker {
+impl Canary {
     /// For a connection that was made at `now`.
     pub(crate) const fn new(now: Duration) -> Self {
         Self { state: State::Resting, due: now.saturating_add(EVERY) }

@@ -13,7 +13,7 @@ use rendis_engine::engine::Engine;
 
 /// The reply to this request as a client may see it.
 #[inline]
-pub(crate) fn withhold<'r>(engine: &Engine, request: Request<'_>, reply: &'r Reply) -> Cow<'r, Reply> {
+pub(crate) fn redact<'r>(engine: &Engine, request: Request<'_>, reply: &'r Reply) -> Cow<'r, Reply> {
     // Nearly all replies are of another kind, and nearly all names of another length.
     if !matches!(reply.frame().first(), Some(b'*' | b'%')) || request.name().len() != CONTAINER {
         return Cow::Borrowed(reply);

@@ -44,21 +44,21 @@ impl Default for Settings {
 ///
 /// ```
 /// use std::time::Duration;
-/// use rendis_core::pace::{Pace, Settings};
+/// use rendis_core::outlier::{Detector, Settings};
 ///
 /// let millis = Duration::from_millis;
-/// let mut pace = Pace::new(Settings::default());
+/// let mut detector = Detector::new(Settings::default());
 /// let peers = [millis(2), millis(3)];
-/// assert!((0..4).all(|_| !pace.judge(Some(millis(200)), &peers)));
-/// assert!(pace.judge(Some(millis(200)), &peers));
+/// assert!((0..4).all(|_| !detector.judge(Some(millis(200)), &peers)));
+/// assert!(detector.judge(Some(millis(200)), &peers));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct Detector {
     settings: Settings,
     slow: u32,
 }
 
-impl Pace {
+impl Detector {
     /// A shard of which nothing is known.
     #[must_use]
     pub const fn new(settings: Settings) -> Self {
@@ -98,32 +98,32 @@ mod tests {
 
     #[test]
     fn one_good_window_ends_the_row() {
-        let mut pace = Pace::new(Settings::default());
+        let mut detector = Detector::new(Settings::default());
         let windows = [200, 200, 200, 200, 3, 200, 200, 200, 200];
-        assert!(windows.iter().all(|own| !pace.judge(Some(millis(*own)), &[millis(1), millis(2)])));
-        assert!(pace.judge(Some(millis(200)), &[millis(1), millis(2)]));
+        assert!(windows.iter().all(|own| !detector.judge(Some(millis(*own)), &[millis(1), millis(2)])));
+        assert!(detector.judge(Some(millis(200)), &[millis(1), millis(2)]));
     }
 
     #[test]
     fn when_all_are_slow_none_is() {
-        let mut pace = Pace::new(Settings::default());
-        assert!((0..99).all(|_| !pace.judge(Some(millis(300)), &[millis(200), millis(250)])));
+        let mut detector = Detector::new(Settings::default());
+        assert!((0..99).all(|_| !detector.judge(Some(millis(300)), &[millis(200), millis(250)])));
     }
 
     #[test]
     fn what_is_fast_enough_is_not_slow_however_fast_its_peers_are() {
-        let mut pace = Pace::new(Settings::default());
-        assert!((0..99).all(|_| !pace.judge(Some(millis(20)), &[Duration::from_micros(50)])));
+        let mut detector = Detector::new(Settings::default());
+        assert!((0..99).all(|_| !detector.judge(Some(millis(20)), &[Duration::from_micros(50)])));
     }
 
     #[test]
     fn a_shard_that_nobody_asked_or_that_has_no_peers_is_not_slow() {
-        let mut pace = Pace::new(Settings::default());
-        assert!((0..99).all(|_| !pace.judge(None, &[millis(1)])));
-        assert!((0..99).all(|_| !pace.judge(Some(millis(900)), &[])));
+        let mut detector = Detector::new(Settings::default());
+        assert!((0..99).all(|_| !detector.judge(None, &[millis(1)])));
+        assert!((0..99).all(|_| !detector.judge(Some(millis(900)), &[])));
         let silences =
             [Some(millis(200)), None, Some(millis(200)), Some(millis(200)), None, Some(millis(200))];
-        assert!(silences.iter().all(|own| !pace.judge(*own, &[millis(1)])));
-        assert!(pace.judge(Some(millis(200)), &[millis(1)]));
+        assert!(silences.iter().all(|own| !detector.judge(*own, &[millis(1)])));
+        assert!(detector.judge(Some(millis(200)), &[millis(1)]));
     }
 }

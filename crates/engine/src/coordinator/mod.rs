@@ -6,13 +6,13 @@
 //! that callers made known are here, once, and the engines follow.
 //!
 //! ```text
-//!   monitors ──transition──► ward ──standing──► every engine: one swap each
+//!   monitors ──transition──► coordinator ──standing──► every engine: one swap each
 //!                             ▲
 //!      ledger ◄──note── writes of displaced keys
 //! ```
-//! A change of any engine's topology is made under the ward's lock, so changes happen one after the other.
+//! A change of any engine's topology is made under the coordinator's lock, so changes happen one after the other.
 
-mod back;
+mod rejoin;
 mod state;
 
 use std::fmt;
@@ -20,28 +20,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::ThreadId;
 
 use rendis_core::health::Transition;
-use rendis_core::pace;
+use rendis_core::outlier;
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Cause, Kind};
 use crate::events::{Event, Events, KEPT};
-use crate::laggards::Laggards;
 use crate::ledger::{Extent, Ledger};
 use crate::monitor;
+use crate::outliers::Outliers;
 use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shard::Shard;
 
-use self::back::Out;
+use self::rejoin::Out;
 use self::state::Watched;
 
 pub(crate) use self::state::State;
 
 /// See the module.
-pub struct Ward {
+pub struct Coordinator {
     /// The ring's, where it has one.
     name: Option<String>,
     state: Mutex<State>,
@@ -49,10 +49,10 @@ pub struct Ward {
     pub(crate) scripts: Scripts,
     events: broadcast::Sender<Event>,
     /// The thread that tells of new shards while it holds the lock.
-    telling: Mutex<Option<ThreadId>>,
+    notifying: Mutex<Option<ThreadId>>,
 }
 
-/// An engine, as the ward sees it.
+/// An engine, as the coordinator sees it.
 pub(crate) trait Follower: Send + Sync {
     /// Makes the standing of the shards its own, in one swap.
     fn follow(&self, state: &State);
@@ -63,15 +63,15 @@ pub(crate) trait Follower: Send + Sync {
     fn topology(&self) -> Arc<Topology<Shard>>;
 }
 
-impl Default for Ward {
-    /// The ward of a ring without a name.
+impl Default for Coordinator {
+    /// The coordinator of a ring without a name.
     fn default() -> Self {
         Self::new(None)
     }
 }
 
-impl Ward {
-    /// The ward of a ring that has a name, which stands in what is logged.
+impl Coordinator {
+    /// The coordinator of a ring that has a name, which stands in what is logged.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self::new(Some(name.to_owned()))
@@ -86,7 +86,7 @@ impl Ward {
             engines: Vec::new(),
             joined: 0,
             tasks: Vec::new(),
-            pacing: None,
+            outliers: None,
         };
         Self {
             name,
@@ -94,7 +94,7 @@ impl Ward {
             ledger: Ledger::new(),
             scripts: Scripts::default(),
             events: broadcast::Sender::new(KEPT),
-            telling: Mutex::default(),
+            notifying: Mutex::default(),
         }
     }
 
@@ -109,25 +109,25 @@ impl Ward {
     }
 
     /// Runs code of the ring's owner under the lock.
-    pub(crate) fn telling(&self, _: &State, tell: impl FnOnce()) {
-        struct Telling<'w>(&'w Ward);
-        impl Drop for Telling<'_> {
+    pub(crate) fn notify_new_shards(&self, _: &State, tell: impl FnOnce()) {
+        struct Notifying<'w>(&'w Coordinator);
+        impl Drop for Notifying<'_> {
             fn drop(&mut self) {
-                *self.0.teller() = None;
+                *self.0.notifier() = None;
             }
         }
-        *self.teller() = Some(std::thread::current().id());
-        let _telling = Telling(self);
+        *self.notifier() = Some(std::thread::current().id());
+        let _notifying = Notifying(self);
         tell();
     }
 
     /// Whether the caller is that code: it would wait for itself, were it to take the lock.
-    pub(crate) fn tells(&self) -> bool {
-        *self.teller() == Some(std::thread::current().id())
+    pub(crate) fn is_notifying_here(&self) -> bool {
+        *self.notifier() == Some(std::thread::current().id())
     }
 
-    fn teller(&self) -> MutexGuard<'_, Option<ThreadId>> {
-        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
+    fn notifier(&self) -> MutexGuard<'_, Option<ThreadId>> {
+        self.notifying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Watches over these shards and no others, with these settings. What is known of a shard stays as long as it is the
@@ -140,7 +140,7 @@ impl Ward {
         settings: &Arc<Settings>,
         heartbeat: &Heartbeat,
     ) {
-        let new_pace = state.pacing.as_ref().map(|(settings, _)| *settings) != settings.slow_ejection;
+        let new_pace = state.outliers.as_ref().map(|(settings, _)| *settings) != settings.slow_ejection;
         let same_watch = settings.health == state.settings.health && heartbeat.same(&state.heartbeat);
         let names =
             |list: &[Watched]| list.iter().map(|known| known.shard.name().to_owned()).collect::<Vec<_>>();
@@ -193,16 +193,16 @@ impl Ward {
         }
         state.pulses.retain(|(name, _)| state.watched.iter().any(|known| known.shard.name() == name));
         if new_pace {
-            state.pacing.take().into_iter().for_each(|(_, task)| task.abort());
-            state.pacing = settings.slow_ejection.map(|slow| {
-                let task = tokio::spawn(Self::pace(Arc::downgrade(self), slow));
+            state.outliers.take().into_iter().for_each(|(_, task)| task.abort());
+            state.outliers = settings.slow_ejection.map(|slow| {
+                let task = tokio::spawn(Self::watch_outliers(Arc::downgrade(self), slow));
                 (slow, task.abort_handle())
             });
         }
         state.settle();
         self.teach_newcomers(state, newcomers);
         if !before.is_empty() && before != names(&state.watched) {
-            self.tell(Event::TopologyChanged);
+            self.emit(Event::TopologyChanged);
         }
     }
 
@@ -216,7 +216,7 @@ impl Ward {
     }
 
     /// Tells all listeners, and the log.
-    pub(crate) fn tell(&self, event: Event) {
+    pub(crate) fn emit(&self, event: Event) {
         let place = event.shard();
         let (shard, address) = (place.map(|place| &place.name), place.map(|place| &place.address));
         let ring = self.name.as_deref();
@@ -231,9 +231,9 @@ impl Ward {
     }
 
     fn watch(self: &Arc<Self>, state: &State, shard: &Arc<Shard>, up: bool) -> Watched {
-        let ward = Arc::downgrade(self);
-        let report = async move |shard: &Arc<Shard>, transition| match Weak::upgrade(&ward) {
-            Some(ward) => ward.report(shard, transition).await,
+        let coordinator = Arc::downgrade(self);
+        let report = async move |shard: &Arc<Shard>, transition| match Weak::upgrade(&coordinator) {
+            Some(coordinator) => coordinator.report(shard, transition).await,
             None => true,
         };
         let (heartbeat, health) = (state.heartbeat.clone(), state.settings.health);
@@ -259,49 +259,50 @@ impl Ward {
             Transition::Unchanged => {}
             Transition::Rose => {
                 if !self.lock().answers(shard) {
-                    self.tell(Event::Up(place()));
+                    self.emit(Event::Up(place()));
                 }
                 return self.rose(shard, Out::Down).await;
             }
             Transition::StartedLoading => {
                 self.fell(shard).await;
-                self.tell(Event::Loading(place()));
+                self.emit(Event::Loading(place()));
             }
             Transition::Fell => {
                 self.fell(shard).await;
                 let why = shard.trouble().unwrap_or_default().into();
-                self.tell(Event::Down { shard: place(), why });
+                self.emit(Event::Down { shard: place(), why });
             }
         }
         true
     }
 
     /// Takes shards out that are much slower than their peers, and back after a rest; for ever.
-    async fn pace(ward: Weak<Self>, settings: pace::Settings) {
-        let mut laggards = Laggards::new(settings);
+    async fn watch_outliers(coordinator: Weak<Self>, settings: outlier::Settings) {
+        let mut outliers = Outliers::new(settings);
         loop {
             sleep(settings.window).await;
-            let Some(ward) = Weak::upgrade(&ward) else { return };
+            let Some(coordinator) = Weak::upgrade(&coordinator) else { return };
             let now = Instant::now();
-            let rested = ward.lock().rested(now);
+            let rested = coordinator.lock().rested(now);
             for shard in rested {
                 // Like one that was dead. Where that fails it is tried again.
-                ward.rose(&shard, Out::AtRest).await;
+                coordinator.rose(&shard, Out::AtRest).await;
             }
-            let serving: Vec<Arc<Shard>> = ward.lock().serving().cloned().collect();
-            for shard in laggards.look(&serving) {
-                if !ward.lock().may_rest() {
+            let serving: Vec<Arc<Shard>> = coordinator.lock().serving().cloned().collect();
+            for shard in outliers.look(&serving) {
+                if !coordinator.lock().may_rest() {
                     continue;
                 }
                 let mut rests = false;
                 // Asked again: another may have fallen while this one's keys were made ready for those who take over.
-                ward.leave_out(&shard, |known, may_rest| {
-                    rests = known.up && may_rest;
-                    known.rests = known.rests.or(rests.then_some(now + settings.rest));
-                })
-                .await;
+                coordinator
+                    .leave_out(&shard, |known, may_rest| {
+                        rests = known.up && may_rest;
+                        known.rests = known.rests.or(rests.then_some(now + settings.rest));
+                    })
+                    .await;
                 if rests {
-                    ward.tell(Event::Slow(Arc::clone(shard.place())));
+                    coordinator.emit(Event::Slow(Arc::clone(shard.place())));
                 }
             }
         }
@@ -310,7 +311,7 @@ impl Ward {
     /// A shard can serve again. False when it cannot be taken back yet.
     async fn rose(self: &Arc<Self>, shard: &Arc<Shard>, out: Out) -> bool {
         match self.take_back(shard, out).await {
-            Ok(Some(forgot)) => self.tell(Event::Returned { shard: Arc::clone(shard.place()), forgot }),
+            Ok(Some(forgot)) => self.emit(Event::Returned { shard: Arc::clone(shard.place()), forgot }),
             // Somebody else was quicker, or will do it.
             Ok(None) => {}
             Err(cause) => {
@@ -374,13 +375,13 @@ impl Ward {
     }
 }
 
-impl Drop for Ward {
+impl Drop for Coordinator {
     fn drop(&mut self) {
         self.state.get_mut().unwrap_or_else(PoisonError::into_inner).end();
     }
 }
 
-impl fmt::Debug for Ward {
+impl fmt::Debug for Coordinator {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
         let standing = state.watched.iter().map(|known| (known.shard.name(), known.standing));
@@ -392,8 +393,8 @@ impl fmt::Debug for Ward {
 mod tests {
     use super::*;
 
-    /// An engine whose end takes the ward's lock, as that of a real one does.
-    struct Fake(Arc<Ward>);
+    /// An engine whose end takes the coordinator's lock, as that of a real one does.
+    struct Fake(Arc<Coordinator>);
 
     impl Follower for Fake {
         fn follow(&self, _: &State) {}
@@ -413,16 +414,16 @@ mod tests {
 
     #[test]
     fn an_engine_may_end_while_the_ward_works_with_it() {
-        let (ward, done) = (Arc::new(Ward::default()), std::sync::mpsc::channel());
+        let (coordinator, done) = (Arc::new(Coordinator::default()), std::sync::mpsc::channel());
         std::thread::spawn(move || {
-            let engine = Arc::new(Fake(Arc::clone(&ward)));
+            let engine = Arc::new(Fake(Arc::clone(&coordinator)));
             let weak = Arc::downgrade(&engine);
-            assert_eq!(ward.lock().join(weak), 1);
-            ward.with_engines(|_, engines| {
+            assert_eq!(coordinator.lock().join(weak), 1);
+            coordinator.with_engines(|_, engines| {
                 assert_eq!(engines.len(), 1);
                 drop(engine);
             });
-            done.0.send(ward.lock().join(Weak::<Fake>::new())).unwrap();
+            done.0.send(coordinator.lock().join(Weak::<Fake>::new())).unwrap();
         });
         assert_eq!(done.1.recv_timeout(std::time::Duration::from_secs(10)), Ok(2));
     }

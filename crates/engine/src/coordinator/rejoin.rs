@@ -8,17 +8,17 @@ use futures_util::future::join_all;
 use rendis_core::topology::{Standing, Topology};
 use tokio::time::{sleep, timeout};
 
-use super::Ward;
+use super::Coordinator;
 use super::state::{State, Watched};
 use crate::connection::Connection;
 use crate::error::{Cause, Kind};
 use crate::events::Forgot;
 use crate::ledger::Extent;
-use crate::returning::{self, Forgetting, Surplus};
+use crate::resync::{self, Forgetting, Surplus};
 use crate::settings::OnReturn;
 use crate::shard::Shard;
 
-impl Ward {
+impl Coordinator {
     /// Takes a shard back that answers again: teaches it, has it forget what grew old, and has all engines use it. `None`
     /// when it serves already, or was to be taken back from its rest and fell meanwhile.
     ///
@@ -43,13 +43,13 @@ impl Ward {
         });
         let Some((was_out, falls, on_return, teacher)) = begun else { return Ok(None) };
         let mut connection = shard.dialer().dial().await?;
-        returning::teach_scripts(&mut connection, &self.scripts.all()).await?;
+        resync::teach_scripts(&mut connection, &self.scripts.all()).await?;
         self.give_functions(shard, teacher.as_deref(), &mut connection).await?;
         let mut forgetting = Forgetting::new(&self.ledger, shard.name(), None);
         match on_return {
             OnReturn::Forget => forgetting.rounds(&mut connection).await?,
             OnReturn::Flush if was_out => {
-                returning::flush(&mut connection).await?;
+                resync::flush(&mut connection).await?;
                 self.ledger.discard(shard.name());
             }
             OnReturn::Flush | OnReturn::Keep => {}
@@ -109,7 +109,7 @@ impl Ward {
         let Some(teacher) = teacher else { return Ok(()) };
         let surplus =
             if self.ledger.functions_changed(shard.name()) { Surplus::Goes } else { Surplus::Stays };
-        returning::teach_functions(connection, shard.name(), teacher, surplus).await
+        resync::teach_functions(connection, shard.name(), teacher, surplus).await
     }
 
     /// Teaches shards that are new what one knows that was there before, beside their first calls.
@@ -117,16 +117,16 @@ impl Ward {
         let is_new = |shard: &Arc<Shard>| newcomers.iter().any(|new| Arc::ptr_eq(new, shard));
         let Some(teacher) = state.serving().find(|shard| !is_new(shard)).cloned() else { return };
         for shard in newcomers {
-            let (ward, teacher) = (Arc::downgrade(self), Arc::clone(&teacher));
+            let (coordinator, teacher) = (Arc::downgrade(self), Arc::clone(&teacher));
             let task = async move {
                 let Ok(mut connection) = shard.dialer().dial().await else {
                     // It falls, or the next call says why; when it returns it is taught.
                     return;
                 };
-                let Some(ward) = Weak::upgrade(&ward) else { return };
+                let Some(coordinator) = Weak::upgrade(&coordinator) else { return };
                 let taught = async {
-                    returning::teach_scripts(&mut connection, &ward.scripts.all()).await?;
-                    ward.give_functions(&shard, Some(&teacher), &mut connection).await
+                    resync::teach_scripts(&mut connection, &coordinator.scripts.all()).await?;
+                    coordinator.give_functions(&shard, Some(&teacher), &mut connection).await
                 };
                 if let Err(cause) = taught.await {
                     tracing::warn!(
@@ -211,13 +211,13 @@ impl Ward {
         if keys.is_empty() {
             return;
         }
-        let ward = Arc::downgrade(self);
+        let coordinator = Arc::downgrade(self);
         let wait = self.lock().longest_write();
         let task = async move {
             for wait in [Duration::ZERO, wait] {
                 sleep(wait).await;
-                let Some(ward) = Weak::upgrade(&ward) else { return };
-                ward.sweep_once(&keys).await;
+                let Some(coordinator) = Weak::upgrade(&coordinator) else { return };
+                coordinator.sweep_once(&keys).await;
             }
         };
         self.lock().keep(tokio::spawn(task).abort_handle());
@@ -272,7 +272,7 @@ impl Ward {
                 owner.is_some_and(|owner| owner.shard.name() != shard.name())
             };
             let keys: Vec<Bytes> = keys.iter().filter(strange).cloned().collect();
-            returning::sweep(shard, &keys).await?;
+            resync::sweep(shard, &keys).await?;
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! What the ward knows of the shards, and what follows from it.
+//! What the coordinator knows of the shards, and what follows from it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rendis_core::health::may_eject;
-use rendis_core::pace;
+use rendis_core::outlier;
 use rendis_core::topology::Standing;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::pulse::Pulse;
 use crate::settings::{OnDown, Settings};
 use crate::shard::Shard;
 
-/// What the ward knows; its lock is held for every change of a topology.
+/// What the coordinator knows; its lock is held for every change of a topology.
 pub(crate) struct State {
     pub(super) settings: Arc<Settings>,
     pub(super) heartbeat: Heartbeat,
@@ -25,7 +25,7 @@ pub(crate) struct State {
     pub(super) joined: u64,
     pub(super) tasks: Vec<AbortHandle>,
     /// Looks for slow shards, where that is wanted.
-    pub(super) pacing: Option<(pace::Settings, AbortHandle)>,
+    pub(super) outliers: Option<(outlier::Settings, AbortHandle)>,
 }
 
 pub(super) struct Watched {
@@ -89,7 +89,7 @@ impl State {
         &self.heartbeat
     }
 
-    /// A task that ends with the ward, at the latest.
+    /// A task that ends with the coordinator, at the latest.
     pub(crate) fn keep(&mut self, task: AbortHandle) {
         self.tasks.retain(|task| !task.is_finished());
         self.tasks.push(task);
@@ -174,6 +174,6 @@ impl State {
     pub(super) fn end(&mut self) {
         self.watched.drain(..).for_each(|known| known.monitor.abort());
         self.tasks.drain(..).for_each(|task| task.abort());
-        self.pacing.take().into_iter().for_each(|(_, task)| task.abort());
+        self.outliers.take().into_iter().for_each(|(_, task)| task.abort());
     }
 }

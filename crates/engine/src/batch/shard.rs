@@ -1,0 +1,187 @@
+//! What goes to one shard of a batch, and what came back.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
+use rendis_core::id::ShardId;
+use rendis_core::reply::Reply;
+use rendis_core::session::{Sent, Stream};
+use rendis_core::topology::Topology;
+
+use crate::engine::{Engine, serving};
+use crate::error::{Cause, Error, Kind};
+use crate::frames::Frames;
+use crate::shard::{OwnedStream, Shard};
+
+/// One frame, and the place of the next that goes to the same shard.
+pub(super) struct Piece {
+    frame: Frame,
+    next: usize,
+}
+
+pub(super) enum Frame {
+    /// The request with this index.
+    Whole(usize),
+    /// Of the request with this index the part with this number.
+    Part(usize, usize),
+}
+
+/// What goes to one shard, and what came back.
+pub(super) struct ShardBatch {
+    id: ShardId,
+    first: usize,
+    last: usize,
+    /// Frames whose replies were not handed out.
+    owed: usize,
+    size: usize,
+    arrived: VecDeque<Reply>,
+    link: Link,
+}
+
+enum Link {
+    Open(OwnedStream),
+    /// What those get that are not answered by what has arrived.
+    Failed(Error),
+    /// All that will ever come has arrived.
+    Over,
+}
+
+impl ShardBatch {
+    pub(super) const fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// What goes to this shard begins with this frame. What was there before is forgotten.
+    pub(super) fn begin(&mut self, id: ShardId, pieces: &mut Vec<Piece>, frame: Frame, size: usize) {
+        self.id = id;
+        (self.first, self.last) = (pieces.len(), pieces.len());
+        (self.owed, self.size) = (1, size);
+        pieces.push(Piece { frame, next: usize::MAX });
+    }
+
+    /// And goes on with this one.
+    pub(super) fn add(&mut self, pieces: &mut Vec<Piece>, frame: Frame, size: usize) {
+        let place = pieces.len();
+        if let Some(last) = pieces.get_mut(self.last) {
+            last.next = place;
+        }
+        self.last = place;
+        self.owed += 1;
+        self.size += size;
+        pieces.push(Piece { frame, next: usize::MAX });
+    }
+
+    /// Sends all of it in one write. `write` writes a frame.
+    pub(super) fn send(
+        &mut self,
+        engine: &Engine,
+        topology: &Topology<Shard>,
+        pieces: &[Piece],
+        write: &impl Fn(&Frame, &mut Vec<u8>) -> Option<()>,
+    ) {
+        let room = std::mem::take(&mut self.arrived);
+        let sent = serving(topology, self.id).and_then(|shard| {
+            let frames = Outgoing { batch: self, pieces, write };
+            OwnedStream::send(&shard, engine.manner(&shard), &frames, room)
+                .map_err(|failure| shard.error(failure))
+        });
+        self.link = match sent {
+            Ok(stream) => Link::Open(stream),
+            Err(error) => Link::Failed(error),
+        };
+    }
+
+    /// Gives up what is not answered, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.link = Link::Over;
+        self.arrived.clear();
+    }
+
+    /// Whether all replies that were not handed out are there, and of this kind.
+    pub(super) fn all_owed_are(&self, kind: impl Fn(&Reply) -> bool) -> bool {
+        self.arrived.len() == self.owed && self.arrived.iter().all(kind)
+    }
+
+    /// Ready when there is a reply, or will be none.
+    pub(super) fn poll_ready(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.arrived.is_empty() { self.receive(context) } else { Poll::Ready(()) }
+    }
+
+    /// Ready when all of its replies are there that will ever be.
+    pub(super) fn poll_ended(&mut self, context: &Context<'_>) -> Poll<()> {
+        while matches!(self.link, Link::Open(_)) {
+            let before = self.arrived.len();
+            if self.receive(context).is_pending() || self.arrived.len() == before {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn receive(&mut self, context: &Context<'_>) -> Poll<()> {
+        let Link::Open(stream) = &mut self.link else { return Poll::Ready(()) };
+        let before = self.arrived.len();
+        match stream.receive(&mut self.arrived, context) {
+            Ok(Stream::Open) if self.arrived.len() == before => return Poll::Pending,
+            Ok(Stream::Open) => {}
+            Ok(Stream::Ended) => self.link = Link::Over,
+            Err(error) => self.link = Link::Failed(error),
+        }
+        Poll::Ready(())
+    }
+
+    /// The next reply, or why there is none.
+    pub(super) fn pop(&mut self) -> Result<Reply, Error> {
+        self.owed = self.owed.saturating_sub(1);
+        self.arrived.pop_front().ok_or_else(|| match &self.link {
+            Link::Failed(error) => error.clone(),
+            Link::Open(_) | Link::Over => too_few(),
+        })
+    }
+
+    /// The bytes of replies that are here and were not handed out.
+    pub(super) fn held(&self) -> usize {
+        let taken: usize = self.arrived.iter().map(|reply| reply.frame().len()).sum();
+        match &self.link {
+            Link::Open(stream) => taken + stream.held(),
+            Link::Failed(_) | Link::Over => taken,
+        }
+    }
+}
+
+impl Default for ShardBatch {
+    /// Of no shard yet.
+    fn default() -> Self {
+        let id = ShardId::new(usize::MAX);
+        Self { id, first: 0, last: 0, owed: 0, size: 0, arrived: VecDeque::new(), link: Link::Over }
+    }
+}
+
+/// The frames that go to one shard as they are written.
+struct Outgoing<'s, W> {
+    batch: &'s ShardBatch,
+    pieces: &'s [Piece],
+    write: &'s W,
+}
+
+impl<W: Fn(&Frame, &mut Vec<u8>) -> Option<()>> Frames for Outgoing<'_, W> {
+    fn replies(&self) -> u32 {
+        u32::try_from(self.batch.owed).unwrap_or(u32::MAX)
+    }
+
+    fn size(&self) -> usize {
+        self.batch.size
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut at = self.batch.first;
+        while let Some(piece) = self.pieces.get(at) {
+            let _ = (self.write)(&piece.frame, out);
+            at = piece.next;
+        }
+    }
+}
+
+fn too_few() -> Error {
+    Error::new(Cause::new(Kind::Protocol, "too few replies to a batch"), Sent::Maybe, None)
+}
