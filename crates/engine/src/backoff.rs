@@ -25,11 +25,25 @@ impl Backoff {
         step.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// An attempt succeeded: the next wait is the shortest again.
-    pub fn reset(&mut self) {
+    /// The next wait is the shortest again.
+    pub const fn reset(&mut self) {
         self.step = self.shortest;
     }
+
+    /// The wait after a connection that stood for so long; `None` where the next attempt is made at once, which is the usual
+    /// case: a server was restarted, or closed an idle connection. One that was lost soon is taken for a server that
+    /// accepts and hangs up.
+    pub fn after(&mut self, stood: Duration) -> Option<Duration> {
+        if stood < SHORT_LIFE {
+            return Some(self.wait());
+        }
+        self.reset();
+        None
+    }
 }
+
+/// A connection that was lost sooner was lost soon.
+const SHORT_LIFE: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
@@ -45,5 +59,13 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.wait() <= millis(10));
+    }
+
+    #[test]
+    fn after_a_connection_that_stood_for_a_while_there_is_no_wait() {
+        let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
+        assert!((0..5).all(|_| backoff.after(SHORT_LIFE / 2).is_some()));
+        assert_eq!(backoff.after(SHORT_LIFE), None);
+        assert!(backoff.after(Duration::ZERO).is_some_and(|wait| wait <= Duration::from_millis(10)));
     }
 }

@@ -70,7 +70,7 @@ impl Kind {
     }
 }
 
-/// Why a connection failed or a call got no reply, without the place: shared by all calls that it ended.
+/// Why a connection failed or a call got no reply, without its shard: shared by all calls that it ended.
 #[derive(Clone, Debug)]
 pub struct Cause {
     /// The kind of the error that callers will see.
@@ -168,7 +168,7 @@ pub struct Error {
 struct Inner {
     cause: Arc<Cause>,
     sent: Sent,
-    place: Option<Arc<Endpoint>>,
+    endpoint: Option<Arc<Endpoint>>,
     command: Option<String>,
 }
 
@@ -181,14 +181,14 @@ impl Error {
 
     /// An error from its parts.
     #[must_use]
-    pub fn new(cause: Arc<Cause>, sent: Sent, place: Option<Arc<Endpoint>>) -> Self {
-        Self { inner: Arc::new(Inner { cause, sent, place, command: None }) }
+    pub fn new(cause: Arc<Cause>, sent: Sent, endpoint: Option<Arc<Endpoint>>) -> Self {
+        Self { inner: Arc::new(Inner { cause, sent, endpoint, command: None }) }
     }
 
-    /// A call that failed at this place.
+    /// A call that failed at this shard.
     #[must_use]
-    pub fn at(place: &Arc<Endpoint>, failed: Failed<Arc<Cause>>) -> Self {
-        Self::new(failed.cause, failed.sent, Some(Arc::clone(place)))
+    pub fn at(endpoint: &Arc<Endpoint>, failed: Failed<Arc<Cause>>) -> Self {
+        Self::new(failed.cause, failed.sent, Some(Arc::clone(endpoint)))
     }
 
     /// The same error, naming the command that met it.
@@ -199,7 +199,7 @@ impl Error {
             inner: Arc::new(Inner {
                 cause: Arc::clone(&inner.cause),
                 sent: inner.sent,
-                place: inner.place.clone(),
+                endpoint: inner.endpoint.clone(),
                 command: Some(name.escape_ascii().to_string().to_ascii_uppercase()),
             }),
         }
@@ -213,7 +213,7 @@ impl Error {
             inner: Arc::new(Inner {
                 cause: Arc::clone(&inner.cause),
                 sent: Sent::Maybe,
-                place: inner.place.clone(),
+                endpoint: inner.endpoint.clone(),
                 command: inner.command.clone(),
             }),
         }
@@ -234,13 +234,13 @@ impl Error {
     /// The name of the shard it happened at, when it happened at one.
     #[must_use]
     pub fn shard(&self) -> Option<&str> {
-        self.inner.place.as_ref().map(|place| place.name.as_str())
+        self.inner.endpoint.as_ref().map(|endpoint| endpoint.name.as_str())
     }
 
     /// The address of the shard it happened at, without credentials.
     #[must_use]
     pub fn address(&self) -> Option<&str> {
-        self.inner.place.as_ref().map(|place| place.address.as_str())
+        self.inner.endpoint.as_ref().map(|endpoint| endpoint.address.as_str())
     }
 
     /// The name of the command, in upper case, when it is known.
@@ -249,7 +249,7 @@ impl Error {
         self.inner.command.as_deref()
     }
 
-    /// What happened, without place and command.
+    /// What happened, without shard and command.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.inner.cause.text
@@ -262,17 +262,17 @@ impl Error {
         match self.kind() {
             Kind::Server | Kind::CrossShard => self.text().to_owned(),
             Kind::Refused => format!("ERR {}", self.text()),
-            kind => format!("{} {}", kind.code(), self.with_place()),
+            kind => format!("{} {}", kind.code(), self.with_endpoint()),
         }
     }
 
-    fn with_place(&self) -> String {
+    fn with_endpoint(&self) -> String {
         let outcome = match self.sent() {
             Sent::No => "not executed",
             Sent::Maybe => "may have been executed",
         };
-        match &self.inner.place {
-            Some(place) => format!("{place} {}; {outcome}", self.text()),
+        match &self.inner.endpoint {
+            Some(endpoint) => format!("{endpoint} {}; {outcome}", self.text()),
             None => format!("{}; {outcome}", self.text()),
         }
     }
@@ -286,13 +286,13 @@ impl fmt::Display for Error {
             _ => {}
         }
         match self.kind() {
-            Kind::Config if self.inner.place.is_none() => out.write_str(self.text()),
+            Kind::Config if self.inner.endpoint.is_none() => out.write_str(self.text()),
             Kind::CrossShard | Kind::Refused => out.write_str(self.text()),
-            Kind::Server => match &self.inner.place {
-                Some(place) => write!(out, "{place} answered: {}", self.text()),
+            Kind::Server => match &self.inner.endpoint {
+                Some(endpoint) => write!(out, "{endpoint} answered: {}", self.text()),
                 None => out.write_str(self.text()),
             },
-            _ => out.write_str(&self.with_place()),
+            _ => out.write_str(&self.with_endpoint()),
         }
     }
 }
@@ -324,14 +324,14 @@ mod tests {
 
     #[test]
     fn an_error_says_what_where_and_whether_it_may_have_run() {
-        let place = Arc::new(Endpoint { name: "shard2".into(), address: "127.0.0.1:7002".into() });
+        let endpoint = Arc::new(Endpoint { name: "shard2".into(), address: "127.0.0.1:7002".into() });
         let refused = Failed { sent: Sent::No, cause: Cause::new(Kind::ShardDown, "connection refused") };
-        let error = Error::at(&place, refused).of_command(b"get");
+        let error = Error::at(&endpoint, refused).of_command(b"get");
         assert_eq!(error.resp_text(), "SHARDDOWN shard2 (127.0.0.1:7002) connection refused; not executed");
         assert_eq!(error.to_string(), "GET: shard2 (127.0.0.1:7002) connection refused; not executed");
         let late = Failed { sent: Sent::Maybe, cause: Cause::new(Kind::Timeout, "no reply in 1s") };
         assert_eq!(
-            Error::at(&place, late).resp_text(),
+            Error::at(&endpoint, late).resp_text(),
             "TIMEOUT shard2 (127.0.0.1:7002) no reply in 1s; may have been executed"
         );
     }

@@ -133,86 +133,65 @@ async fn run(shared: Arc<Shared>) {
     let _answerer = Answerer(queue);
     let mut backoff = Backoff::new(REST_AT_LEAST, REST_AT_MOST);
     loop {
-        let dialled = connect(&shared).await;
-        shared.tried.notify_one();
-        let cause = match dialled {
-            Ok(connection) => {
-                let stream = match connection.into_stream() {
-                    Some(stream) => stream,
-                    None => {
-                        let cause = Cause::new(Kind::Protocol, "the server spoke before it was asked");
-                        if rest(&shared, &cause, &mut backoff).await == Rested::Closed {
-                            return;
-                        }
-                        continue;
-                    }
-                };
-                stream.discard_at_close();
-                let since = Instant::now();
-                match wire::serve(stream, queue, &shared.pulse, &shared.deadlines).await {
-                    End::Served => return,
-                    End::Lost(cause) => {
-                        let lasted = since.elapsed() >= SHORT_LIFE;
-                        if queue.missed() {
-                            shared.pulse.failed(&cause);
-                        }
-                        if lasted {
-                            // The usual case: a restart, or an idle connection that was closed. Try again at once, and
-                            // keep taking requests in meanwhile.
-                            backoff.reset();
-                            queue.fail(&cause, Admission::Open);
-                            if is_closed(queue) {
-                                return;
-                            }
-                            continue;
-                        }
-                        cause
-                    }
-                }
-            }
-            Err(cause) => {
-                if queue.missed() {
-                    shared.pulse.failed(&cause);
-                }
-                cause
-            }
+        let (cause, stood) = match serve_once(&shared).await {
+            Ended::Served => return,
+            Ended::Lost { cause, stood } => (cause, stood),
         };
-        if rest(&shared, &cause, &mut backoff).await == Rested::Closed {
+        if queue.missed() {
+            shared.pulse.failed(&cause);
+        }
+        match backoff.after(stood) {
+            // Requests are taken in meanwhile.
+            None => queue.fail(&cause, Admission::Open),
+            Some(wait) => rest(&shared, &cause, wait, &mut backoff).await,
+        }
+        if queue.lock().is_closed() {
             return;
         }
     }
 }
 
-/// What ended a rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rested {
-    /// It is time to connect again.
-    Over,
-    /// Nobody needs the connection any more.
-    Closed,
+/// How a connection ended, or that there was none.
+enum Ended {
+    /// The queue was closed, and nobody waits for an answer any more.
+    Served,
+    Lost {
+        cause: Arc<Cause>,
+        /// How long it stood.
+        stood: Duration,
+    },
 }
 
-/// Refuses requests with this cause until it is time to connect again.
-async fn rest(shared: &Shared, cause: &Arc<Cause>, backoff: &mut Backoff) -> Rested {
+async fn serve_once(shared: &Shared) -> Ended {
+    let dialled = connect(shared).await;
+    shared.tried.notify_one();
+    let lost = |cause| Ended::Lost { cause, stood: Duration::ZERO };
+    let stream = match dialled.map(Connection::into_stream) {
+        Ok(Some(stream)) => stream,
+        Ok(None) => return lost(Cause::new(Kind::Protocol, "the server spoke before it was asked")),
+        Err(cause) => return lost(cause),
+    };
+    stream.discard_at_close();
+    let since = Instant::now();
+    match wire::serve(stream, &shared.queue, &shared.pulse, &shared.deadlines).await {
+        End::Served => Ended::Served,
+        End::Lost(cause) => Ended::Lost { cause, stood: since.elapsed() },
+    }
+}
+
+/// Refuses requests with this cause until it is time to connect again, or nobody needs the connection any more.
+async fn rest(shared: &Shared, cause: &Arc<Cause>, wait: Duration, backoff: &mut Backoff) {
     let queue = &shared.queue;
-    if is_closed(queue) {
-        return Rested::Closed;
+    if queue.lock().is_closed() {
+        return;
     }
     queue.fail(cause, Admission::Resting(Arc::clone(cause)));
     tokio::select! {
         biased;
-        () = tokio::time::sleep(backoff.wait()) => {}
+        () = tokio::time::sleep(wait) => {}
         () = shared.nudge.notified() => backoff.reset(),
     }
-    if is_closed(queue) {
-        return Rested::Closed;
-    }
     queue.open();
-    Rested::Over
-}
-
-fn is_closed(queue: &Queue) -> bool {
-    matches!(queue.lock().admission, Admission::Closed(_))
 }
 
 /// Dials, and anew when it is nudged, while the deadlines of the calls that wait for the connection are kept.
@@ -231,7 +210,7 @@ async fn connect(shared: &Shared) -> Result<Connection, Arc<Cause>> {
         }
         loop {
             let mut state = shared.queue.lock();
-            if matches!(state.admission, Admission::Closed(_)) && state.session.owed() == 0 {
+            if state.is_closed() && state.session.owed() == 0 {
                 return Poll::Ready(Err(Cause::new(Kind::Refused, "closed while connecting")));
             }
             state.sleeper = Some(context.waker().clone());
@@ -258,6 +237,3 @@ async fn connect(shared: &Shared) -> Result<Connection, Arc<Cause>> {
 /// The first and the longest rest between attempts to connect.
 const REST_AT_LEAST: Duration = Duration::from_millis(4);
 const REST_AT_MOST: Duration = Duration::from_secs(1);
-
-/// A connection that was lost sooner is taken for a server that accepts and hangs up, and backed off from.
-const SHORT_LIFE: Duration = Duration::from_millis(250);

@@ -23,6 +23,7 @@ mod wire;
 mod lane;
 pub mod exclusive;
 pub mod shard;
+mod call;
 pub mod probe;
 mod scripts;
 pub mod events;

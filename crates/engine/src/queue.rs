@@ -61,6 +61,13 @@ pub(crate) struct State {
     now: Duration,
 }
 
+impl State {
+    /// Whether no further request is taken in, for good.
+    pub(crate) const fn is_closed(&self) -> bool {
+        matches!(self.admission, Admission::Closed(_))
+    }
+}
+
 /// See the module.
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -228,7 +235,7 @@ impl Queue {
         let mut woken = Vec::new();
         let mut state = self.lock();
         state.session.fail(cause, &mut woken);
-        if !matches!(state.admission, Admission::Closed(_)) {
+        if !state.is_closed() {
             state.admission = admission;
         }
         state.stalled = false;
@@ -246,7 +253,7 @@ impl Queue {
     /// Takes requests in again.
     pub(crate) fn open(&self) {
         let mut state = self.lock();
-        if !matches!(state.admission, Admission::Closed(_)) {
+        if !state.is_closed() {
             state.admission = Admission::Open;
         }
     }

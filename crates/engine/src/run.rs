@@ -11,12 +11,13 @@ use rendis_core::session::Replies;
 use tokio::time::Instant;
 
 use crate::attempt::{Route, single};
+use crate::call::OwnedCall;
 use crate::connection::Failure;
 use crate::engine::{Engine, no_shard};
 use crate::error::Error;
 use crate::frames::Item;
 use crate::gather::Executed;
-use crate::shard::{OwnedCall, Shard};
+use crate::shard::Shard;
 
 impl Engine {
     /// Runs one request: at once on the shard of its only key, where the table says that it has one, else planned.

@@ -1,15 +1,12 @@
 //! One server: its shared wires and its exclusive connections.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
-use rendis_core::session::{Failed, QueueLimits, Replies, Sent, Stream, Ticket};
-use tokio::time::Instant;
+use rendis_core::session::{Failed, QueueLimits, Replies, Sent};
 
 use crate::connection::Failure;
 use crate::dial::Dialer;
@@ -18,6 +15,7 @@ use crate::exclusive::{Exclusive, Lease, PoolStats};
 use crate::frames::Frames;
 use crate::lane::Lane;
 use crate::pulse::Pulse;
+use crate::queue::Queue;
 pub use crate::queue::WireStats;
 use crate::settings::{Deadlines, Protocol, Settings, ShardSettings};
 use crate::times::Times;
@@ -30,7 +28,7 @@ use crate::times::Times;
 /// A server answers in another shape to RESP3 than to RESP2, and no rule turns one into the other byte for byte. So a
 /// shard has connections of either protocol, those of the second only once somebody asks for it.
 pub struct Shard {
-    place: Arc<Endpoint>,
+    endpoint: Arc<Endpoint>,
     pulse: Arc<Pulse>,
     /// The protocol of the settings, which is spoken where nobody asks for another.
     own: Protocol,
@@ -76,7 +74,7 @@ impl Shard {
     /// # Errors
     /// [`Kind::Config`] when its settings cannot be used.
     pub(crate) fn start(shard: ShardSettings, settings: &Settings, pulse: Arc<Pulse>) -> Result<Self, Error> {
-        let place = Arc::new(Endpoint { name: shard.name.clone(), address: shard.address.to_string() });
+        let endpoint = Arc::new(Endpoint { name: shard.name.clone(), address: shard.address.to_string() });
         let own = shard.protocol;
         let dialer = Dialer::new(shard, settings.deadlines.clone())?;
         let side = |dialer: Dialer| {
@@ -85,7 +83,7 @@ impl Shard {
             Ok::<_, Error>(Side { dialer, lanes: OnceLock::new(), next: AtomicUsize::new(0), exclusive })
         };
         let shard = Self {
-            place,
+            endpoint,
             pulse,
             own,
             newest: side(dialer.speaking(Protocol::Newest))?,
@@ -106,13 +104,13 @@ impl Shard {
     /// Its name in the ring.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.place.name
+        &self.endpoint.name
     }
 
     /// Name and address, as errors show them.
     #[must_use]
-    pub const fn place(&self) -> &Arc<Endpoint> {
-        &self.place
+    pub const fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
     }
 
     /// Its settings.
@@ -146,7 +144,7 @@ impl Shard {
     /// Sends frames over a shared wire and waits for their replies. Cancel safe: what was not written is not sent.
     ///
     /// # Errors
-    /// A failure without its place; [`Shard::error`] adds it.
+    /// A failure that does not name the shard; [`Shard::error`] adds that.
     pub async fn call<F: Frames + ?Sized>(
         &self,
         manner: Manner,
@@ -176,7 +174,7 @@ impl Shard {
     /// The error of a failure here, of a call that was allowed so long.
     pub(crate) fn error_within(&self, failure: Failure, deadline: Duration) -> Error {
         self.pulse.error(failure.cause.kind);
-        Error::at(&self.place, Cause::within(failure, deadline))
+        Error::at(&self.endpoint, Cause::within(failure, deadline))
     }
 
     /// Requests on the shared wires that are queued or not yet answered.
@@ -317,67 +315,19 @@ impl Shard {
         [&self.newest, &self.resp2].into_iter().filter_map(|side| side.lanes.get()).flatten()
     }
 
+    /// The queue of a shared wire, by [`Shard::turn`].
+    #[inline]
+    pub(crate) fn queue(&self, protocol: Protocol, turn: usize) -> Option<&Queue> {
+        self.lanes(protocol).get(turn).map(Lane::queue)
+    }
+
     /// The shared wire whose turn it is.
     #[inline]
-    fn turn(&self, protocol: Protocol) -> usize {
+    pub(crate) fn turn(&self, protocol: Protocol) -> usize {
         if self.shape.wires == 1 {
             return 0;
         }
         self.side(protocol).next.fetch_add(1, Ordering::Relaxed) % self.shape.wires
-    }
-}
-
-/// A call to a shard that keeps the shard alive: for futures that are written by hand, because they are on every
-/// request's path. Drop it and the call is given up.
-pub(crate) struct OwnedCall {
-    shard: Arc<Shard>,
-    manner: Manner,
-    lane: usize,
-    ticket: Option<Ticket>,
-    since: Option<Duration>,
-}
-
-impl OwnedCall {
-    pub(crate) fn new(shard: Arc<Shard>, manner: Manner) -> Self {
-        let lane = shard.turn(manner.protocol);
-        Self { shard, manner, lane, ticket: None, since: None }
-    }
-
-    /// Pushes at the first call, collects at the following ones.
-    #[inline]
-    pub(crate) fn poll<F: Frames + ?Sized>(
-        &mut self,
-        frames: &F,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Replies<Reply>, Failure>> {
-        match self.shard.lanes(self.manner.protocol).get(self.lane) {
-            Some(lane) => {
-                let (ticket, since) = (&mut self.ticket, &mut self.since);
-                lane.queue().poll_call(ticket, since, frames, self.manner.deadline, context)
-            }
-            None => Poll::Ready(Err(no_wires())),
-        }
-    }
-
-    /// When it was taken in; now, when it was not.
-    pub(crate) fn began(&self) -> Instant {
-        let lane = self.shard.lanes(self.manner.protocol).get(self.lane);
-        let began = lane.zip(self.since).map(|(lane, since)| lane.queue().epoch() + since);
-        began.unwrap_or_else(Instant::now)
-    }
-
-    pub(crate) fn shard(&self) -> &Arc<Shard> {
-        &self.shard
-    }
-}
-
-impl Drop for OwnedCall {
-    fn drop(&mut self) {
-        if let (Some(ticket), Some(lane)) =
-            (self.ticket.take(), self.shard.lanes(self.manner.protocol).get(self.lane))
-        {
-            lane.queue().cancel(ticket);
-        }
     }
 }
 
@@ -387,63 +337,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Requests that were sent to a shard together, whose replies are taken as they arrive. It keeps the shard alive. Drop it
-/// and what is left is given up.
-pub(crate) struct OwnedStream {
-    shard: Arc<Shard>,
-    manner: Manner,
-    lane: usize,
-    ticket: Option<Ticket>,
-}
-
-impl OwnedStream {
-    /// `room` gives its memory to replies that wait to be taken.
-    pub(crate) fn send<F: Frames + ?Sized>(
-        shard: &Arc<Shard>,
-        manner: Manner,
-        frames: &F,
-        room: VecDeque<Reply>,
-    ) -> Result<Self, Failure> {
-        let Manner { protocol, deadline } = manner;
-        let lane = shard.turn(protocol);
-        let queue = shard.lanes(protocol).get(lane).ok_or_else(no_wires)?.queue();
-        let ticket = Some(queue.push_stream(frames, deadline, room)?);
-        Ok(Self { shard: Arc::clone(shard), manner, lane, ticket })
-    }
-
-    /// Moves what has arrived behind what is in `into`; where nothing has, the task is woken by the next reply.
-    pub(crate) fn receive(
-        &mut self,
-        into: &mut VecDeque<Reply>,
-        context: &Context<'_>,
-    ) -> Result<Stream, Error> {
-        match self.shard.lanes(self.manner.protocol).get(self.lane) {
-            Some(lane) => lane.queue().receive(&mut self.ticket, into, context),
-            None => Err(no_wires()),
-        }
-        .map_err(|failure| self.shard.error_within(failure, self.manner.deadline))
-    }
-
-    /// The bytes of the replies that arrived and were not taken.
-    pub(crate) fn held(&self) -> usize {
-        match (&self.ticket, self.shard.lanes(self.manner.protocol).get(self.lane)) {
-            (Some(ticket), Some(lane)) => lane.queue().held(ticket),
-            _ => 0,
-        }
-    }
-}
-
-impl Drop for OwnedStream {
-    fn drop(&mut self) {
-        if let (Some(ticket), Some(lane)) =
-            (self.ticket.take(), self.shard.lanes(self.manner.protocol).get(self.lane))
-        {
-            lane.queue().cancel(ticket);
-        }
-    }
-}
-
-fn no_wires() -> Failure {
+pub(crate) fn no_wires() -> Failure {
     Failed { sent: Sent::No, cause: Cause::new(Kind::Refused, "the shard has no wires") }
 }
 
@@ -455,6 +349,6 @@ impl Drop for Shard {
 
 impl std::fmt::Debug for Shard {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Shard({} at {})", self.place.name, self.place.address)
+        write!(out, "Shard({} at {})", self.endpoint.name, self.endpoint.address)
     }
 }

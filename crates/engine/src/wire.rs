@@ -33,7 +33,7 @@ use crate::canary::Canary;
 use crate::connection::lost;
 use crate::error::{Cause, Kind, Late};
 use crate::pulse::Pulse;
-use crate::queue::{Admission, Queue};
+use crate::queue::Queue;
 use crate::settings::Deadlines;
 
 /// How a wire ended.
@@ -223,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             }
             // All that was queued has been withdrawn.
         }
-        if state.session.owed() == 0 && matches!(state.admission, Admission::Closed(_)) {
+        if state.session.owed() == 0 && state.is_closed() {
             return Err(End::Served);
         }
         if state.sleeper.is_none() {
@@ -353,7 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 state.sleeper = Some(context.waker().clone());
             }
             let earliest = state.session.earliest();
-            let closed = matches!(state.admission, Admission::Closed(_));
+            let closed = state.is_closed();
             drop(state);
             if closed && earliest.is_none() {
                 // What is still owed belongs to nobody.
@@ -454,7 +454,7 @@ mod tests {
     use tokio::io::ReadBuf;
 
     use super::*;
-    use crate::queue::Call;
+    use crate::queue::{Admission, Call};
 
     /// A socket that takes `takes` bytes and then is gone, both ways.
     struct Vanishing {

@@ -40,7 +40,7 @@ impl Shard {
     /// Where it listens, without credentials.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.inner.place().address
+        &self.inner.endpoint().address
     }
 
     /// Whether it was up when this handle was made.

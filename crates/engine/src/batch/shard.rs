@@ -8,10 +8,11 @@ use rendis_core::reply::Reply;
 use rendis_core::session::{Sent, Stream};
 use rendis_core::topology::Topology;
 
+use crate::call::OwnedStream;
 use crate::engine::{Engine, serving};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::Frames;
-use crate::shard::{OwnedStream, Shard};
+use crate::shard::Shard;
 
 /// One frame, and the place of the next that goes to the same shard.
 pub(super) struct Piece {

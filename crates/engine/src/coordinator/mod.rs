@@ -254,7 +254,7 @@ impl Coordinator {
 
     /// A shard fell or rose. False when it rose and cannot be taken back yet.
     async fn report(self: &Arc<Self>, shard: &Arc<Shard>, transition: Transition) -> bool {
-        let place = || Arc::clone(shard.place());
+        let place = || Arc::clone(shard.endpoint());
         match transition {
             Transition::Unchanged => {}
             Transition::Rose => {
@@ -302,7 +302,7 @@ impl Coordinator {
                     })
                     .await;
                 if rests {
-                    coordinator.emit(Event::Slow(Arc::clone(shard.place())));
+                    coordinator.emit(Event::Slow(Arc::clone(shard.endpoint())));
                 }
             }
         }
@@ -311,7 +311,7 @@ impl Coordinator {
     /// A shard can serve again. False when it cannot be taken back yet.
     async fn rose(self: &Arc<Self>, shard: &Arc<Shard>, out: Out) -> bool {
         match self.take_back(shard, out).await {
-            Ok(Some(forgot)) => self.emit(Event::Returned { shard: Arc::clone(shard.place()), forgot }),
+            Ok(Some(forgot)) => self.emit(Event::Returned { shard: Arc::clone(shard.endpoint()), forgot }),
             // Somebody else was quicker, or will do it.
             Ok(None) => {}
             Err(cause) => {

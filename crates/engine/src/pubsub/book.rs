@@ -20,7 +20,7 @@ use crate::error::{Cause, Endpoint, Error, Kind};
 /// A server that can send messages.
 #[derive(Clone)]
 pub(super) struct Source {
-    pub(super) place: Arc<Endpoint>,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) dialer: Arc<Dialer>,
 }
 
@@ -209,7 +209,7 @@ impl Book {
         match silent.next() {
             Some(link) => {
                 let cause = link.failure.clone().unwrap_or_else(late);
-                Error::at(&link.source.place, Failed { sent: Sent::No, cause })
+                Error::at(&link.source.endpoint, Failed { sent: Sent::No, cause })
             }
             None => Error::new(late(), Sent::No, None),
         }

@@ -265,8 +265,8 @@ fn sources_up(topology: &Topology<Shard>, topic: &Topic) -> Result<Vec<Source>, 
 fn live(topology: &Topology<Shard>) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
     for member in topology.live().iter().filter_map(|id| topology.member(*id)) {
-        let address = &member.shard.place().address;
-        if !sources.iter().any(|source| source.place.address == *address) {
+        let address = &member.shard.endpoint().address;
+        if !sources.iter().any(|source| source.endpoint.address == *address) {
             sources.push(source(&member.shard));
         }
     }
@@ -274,7 +274,7 @@ fn live(topology: &Topology<Shard>) -> Vec<Source> {
 }
 
 fn source(shard: &Shard) -> Source {
-    Source { place: Arc::clone(shard.place()), dialer: Arc::clone(shard.dialer()) }
+    Source { endpoint: Arc::clone(shard.endpoint()), dialer: Arc::clone(shard.dialer()) }
 }
 
 fn closed() -> Error {

@@ -30,7 +30,7 @@ use crate::error::{Cause, Error, Kind};
 pub(super) async fn run(shared: Arc<Shared>, link: Start, reply: Duration) {
     let mut backoff = Backoff::new(REST_AT_LEAST, REST_AT_MOST);
     loop {
-        let mut lasted = false;
+        let mut stood = Duration::ZERO;
         let end = match link.source.dialer.dial().await {
             Ok(connection) => {
                 let since = Instant::now();
@@ -48,28 +48,25 @@ pub(super) async fn run(shared: Arc<Shared>, link: Start, reply: Duration) {
                     overflowed: Vec::new(),
                 };
                 let end = serving.run().await;
-                lasted = since.elapsed() >= SHORT_LIFE;
+                stood = since.elapsed();
                 end
             }
             Err(cause) => End::Lost(cause),
         };
         let End::Lost(cause) = end else { return };
         tracing::debug!(
-            shard = link.source.place.name,
-            address = link.source.place.address,
+            shard = link.source.endpoint.name,
+            address = link.source.endpoint.address,
             why = cause.text,
             "no connection for subscriptions"
         );
         if shared.change(|book| book.lost(link.id, &cause)) == Needed::No {
             return;
         }
-        if lasted {
-            backoff.reset();
-            continue;
-        }
+        let Some(wait) = backoff.after(stood) else { continue };
         tokio::select! {
             biased;
-            () = sleep(backoff.wait()) => {}
+            () = sleep(wait) => {}
             () = link.nudge.notified() => backoff.reset(),
         }
     }
@@ -173,7 +170,7 @@ impl Serving<'_> {
     fn arrived(&mut self, arrived: Arrived) -> Result<(), End> {
         match arrived {
             Arrived::Message { kind, pattern, channel, payload } => {
-                let shard = Arc::clone(&self.source.place);
+                let shard = Arc::clone(&self.source.endpoint);
                 self.deliver(Message { kind, pattern, channel, payload, shard });
                 Ok(())
             }
@@ -251,6 +248,3 @@ const PING_AFTER: Duration = Duration::from_secs(3);
 /// The first and the longest rest between attempts to connect.
 const REST_AT_LEAST: Duration = Duration::from_millis(10);
 const REST_AT_MOST: Duration = Duration::from_secs(1);
-
-/// A connection that was lost sooner is taken for a server that accepts and hangs up, and backed off from.
-const SHORT_LIFE: Duration = Duration::from_millis(250);

@@ -32,7 +32,8 @@ impl Book {
         left.retain(|id| !homes.contains(id));
         for id in left {
             let Some(link) = self.links.get(&id) else { continue };
-            let replaced = || sources.iter().any(|source| source.place.address == link.source.place.address);
+            let replaced =
+                || sources.iter().any(|source| source.endpoint.address == link.source.endpoint.address);
             let sends = link.slots.is_on(topic);
             if sends && (topic.kind != TopicKind::Pattern || replaced()) {
                 entry.leaving.push(id);
@@ -95,7 +96,7 @@ impl Book {
         let Some(entry) = self.topics.get_mut(topic) else { return };
         let links = &self.links;
         let on = |id: &&LinkId| links.get(id).is_some_and(|link| link.slots.is_on(topic));
-        let address = |id: LinkId| links.get(&id).map(|link| &link.source.place.address);
+        let address = |id: LinkId| links.get(&id).map(|link| &link.source.endpoint.address);
         let replaced =
             |id: &mut LinkId| entry.homes.iter().filter(on).any(|home| address(*home) == address(*id));
         let replaced: Vec<LinkId> = entry.leaving.extract_if(.., replaced).collect();
@@ -154,7 +155,7 @@ impl Book {
         link.slots.lost();
         if matches!(cause.kind, Kind::Auth | Kind::Tls | Kind::Config) {
             // Waiting would not help those who wait; who is subscribed already stays, for somebody may mend it.
-            let error = Error::at(&link.source.place, Failed { sent: Sent::No, cause: Arc::clone(cause) });
+            let error = Error::at(&link.source.endpoint, Failed { sent: Sent::No, cause: Arc::clone(cause) });
             for topic in link.slots.topics() {
                 let Some(entry) = self.topics.get_mut(topic) else { continue };
                 if !entry.homes.contains(&id) {
@@ -201,7 +202,7 @@ impl Book {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.slots.refused(topic);
         let cause = Cause::new(Kind::Server, line);
-        let error = Error::at(&link.source.place, Failed { sent: Sent::No, cause });
+        let error = Error::at(&link.source.endpoint, Failed { sent: Sent::No, cause });
         let Some(entry) = self.topics.get_mut(topic) else { return };
         if !entry.homes.contains(&id) {
             // It was to be left anyway.
@@ -246,7 +247,7 @@ mod tests {
         let settings = ShardSettings::new(name, &format!("redis://localhost:{port}")).unwrap();
         let place = Endpoint { name: name.into(), address: settings.address.to_string() };
         let dialer = Dialer::new(settings, Deadlines::default()).unwrap();
-        Source { place: Arc::new(place), dialer: Arc::new(dialer) }
+        Source { endpoint: Arc::new(place), dialer: Arc::new(dialer) }
     }
 
     fn topic(kind: TopicKind) -> Topic {

@@ -56,7 +56,7 @@ pub(super) fn overview(threads: &[ThreadRing]) -> Vec<Overview> {
             let at = shards.iter().position(|known| known.name == name).unwrap_or_else(|| {
                 shards.push(Overview {
                     name: name.to_owned(),
-                    address: shard.place().address.clone(),
+                    address: shard.endpoint().address.clone(),
                     weight: member.node.weight,
                     serving: 0,
                     ejected: 0,

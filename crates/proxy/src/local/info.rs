@@ -186,7 +186,7 @@ fn shards(context: &Context) -> String {
         let wires = same.map(|other| other.shard.wire_stats()).fold(WireStats::default(), WireStats::plus);
         let WireStats { requests, in_flight, .. } = wires;
         let state = state(member.standing);
-        let place = member.shard.place();
+        let place = member.shard.endpoint();
         let _ = write!(
             text,
             "shard{at}:name={},address={},state={state},requests={requests},in_flight={in_flight}\r\n",

@@ -186,11 +186,11 @@ fn read_address(number: usize, address: &str) -> Result<ShardSettings, Error> {
 }
 
 fn instance(settings: ShardSettings, deadlines: &Deadlines, connections: usize) -> Result<Instance, Error> {
-    let place = Endpoint { name: settings.name.clone(), address: settings.address.to_string() };
+    let endpoint = Endpoint { name: settings.name.clone(), address: settings.address.to_string() };
     let database = settings.database;
     let dialer = Arc::new(Dialer::new(settings, deadlines.clone())?);
     Ok(Instance {
-        place: Arc::new(place),
+        endpoint: Arc::new(endpoint),
         database,
         read_timeout: deadlines.reply,
         connections: Exclusive::new(dialer, connections, deadlines.wait)?,

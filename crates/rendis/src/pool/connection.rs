@@ -41,14 +41,14 @@ use super::session::{Owed, Session};
 pub struct Connection {
     lease: Lease,
     session: Session,
-    place: Arc<Endpoint>,
+    endpoint: Arc<Endpoint>,
     database: u32,
     read_timeout: Duration,
 }
 
 impl Connection {
-    pub(super) fn new(lease: Lease, place: Arc<Endpoint>, database: u32, read_timeout: Duration) -> Self {
-        Self { lease, session: Session::default(), place, database, read_timeout }
+    pub(super) fn new(lease: Lease, endpoint: Arc<Endpoint>, database: u32, read_timeout: Duration) -> Self {
+        Self { lease, session: Session::default(), endpoint, database, read_timeout }
     }
 
     /// Ends the use. The connection goes back to its pool if the next user finds it as a new one; else it is closed, as
@@ -62,7 +62,7 @@ impl Connection {
     /// Where it leads, without credentials.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.place.address
+        &self.endpoint.address
     }
 
     /// How many replies are owed to commands that were sent.
@@ -191,7 +191,7 @@ impl Connection {
     }
 
     fn error(&self, failure: Failure, command: Option<&str>) -> Error {
-        let error = Error::from(engine::Error::at(&self.place, failure));
+        let error = Error::from(engine::Error::at(&self.endpoint, failure));
         match command {
             Some(name) => error.of_command(name.as_bytes()),
             None => error,

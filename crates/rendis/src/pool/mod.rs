@@ -82,7 +82,7 @@ struct Inner {
 
 /// One server of the list.
 struct Instance {
-    place: Arc<Endpoint>,
+    endpoint: Arc<Endpoint>,
     database: u32,
     read_timeout: Duration,
     connections: Exclusive,
@@ -125,7 +125,7 @@ impl Pool {
     /// # Errors
     /// [`Kind::Config`] when there is no such instance.
     pub fn id(&self, index: usize) -> Result<&str, Error> {
-        self.instance(index).map(|instance| instance.place.address.as_str())
+        self.instance(index).map(|instance| instance.endpoint.address.as_str())
     }
 
     /// Runs `work` with a connection to the instance that has `key`. The closure is free to use other keys, and has to
@@ -180,10 +180,10 @@ impl Pool {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::local(Kind::Config, "a pool has to be used on a tokio runtime"));
         }
-        let Instance { place, database, read_timeout, connections } = instance;
+        let Instance { endpoint, database, read_timeout, connections } = instance;
         match connections.lease().await {
-            Ok(lease) => Ok(Connection::new(lease, Arc::clone(place), *database, *read_timeout)),
-            Err(failure) => Err(engine::Error::at(place, failure).into()),
+            Ok(lease) => Ok(Connection::new(lease, Arc::clone(endpoint), *database, *read_timeout)),
+            Err(failure) => Err(engine::Error::at(endpoint, failure).into()),
         }
     }
 
@@ -200,7 +200,7 @@ impl Pool {
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let addresses = self.inner.instances.iter().map(|instance| &instance.place.address);
+        let addresses = self.inner.instances.iter().map(|instance| &instance.endpoint.address);
         out.write_str("Pool")?;
         out.debug_list().entries(addresses).finish()
     }
