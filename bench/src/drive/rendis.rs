@@ -6,9 +6,8 @@ use redis::AsyncCommands;
 use rendis::{Commands, Ring};
 use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
-use rendis_engine::engine::{Engine, Plan};
+use rendis_engine::engine::{Engine, EngineConfig};
 use rendis_engine::gather::Executed;
-use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::{Settings, ShardSettings};
 
 use crate::drive::library::{Key, Library, SCRIPT, prepared};
@@ -118,15 +117,13 @@ impl Library for Untyped {
     async fn connect(shards: &[String]) -> Self {
         let named = shards.iter().enumerate();
         let shards = named.map(|(at, url)| ShardSettings::new(format!("shard{at}"), url).expect("a URL"));
-        let plan = Plan {
+        let config = EngineConfig {
             shards: shards.collect(),
             placement: Spec::default(),
             settings: Settings::default(),
-            heartbeat: Heartbeat::default(),
-            on_new_shard: None,
-            coordinator: Arc::default(),
+            ..EngineConfig::default()
         };
-        Self { engine: Engine::start(plan).await.expect("an engine"), ready: Arc::new([]), next: 0 }
+        Self { engine: Engine::start(config).await.expect("an engine"), ready: Arc::new([]), next: 0 }
     }
 
     fn prepare(&mut self, load: &Load) {

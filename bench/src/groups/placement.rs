@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use rendis_core::placement::{Address, Node, Placement, Spec};
+use rendis_core::placement::{NodeAddress, Node, Placement, Spec};
 
 use crate::groups::{Scope, Stage};
 use crate::load::key;
@@ -20,10 +20,10 @@ pub(super) fn run(stage: &mut Stage) -> Result<(), String> {
             continue;
         }
         let nodes: Vec<Node> = (0..shards)
-            .map(|at| Node::new(format!("shard{at}"), Address::tcp("10.0.0.1", 7000 + at)))
+            .map(|at| Node::new(format!("shard{at}"), NodeAddress::tcp("10.0.0.1", 7000 + at)))
             .collect();
         let live = vec![true; nodes.len()];
-        stage.rounds(GROUP, &name, &Spec::PRESETS, |at, _| {
+        stage.rounds(GROUP, &name, Spec::PRESETS, |at, _| {
             let spec =
                 Spec::parse(Spec::PRESETS[at], std::iter::empty()).map_err(|error| error.to_string())?;
             let begun = Instant::now();

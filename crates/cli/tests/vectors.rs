@@ -45,7 +45,7 @@ fn every_preset_and_option_is_reached_from_a_configuration() {
         }
     }
     // Jump was recorded without keys; its placement by keys is checked in core.
-    let all: BTreeSet<_> = Spec::PRESETS.into_iter().filter(|preset| *preset != "jump").collect();
+    let all: BTreeSet<_> = Spec::PRESETS.iter().copied().filter(|preset| *preset != "jump").collect();
     assert_eq!(presets, all);
     let known = [
         "consistent",

@@ -10,7 +10,7 @@ use std::fmt;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use rendis_core::placement::{Address, Node, OptionValue, Placement, Spec};
+use rendis_core::placement::{Node, NodeAddress, OptionValue, Placement, Spec};
 
 fn main() {
     divan::main();
@@ -44,7 +44,7 @@ impl Case {
     fn nodes(self) -> Vec<Node> {
         (0..self.shards)
             .map(|at| {
-                let node = Node::new(format!("shard{at}"), Address::tcp("10.0.0.1", 7000 + at));
+                let node = Node::new(format!("shard{at}"), NodeAddress::tcp("10.0.0.1", 7000 + at));
                 match self.weights {
                     Weights::None => node,
                     Weights::Five => node.with_weight(u32::from(at % 5) + 1),
@@ -71,7 +71,7 @@ impl fmt::Display for Case {
 }
 
 fn cases() -> Vec<Case> {
-    let plain = Spec::PRESETS.map(|like| (like, None, Weights::None));
+    let plain = Spec::PRESETS.iter().map(|like| (*like, None, Weights::None));
     let more = [
         ("go-redis", None, Weights::Five),
         ("go-redis", None, Weights::AllDifferent),
@@ -82,7 +82,7 @@ fn cases() -> Vec<Case> {
         ("jedis", Some(("hash", "md5")), Weights::None),
         ("jedis", Some(("hash_tag", "true")), Weights::None),
     ];
-    let all = plain.into_iter().chain(more);
+    let all = plain.chain(more);
     all.flat_map(|(like, option, weights)| {
         [3, 100, 1000].map(|shards| Case { like, option, weights, shards })
     })

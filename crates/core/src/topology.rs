@@ -132,11 +132,11 @@ impl<S> Topology<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::placement::Address;
+    use crate::placement::NodeAddress;
 
     fn topology(standings: &[Standing]) -> Topology<usize> {
         let members = standings.iter().enumerate().map(|(index, standing)| Member {
-            node: Node::new(format!("shard{index}"), Address::tcp("127.0.0.1", 7001)),
+            node: Node::new(format!("shard{index}"), NodeAddress::tcp("127.0.0.1", 7001)),
             shard: Arc::new(index),
             standing: *standing,
         });

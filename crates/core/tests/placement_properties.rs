@@ -8,7 +8,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use rendis_core::id::ShardId;
 use rendis_core::placement::{
-    Address, Jedis, JedisHash, LiveShard, Node, OptionValue, Place, Placement, PlacementError, RoshiHash,
+    Jedis, JedisHash, LiveShard, Node, NodeAddress, OptionValue, Place, Placement, PlacementError, RoshiHash,
     Spec,
 };
 
@@ -17,7 +17,7 @@ fn option(name: &str, value: impl Into<OptionValue>) -> (String, OptionValue) {
 }
 
 fn node(at: usize) -> Node {
-    Node::new(format!("shard{at}"), Address::tcp("10.0.0.1", 7000 + u16::try_from(at).unwrap()))
+    Node::new(format!("shard{at}"), NodeAddress::tcp("10.0.0.1", 7000 + u16::try_from(at).unwrap()))
 }
 
 fn nodes(count: usize) -> Vec<Node> {
@@ -213,7 +213,7 @@ fn what_cannot_be_reproduced_is_refused_with_the_reason() {
     assert!(text("go-redis", &[node(0).named()]).contains("only jedis and jedis-2.9"));
     assert!(text("twemproxy", &[node(0).with_weight(u32::MAX), node(1)]).contains("add up to 4294967296"));
     assert!(text("jedis", &[node(0).with_weight(u32::MAX)]).contains("ring points; allowed: up to 16777216"));
-    let many: Vec<_> = (0..65_537).map(|at| Node::new(at.to_string(), Address::unix("/s"))).collect();
+    let many: Vec<_> = (0..65_537).map(|at| Node::new(at.to_string(), NodeAddress::unix("/s"))).collect();
     assert!(text("jump", &many).contains("65537 shards are too many for \"jump\"; allowed: up to 65536"));
     let small = Spec::parse("envoy-maglev", [option("table_size", 5)]).unwrap();
     assert!(

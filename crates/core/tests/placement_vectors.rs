@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use rendis_core::hash::{self, CharSign, TwemproxyHash};
 use rendis_core::placement::{
-    Address, Node, OptionValue, Placement, PlacementError, Spec, cluster_slot, jump,
+    Node, NodeAddress, OptionValue, Placement, PlacementError, Spec, cluster_slot, jump,
 };
 use serde_json::Value;
 
@@ -390,12 +390,12 @@ fn option(name: &str, value: impl Into<OptionValue>) -> (String, OptionValue) {
 
 /// A shard whose address does not matter.
 fn node(name: &str) -> Node {
-    Node::new(name, Address::tcp("localhost", 6379))
+    Node::new(name, NodeAddress::tcp("localhost", 6379))
 }
 
-fn address(host_port: &str) -> Address {
+fn address(host_port: &str) -> NodeAddress {
     let (host, port) = host_port.rsplit_once(':').unwrap();
-    Address::tcp(host, port.parse().unwrap())
+    NodeAddress::tcp(host, port.parse().unwrap())
 }
 
 fn weight(node: &Value) -> Option<u32> {

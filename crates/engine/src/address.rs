@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
+use rendis_core::placement::NodeAddress;
 use url::{ParseError, Url};
 
 use crate::error::{Error, Kind};
@@ -30,6 +31,17 @@ pub enum Address {
     },
     /// The path of a unix socket.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// The same, as placement knows it.
+    #[must_use]
+    pub fn on_ring(&self, tls: bool, db: u32) -> NodeAddress {
+        match self {
+            Self::Tcp { host, port } => NodeAddress::Tcp { tls, host: host.clone(), port: *port, db },
+            Self::Unix(path) => NodeAddress::Unix { path: path.display().to_string(), db },
+        }
+    }
 }
 
 impl fmt::Display for Address {
@@ -72,15 +84,19 @@ pub struct ServerUrl {
     pub database: u32,
 }
 
-/// Why a text is no server URL. The message repeats the URL without user and password.
+/// Why a text is no server URL. The message repeats the URL without user and password, and names the shard where it is one's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlError {
+    shard: Option<String>,
     found: String,
     reason: Reason,
 }
 
 impl fmt::Display for UrlError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(shard) = &self.shard {
+            write!(out, "shard \"{shard}\": not the address of a server: ")?;
+        }
         write!(out, "found \"{}\": {}", self.found, self.reason.words)?;
         let plain = match self.reason.allowed {
             Allowed::AsItIs => return Ok(()),
@@ -97,21 +113,36 @@ impl fmt::Display for UrlError {
 
 impl std::error::Error for UrlError {}
 
+impl UrlError {
+    /// The same, of the shard with this name.
+    #[must_use]
+    pub(crate) fn of_shard(mut self, name: &str) -> Self {
+        self.shard = Some(name.to_owned());
+        self
+    }
+}
+
+impl From<UrlError> for Error {
+    fn from(error: UrlError) -> Self {
+        Self::local(Kind::Config, error.to_string())
+    }
+}
+
 impl ServerUrl {
     /// Reads a URL as above, or a plain `host:port`. No variables are put in.
     ///
     /// # Errors
-    /// [`Kind::Config`], naming what is wrong; the text never repeats a password.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        let url = if text.contains("://") || text.starts_with("unix:") {
+    /// [`UrlError`] when it is neither.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        if text.contains("://") || text.starts_with("unix:") {
             Self::parse_with(text, &|_| None)
         } else {
             Self::read(&format!("redis://{text}"), &|_| None).map_err(|reason| {
                 let words = if text.contains('/') { NO_ADDRESS.into() } else { reason.words };
-                UrlError { found: redact(text), reason: Reason { words, allowed: Allowed::UrlsAndPlain } }
+                let reason = Reason { words, allowed: Allowed::UrlsAndPlain };
+                UrlError { shard: None, found: redact(text), reason }
             })
-        };
-        url.map_err(|error| Error::local(Kind::Config, format!("not the address of a server: {error}")))
+        }
     }
 
     /// Reads a URL. `variable` gives the values of `${NAME}` in user and password.
@@ -119,7 +150,7 @@ impl ServerUrl {
     /// # Errors
     /// [`UrlError`] when the text is no such URL, or names a variable that there is not.
     pub fn parse_with(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, UrlError> {
-        Self::read(text, variable).map_err(|reason| UrlError { found: redact(text), reason })
+        Self::read(text, variable).map_err(|reason| UrlError { shard: None, found: redact(text), reason })
     }
 
     fn read(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Reason> {
@@ -340,7 +371,7 @@ mod tests {
         assert_eq!(plain("[::1]:6380").unwrap(), tcp("::1", 6380));
         assert_eq!(plain("unix:/run/a.sock").unwrap(), Address::Unix("/run/a.sock".into()));
         for text in ["", ":6379", "h:0", "h:x", "a b:1", "http://h"] {
-            assert_eq!(plain(text).unwrap_err().kind(), Kind::Config, "{text}");
+            assert_eq!(Error::from(plain(text).unwrap_err()).kind(), Kind::Config, "{text}");
         }
         assert!(plain("h:0").unwrap_err().to_string().ends_with("unix:///path[?db=N], host:port"));
         assert!(plain("redis://h:0").unwrap_err().to_string().ends_with("unix:///path[?db=N]"));

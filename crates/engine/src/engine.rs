@@ -36,8 +36,9 @@ pub(crate) use crate::members::{no_shard, serving};
 /// Told of every shard that the engine starts to use.
 pub type NewShard = dyn Fn(&Arc<Shard>) + Send + Sync;
 
-/// What an engine is made of.
-pub struct Plan {
+/// What an engine is made of. Default: no shards, and the defaults of everything else.
+#[derive(Default)]
+pub struct EngineConfig {
     /// The shards, in the order of the list.
     pub shards: Vec<ShardSettings>,
     /// How keys are placed.
@@ -91,23 +92,23 @@ impl Engine {
     ///
     /// # Errors
     /// [`Kind::Config`] when a setting cannot be used.
-    pub async fn start(plan: Plan) -> Result<Self, Error> {
-        let settings = plan.settings.checked()?;
-        let members = members::start(&plan.shards, &settings, &[], &mut plan.coordinator.lock())?;
-        let topology = build(plan.placement, members)?;
+    pub async fn start(config: EngineConfig) -> Result<Self, Error> {
+        let settings = config.settings.checked()?;
+        let members = members::start(&config.shards, &settings, &[], &mut config.coordinator.lock())?;
+        let topology = build(config.placement, members)?;
         let engine = Self {
             inner: Arc::new(Inner {
                 topology: ArcSwap::from_pointee(topology),
                 table: ArcSwap::from_pointee(Table::default()),
                 budget: Mutex::new(Budget::new(settings.budget, Duration::ZERO, 0)),
                 settings: ArcSwap::from_pointee(settings),
-                on_new_shard: plan.on_new_shard,
+                on_new_shard: config.on_new_shard,
                 closed: AtomicBool::new(false),
                 started: Instant::now(),
                 changes: watch::Sender::new(0),
                 swapped: Notify::new(),
                 runtime: Handle::current(),
-                coordinator: plan.coordinator,
+                coordinator: config.coordinator,
                 number: OnceLock::new(),
             }),
             protocol: None,
@@ -123,7 +124,7 @@ impl Engine {
         let inner = &engine.inner;
         let mut coordinator = inner.coordinator.lock();
         let topology = engine.topology();
-        inner.coordinator.adopt(&mut coordinator, topology.members(), &engine.settings(), &plan.heartbeat);
+        inner.coordinator.adopt(&mut coordinator, topology.members(), &engine.settings(), &config.heartbeat);
         let follower = Arc::downgrade(inner);
         let _ = inner.number.set(coordinator.join(follower));
         inner.follow(&coordinator);

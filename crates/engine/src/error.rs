@@ -37,7 +37,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: &'static [Self] = &[
         Self::ShardDown,
         Self::Timeout,
         Self::Busy,
@@ -50,6 +50,12 @@ impl Kind {
         Self::Server,
         Self::Conflict,
     ];
+
+    /// Its place in [`Kind::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        Self::ALL.iter().position(|known| *known == self).unwrap_or_default()
+    }
 
     /// The name, as it stands at the start of an error reply.
     #[must_use]

@@ -4,7 +4,8 @@
 //! connection whose user said so, and that is clean. A lease that is dropped otherwise, also by a future that is
 //! dropped half-way, closes its connection.
 
-use std::ops::{Deref, DerefMut};
+use std::iter::Sum;
+use std::ops::{AddAssign, Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -34,18 +35,23 @@ pub struct PoolStats {
     pub total: usize,
 }
 
-impl PoolStats {
-    /// Both together.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            hits: self.hits + other.hits,
-            misses: self.misses + other.misses,
-            waits: self.waits + other.waits,
-            timeouts: self.timeouts + other.timeouts,
-            idle: self.idle + other.idle,
-            total: self.total + other.total,
-        }
+impl AddAssign for PoolStats {
+    fn add_assign(&mut self, other: Self) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.waits += other.waits;
+        self.timeouts += other.timeouts;
+        self.idle += other.idle;
+        self.total += other.total;
+    }
+}
+
+impl Sum for PoolStats {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, one| {
+            sum += one;
+            sum
+        })
     }
 }
 

@@ -103,15 +103,14 @@ impl Pulse {
 
     /// A call ended with an error.
     pub(crate) fn error(&self, kind: Kind) {
-        let at = Kind::ALL.iter().position(|known| *known == kind);
-        if let Some(count) = at.and_then(|at| self.errors.get(at)) {
+        if let Some(count) = self.errors.get(kind.index()) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Errors by kind.
     pub(crate) fn errors(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
-        Kind::ALL.into_iter().zip(&self.errors).map(|(kind, count)| (kind, count.load(Ordering::Relaxed)))
+        Kind::ALL.iter().zip(&self.errors).map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)))
     }
 
     /// Waits for the next failure. Cancel safe.

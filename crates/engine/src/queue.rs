@@ -12,6 +12,8 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::iter::Sum;
+use std::ops::AddAssign;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -330,18 +332,23 @@ pub struct WireStats {
     pub queued: usize,
 }
 
-impl WireStats {
-    /// Both together.
-    #[must_use]
-    pub const fn plus(self, other: Self) -> Self {
-        Self {
-            connected: self.connected + other.connected,
-            connects: self.connects + other.connects,
-            requests: self.requests + other.requests,
-            writes: self.writes + other.writes,
-            in_flight: self.in_flight + other.in_flight,
-            queued: self.queued + other.queued,
-        }
+impl AddAssign for WireStats {
+    fn add_assign(&mut self, other: Self) {
+        self.connected += other.connected;
+        self.connects += other.connects;
+        self.requests += other.requests;
+        self.writes += other.writes;
+        self.in_flight += other.in_flight;
+        self.queued += other.queued;
+    }
+}
+
+impl Sum for WireStats {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, one| {
+            sum += one;
+            sum
+        })
     }
 }
 

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rendis_core::health;
 use rendis_core::outlier;
-use rendis_core::placement::{self, Node};
+use rendis_core::placement::Node;
 use rendis_core::plan::Allow;
 use rendis_core::retry::{BudgetSettings, Policy};
 use rendis_core::session::QueueLimits;
 
-use crate::address::{Address, ServerUrl};
+use crate::address::{Address, ServerUrl, UrlError};
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
 use crate::transport::Transport;
@@ -49,14 +49,24 @@ pub enum Protocol {
 pub struct TlsSettings {
     /// Certificates to trust, as PEM; the system's own when empty.
     pub ca: Vec<u8>,
-    /// The client's certificate chain and its private key, as PEM, when the server wants one.
-    pub client: Option<(Vec<u8>, Secret)>,
+    /// What the client shows of itself, when the server wants it.
+    pub client: Option<ClientCertificate>,
     /// The name that the server's certificate must carry, where it is not the host of the address.
     pub server_name: Option<String>,
 }
 
-/// One server of a ring.
+/// What a client shows who it is with.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and its authority, as PEM.
+    pub certificate: Vec<u8>,
+    /// The private key, as PEM.
+    pub key: Secret,
+}
+
+/// One server of a ring. [`ShardSettings::new`] makes one with the defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ShardSettings {
     /// Its name, unique in the ring. Placement hashes it where no `id` is given and the preset goes by name.
     pub name: String,
@@ -88,13 +98,18 @@ impl ShardSettings {
     /// A shard at a URL (see [`ServerUrl::parse`]).
     ///
     /// # Errors
-    /// [`Kind::Config`] when the URL cannot be read or a name is empty; the text names the shard.
-    pub fn new(name: impl Into<String>, url: &str) -> Result<Self, Error> {
+    /// [`UrlError`], with the shard's name, when the URL cannot be read.
+    pub fn new(name: impl Into<String>, url: &str) -> Result<Self, UrlError> {
         let name = name.into();
-        let url = ServerUrl::parse(url)
-            .map_err(|error| Error::local(Kind::Config, format!("shard \"{name}\": {}", error.text())))?;
-        Ok(Self {
-            name,
+        let url = ServerUrl::parse(url).map_err(|error| error.of_shard(&name))?;
+        Ok(Self::at(name, url))
+    }
+
+    /// A shard at a URL that was read before.
+    #[must_use]
+    pub fn at(name: impl Into<String>, url: ServerUrl) -> Self {
+        Self {
+            name: name.into(),
             address: url.address,
             tls: url.tls.then(TlsSettings::default),
             username: url.username,
@@ -106,23 +121,13 @@ impl ShardSettings {
             id: None,
             weight: None,
             named: false,
-        })
+        }
     }
 
     /// What placement has to know of it.
     #[must_use]
     pub fn node(&self) -> Node {
-        let address = match &self.address {
-            Address::Tcp { host, port } => placement::Address::Tcp {
-                tls: self.tls.is_some(),
-                host: host.clone(),
-                port: *port,
-                db: self.database,
-            },
-            Address::Unix(path) => {
-                placement::Address::Unix { path: path.display().to_string(), db: self.database }
-            }
-        };
+        let address = self.address.on_ring(self.tls.is_some(), self.database);
         Node { name: self.name.clone(), address, id: self.id.clone(), weight: self.weight, named: self.named }
     }
 

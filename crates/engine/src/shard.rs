@@ -197,13 +197,13 @@ impl Shard {
     /// The shared wires.
     #[must_use]
     pub fn wire_stats(&self) -> WireStats {
-        self.running().map(Lane::stats).fold(WireStats::default(), WireStats::plus)
+        self.running().map(Lane::stats).sum()
     }
 
     /// The exclusive connections.
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
-        self.newest.exclusive.stats().plus(self.resp2.exclusive.stats())
+        [&self.newest, &self.resp2].map(|side| side.exclusive.stats()).into_iter().sum()
     }
 
     /// What went wrong here last, if anything ever did: a connection, a probe, a deadline.

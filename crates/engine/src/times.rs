@@ -1,5 +1,6 @@
 //! How long things took, counted in buckets.
 
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -40,14 +41,6 @@ impl Times {
 }
 
 impl Distribution {
-    /// Adds what another holds.
-    pub fn merge(&mut self, other: &Self) {
-        for (count, more) in self.counts.iter_mut().zip(other.counts) {
-            *count += more;
-        }
-        self.sum = self.sum.saturating_add(other.sum);
-    }
-
     /// For each bound, how many durations were at most that long.
     pub fn up_to(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let mut total = 0;
@@ -79,6 +72,15 @@ impl Distribution {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
+    }
+}
+
+impl AddAssign<&Self> for Distribution {
+    fn add_assign(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.sum = self.sum.saturating_add(other.sum);
     }
 }
 
@@ -114,7 +116,7 @@ mod tests {
             times.add(Duration::from_micros(micros));
         }
         let mut read = times.read();
-        read.merge(&times.read());
+        read += &times.read();
         let up_to: Vec<u64> = read.up_to().map(|(_, count)| count).collect();
         assert_eq!(up_to, [2, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 6, 6]);
         assert_eq!((read.count(), read.sum), (8, Duration::from_micros(22_000_202)));

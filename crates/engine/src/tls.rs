@@ -49,11 +49,11 @@ impl Tls {
             .with_root_certificates(roots);
         let config = match &settings.client {
             None => builder.with_no_client_auth(),
-            Some((chain, key)) => {
-                let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
+            Some(client) => {
+                let chain: Vec<_> = CertificateDer::pem_slice_iter(&client.certificate)
                     .collect::<Result<_, _>>()
                     .map_err(|error| refuse("client certificate", &error))?;
-                let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes())
+                let key = PrivateKeyDer::from_pem_slice(client.key.reveal().as_bytes())
                     .map_err(|error| refuse("client key", &error))?;
                 builder
                     .with_client_auth_cert(chain, key)

@@ -19,7 +19,7 @@ use rendis_core::placement::Spec;
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::Sent;
-use rendis_engine::engine::{Engine, Plan};
+use rendis_engine::engine::{Engine, EngineConfig};
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::gather::Executed;
 use rendis_engine::probe::Heartbeat;
@@ -39,16 +39,15 @@ impl Scene {
         let dice = Dice::of_seed(1);
         let (liar, honest) = (Host::new("liar", &dice), Host::new("honest", &dice));
         liar.answer_after(Duration::from_millis(10));
-        let plan = Plan {
+        let config = EngineConfig {
             shards: network::shards(&[liar.clone(), honest.clone()]),
             placement: Spec::go_redis(),
             settings: Settings::default(),
             // What the probe is told is not the subject here.
             heartbeat: Heartbeat::Custom(Arc::new(|_| Box::pin(async { rendis_core::health::Probe::Good }))),
-            on_new_shard: None,
-            coordinator: Arc::default(),
+            ..EngineConfig::default()
         };
-        Self { liar, honest, engine: Engine::start(plan).await.unwrap() }
+        Self { liar, honest, engine: Engine::start(config).await.unwrap() }
     }
 
     /// A key on this shard.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::Sent;
-use rendis_engine::engine::{Engine, Plan};
+use rendis_engine::engine::{Engine, EngineConfig};
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::Settings;
@@ -24,7 +24,7 @@ async fn engine(host: &Host, settings: Settings) -> Engine {
 }
 
 async fn engine_over(hosts: &[Host], settings: Settings) -> Engine {
-    let plan = Plan {
+    let config = EngineConfig {
         shards: network::shards(hosts),
         placement: Spec::go_redis(),
         settings,
@@ -32,7 +32,7 @@ async fn engine_over(hosts: &[Host], settings: Settings) -> Engine {
         on_new_shard: None,
         coordinator: Arc::default(),
     };
-    Engine::start(plan).await.unwrap()
+    Engine::start(config).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rendis_core::outlier;
 use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
-use rendis_engine::engine::{Engine, Plan};
+use rendis_engine::engine::{Engine, EngineConfig};
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::events::Event;
 use rendis_engine::gather::Executed;
@@ -33,7 +33,7 @@ impl World {
         let hosts: Vec<Host> = names.iter().map(|name| Host::new(name, &Dice::of_seed(1))).collect();
         hosts.iter().for_each(|host| host.delay(0..=0));
         let shards = network::shards(&hosts);
-        let plan = Plan {
+        let config = EngineConfig {
             shards: shards.clone(),
             placement: placement.clone(),
             settings: settings.clone(),
@@ -41,7 +41,7 @@ impl World {
             on_new_shard: None,
             coordinator: std::sync::Arc::default(),
         };
-        Self { hosts, shards, placement, settings, engine: Engine::start(plan).await.unwrap() }
+        Self { hosts, shards, placement, settings, engine: Engine::start(config).await.unwrap() }
     }
 
     fn reconfigure(&self, settings: Settings) {

@@ -8,13 +8,10 @@ use rendis_core::request::RequestBuf;
 use rendis_core::retry::{BudgetSettings, Policy};
 use rendis_engine::coordinator::Coordinator;
 use rendis_engine::dial::Dialer;
-use rendis_engine::engine::{Engine, Plan};
+use rendis_engine::engine::{Engine, EngineConfig};
 use rendis_engine::error::Error;
 use rendis_engine::probe::Heartbeat;
-use rendis_engine::secret::Secret;
-use rendis_engine::settings::{
-    HealthSettings, OnDown, OnReturn, Protocol, Settings, ShardSettings, TlsSettings,
-};
+use rendis_engine::settings::{HealthSettings, Protocol, Settings, ShardSettings};
 use rendis_engine::transport::Transport;
 
 use crate::config;
@@ -36,9 +33,9 @@ pub(crate) async fn start_over(
     coordinator: Arc<Coordinator>,
     transport: &Transport,
 ) -> Result<Engine, Error> {
-    let mut plan = Plan { coordinator, ..plan(ring) };
-    plan.shards.iter_mut().for_each(|shard| shard.transport = transport.clone());
-    Engine::start(plan).await
+    let mut wanted = EngineConfig { coordinator, ..engine_config(ring) };
+    wanted.shards.iter_mut().for_each(|shard| shard.transport = transport.clone());
+    Engine::start(wanted).await
 }
 
 /// Whether an engine could be made of a ring, as far as can be known without connections.
@@ -46,9 +43,9 @@ pub(crate) async fn start_over(
 /// # Errors
 /// What is wrong, in words.
 pub(crate) fn check(ring: &config::Ring) -> Result<(), String> {
-    let plan = plan(ring);
-    for shard in plan.shards {
-        Dialer::new(shard, plan.settings.deadlines.clone()).map_err(|error| error.text().to_owned())?;
+    let wanted = engine_config(ring);
+    for shard in wanted.shards {
+        Dialer::new(shard, wanted.settings.deadlines.clone()).map_err(|error| error.text().to_owned())?;
     }
     Ok(())
 }
@@ -58,20 +55,19 @@ pub(crate) fn check(ring: &config::Ring) -> Result<(), String> {
 /// # Errors
 /// As [`Engine::reconfigure`].
 pub(crate) fn change(engine: &Engine, ring: &config::Ring) -> Result<(), Error> {
-    let Plan { shards, placement, settings, heartbeat, .. } = plan(ring);
+    let EngineConfig { shards, placement, settings, heartbeat, .. } = engine_config(ring);
     engine.reconfigure(&shards, placement, settings, heartbeat)
 }
 
 /// What the engine of a ring is made of.
-pub(crate) fn plan(ring: &config::Ring) -> Plan {
+pub(crate) fn engine_config(ring: &config::Ring) -> EngineConfig {
     let words = ring.health.probe.iter().map(String::as_bytes).collect::<Vec<_>>();
-    Plan {
+    EngineConfig {
         shards: shards(ring),
         placement: ring.placement.clone(),
         settings: settings(ring),
         heartbeat: Heartbeat::Command(RequestBuf::pack(words)),
-        on_new_shard: None,
-        coordinator: Arc::default(),
+        ..EngineConfig::default()
     }
 }
 
@@ -81,29 +77,14 @@ pub(crate) fn shards(ring: &config::Ring) -> Vec<ShardSettings> {
 }
 
 fn shard(shard: &config::Shard) -> ShardSettings {
-    let url = &shard.url;
-    ShardSettings {
-        name: shard.name.clone(),
-        address: url.address.clone(),
-        tls: shard.tls.as_ref().map(|tls| TlsSettings {
-            ca: tls.ca.clone().unwrap_or_default(),
-            client: tls
-                .client
-                .as_ref()
-                .map(|client| (client.certificate.clone(), Secret::new(client.key.reveal()))),
-            server_name: tls.server_name.clone(),
-        }),
-        username: url.username.clone(),
-        password: url.password.clone(),
-        database: url.database,
-        client_name: None,
-        // Most clients speak RESP2; connections for those that do not are made when the first of them comes.
-        protocol: Protocol::Resp2,
-        transport: Transport::System,
-        id: shard.id.clone(),
-        weight: shard.weight,
-        named: shard.named,
-    }
+    let mut settings = ShardSettings::at(&shard.name, shard.url.clone());
+    settings.tls.clone_from(&shard.tls);
+    // Most clients speak RESP2; connections for those that do not are made when the first of them comes.
+    settings.protocol = Protocol::Resp2;
+    settings.id.clone_from(&shard.id);
+    settings.weight = shard.weight;
+    settings.named = shard.named;
+    settings
 }
 
 fn settings(ring: &config::Ring) -> Settings {
@@ -127,16 +108,8 @@ fn settings(ring: &config::Ring) -> Settings {
             repeat_idempotent_writes: ring.retries.idempotent_writes,
         },
         budget: BudgetSettings::default(),
-        on_down: match ring.on_down {
-            config::OnDown::Reroute => OnDown::Reroute,
-            config::OnDown::Fail => OnDown::Fail,
-            config::OnDown::Miss => OnDown::Miss,
-        },
-        on_return: match ring.on_return {
-            config::OnReturn::Forget => OnReturn::Forget,
-            config::OnReturn::Keep => OnReturn::Keep,
-            config::OnReturn::Flush => OnReturn::Flush,
-        },
+        on_down: ring.on_down,
+        on_return: ring.on_return,
         slow_ejection: ring.slow_ejection,
         max_ejected: Some(ring.max_ejected),
         allow: ring.allow.clone(),

@@ -82,8 +82,7 @@ impl Stats {
 
     /// Counts an error of this proxy.
     pub(crate) fn error(&self, kind: Kind) {
-        let at = Kind::ALL.iter().position(|known| *known == kind);
-        if let Some(count) = at.and_then(|at| self.errors.get(at)) {
+        if let Some(count) = self.errors.get(kind.index()) {
             count.add(1);
         }
     }

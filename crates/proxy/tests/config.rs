@@ -15,7 +15,7 @@ use rendis_engine::secret::Secret;
 use rendis_proxy::access::{Access, User};
 use rendis_proxy::config::{
     self, Config, ConfigError, Deadlines, Health, Listen, LogLevel, Lookup, OnDown, OnReturn, Retries,
-    Secrets, Sources, Tls,
+    Secrets, Sources, TlsSettings,
 };
 
 const EXAMPLE: &str = include_str!("../../../rendis.example.toml");
@@ -101,10 +101,10 @@ fn the_example_is_good_and_shows_the_defaults() {
     assert_eq!(shards[0].url.password, Some(Secret::new("a@b")));
     assert_eq!(shards[1].url.password, Some(Secret::new("hunter2")));
     let tls = shards[0].tls.as_ref().unwrap();
-    assert_eq!(tls.ca.as_deref(), Some(PEM.as_bytes()));
+    assert_eq!(tls.ca, PEM.as_bytes());
     assert_eq!(tls.client.as_ref().unwrap().key.reveal(), KEY);
     assert_eq!(tls.server_name.as_deref(), Some("redis.example"));
-    assert_eq!(shards[1].tls, Some(Tls::default()));
+    assert_eq!(shards[1].tls, Some(TlsSettings::default()));
     let users: Vec<_> = config.rings[1].users.iter().map(User::name).collect();
     assert_eq!(users, ["app", "reader"]);
     assert!(!format!("{config:?}").contains("hunter"));

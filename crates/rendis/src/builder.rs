@@ -13,7 +13,7 @@ use rendis_core::placement::Spec;
 use rendis_core::plan::Allow;
 use rendis_core::session::QueueLimits;
 use rendis_core::topology::Standing;
-use rendis_engine::engine::{Engine, NewShard, Plan};
+use rendis_engine::engine::{Engine, EngineConfig, NewShard};
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::{OnDown, OnReturn, Settings, ShardSettings};
 
@@ -295,7 +295,7 @@ impl RingBuilder {
         }
         let allow = Allow::new(self.allow.iter().map(String::as_str), &Table::default());
         let allow = allow.map_err(|error| Error::local(Kind::Config, error.to_string()))?;
-        let plan = Plan {
+        let config = EngineConfig {
             shards,
             placement: self.placement,
             settings: Settings { allow, ..self.settings },
@@ -303,7 +303,7 @@ impl RingBuilder {
             on_new_shard: self.on_new_shard,
             coordinator: Arc::default(),
         };
-        Ok(Ring::new(Engine::start(plan).await?, Arc::new(self.shape)))
+        Ok(Ring::new(Engine::start(config).await?, Arc::new(self.shape)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rendis_engine::address::UrlError;
 use rendis_engine::error as engine;
 
 pub use rendis_core::session::Sent;
@@ -76,6 +77,12 @@ impl Error {
     /// The error reply that a RESP client gets for it.
     pub(crate) fn resp_text(&self) -> String {
         self.0.resp_text()
+    }
+}
+
+impl From<UrlError> for Error {
+    fn from(error: UrlError) -> Self {
+        Self(error.into())
     }
 }
 

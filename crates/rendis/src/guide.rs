@@ -110,9 +110,9 @@
 //! same for a configuration file.)
 //!
 //! ```
-//! use rendis::placement::{Address, Node, Placement, Spec};
+//! use rendis::placement::{NodeAddress, Node, Placement, Spec};
 //!
-//! let nodes = ["shard1", "shard2", "shard3"].map(|name| Node::new(name, Address::tcp("127.0.0.1", 7001)));
+//! let nodes = ["shard1", "shard2", "shard3"].map(|name| Node::new(name, NodeAddress::tcp("127.0.0.1", 7001)));
 //! let placement = Placement::build(&Spec::go_redis(), &nodes, &[true; 3])?;
 //! let shard = |key: &[u8]| placement.locate(key).map(|shard| nodes[shard.index()].name.as_str());
 //! assert_eq!(shard(b"user:1"), Some("shard2"));

@@ -48,17 +48,23 @@ pub mod guide;
 pub mod placement {
     pub use rendis_core::hash::{CharSign, TwemproxyHash};
     pub use rendis_core::id::ShardId;
-    pub use rendis_core::placement::*;
+    pub use rendis_core::placement::{
+        Distribution, EnvoyHash, EnvoyMaglev, EnvoyRingHash, Jedis, JedisHash, KeyHash, LiveShard, Node,
+        NodeAddress, OptionValue, Place, Placement, PlacementError, RoshiHash, Spec, SpecError, Twemproxy,
+        jump,
+    };
     pub use rendis_core::tag::Tag;
 }
 
 pub use rendis_core::outlier::Settings as SlowEjection;
-pub use rendis_engine::address::Address;
+pub use rendis_engine::address::{Address, UrlError};
 pub use rendis_engine::error::Endpoint;
 pub use rendis_engine::events::{Event, Events, Forgot};
 pub use rendis_engine::exclusive::PoolStats;
 pub use rendis_engine::secret::Secret;
-pub use rendis_engine::settings::{OnDown, OnReturn, Protocol, ShardSettings, TlsSettings};
+pub use rendis_engine::settings::{
+    ClientCertificate, OnDown, OnReturn, Protocol, ShardSettings, TlsSettings,
+};
 pub use rendis_engine::transport::{Connect, Connecting, Io, Transport};
 
 pub use crate::builder::RingBuilder;

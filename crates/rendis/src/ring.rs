@@ -354,6 +354,6 @@ impl RingStats {
     /// The exclusive connections of all shards together.
     #[must_use]
     pub fn pool(&self) -> PoolStats {
-        self.shards.iter().fold(PoolStats::default(), |sum, shard| sum.plus(shard.pool))
+        self.shards.iter().map(|shard| shard.pool).sum()
     }
 }

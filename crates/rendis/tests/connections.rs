@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use redis::AsyncCommands;
 use rendis::{
-    Address, Connect, Connecting, Error, Io, Kind, Protocol, Ring, Secret, Sent, ShardSettings, TlsSettings,
-    Transport,
+    Address, ClientCertificate, Connect, Connecting, Error, Io, Kind, Protocol, Ring, Secret, Sent,
+    ShardSettings, TlsSettings, Transport,
 };
 use rendis_testkit::{Answer, Certificates, FakeServer, RedisServer};
 use tokio::net::TcpStream;
@@ -58,7 +58,9 @@ impl Connect for Tunnel {
 fn beyond(server: &RedisServer, url: &str) -> (ShardSettings, Arc<Tunnel>) {
     let tunnel = Arc::new(Tunnel { port: server.port(), made: AtomicUsize::new(0) });
     let transport = Transport::Other(tunnel.clone());
-    (ShardSettings { transport, ..shard(url) }, tunnel)
+    let mut shard = shard(url);
+    shard.transport = transport;
+    (shard, tunnel)
 }
 
 #[tokio::test]
@@ -114,8 +116,9 @@ async fn tls_with_a_client_certificate() {
     let error = refused(settings.clone()).await;
     assert!(matches!(error.kind(), Kind::Tls | Kind::ShardDown), "{error}");
     let key = Secret::new(fs::read_to_string(certificates.client_key()).unwrap());
-    let chain = fs::read(certificates.client_cert()).unwrap();
-    settings.tls = Some(TlsSettings { client: Some((chain, key)), ..trusting(certificates) });
+    let certificate = fs::read(certificates.client_cert()).unwrap();
+    let client = Some(ClientCertificate { certificate, key });
+    settings.tls = Some(TlsSettings { client, ..trusting(certificates) });
     works(settings).await;
 }
 

@@ -7,13 +7,11 @@ use std::time::Duration;
 use console::Style;
 use rendis_core::command::Repeat;
 use rendis_core::id::ShardId;
-use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::Replies;
 use rendis_core::topology::Standing;
-use rendis_engine::engine::{Engine, Plan};
+use rendis_engine::engine::{Engine, EngineConfig};
 use rendis_engine::gather::Executed;
-use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::{Settings, ShardSettings};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -66,19 +64,11 @@ impl Stage {
         let shards = servers.iter().enumerate().map(|(index, server)| {
             ShardSettings::new(format!("shard{}", index + 1), &format!("redis://{}", server.address()))
         });
-        let shards = shards.collect::<Result<Vec<_>, _>>();
+        let shards = shards.collect::<Result<_, _>>().map_err(|error| Failure::Failed(error.to_string()))?;
         let mut settings = Settings::default();
         settings.health.votes.interval = probed.unwrap_or(settings.health.votes.interval);
-        let failed = |error: rendis_engine::error::Error| Failure::Failed(error.to_string());
-        let plan = Plan {
-            shards: shards.map_err(failed)?,
-            placement: Spec::default(),
-            settings,
-            heartbeat: Heartbeat::default(),
-            on_new_shard: None,
-            coordinator: Arc::default(),
-        };
-        let engine = Engine::start(plan).await.map_err(failed)?;
+        let config = EngineConfig { shards, settings, ..EngineConfig::default() };
+        let engine = Engine::start(config).await.map_err(|error| Failure::Failed(error.to_string()))?;
         let names: Vec<String> = (0..KEYS).map(|number| format!("user:{number}")).collect();
         let homes = locate(&engine, &names).into_iter().flatten().collect();
         let keys = Arc::new(Keys { names, homes, victim: VICTIM });

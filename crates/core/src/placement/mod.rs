@@ -46,7 +46,7 @@ use crate::tag::Tag;
 
 pub use self::custom::{LiveShard, Place};
 pub use self::error::{PlacementError, SpecError};
-pub use self::node::{Address, Node};
+pub use self::node::{Node, NodeAddress};
 pub use self::options::{
     Distribution, EnvoyHash, EnvoyMaglev, EnvoyRingHash, Jedis, JedisHash, KeyHash, RoshiHash, Twemproxy,
 };
@@ -57,9 +57,9 @@ pub use self::spec::Spec;
 /// Which shard has which key. Immutable; a change of the list or of what is up makes a new one.
 ///
 /// ```
-/// use rendis_core::placement::{Address, Node, Placement, Spec};
+/// use rendis_core::placement::{NodeAddress, Node, Placement, Spec};
 /// let nodes: Vec<_> =
-///     ["shard1", "shard2", "shard3"].map(|name| Node::new(name, Address::tcp("127.0.0.1", 7001))).into();
+///     ["shard1", "shard2", "shard3"].map(|name| Node::new(name, NodeAddress::tcp("127.0.0.1", 7001))).into();
 /// let all = Placement::build(&Spec::go_redis(), &nodes, &[true; 3]).unwrap();
 /// assert_eq!(all.locate(b"b").map(|shard| shard.index()), Some(2));
 /// let without = Placement::build(&Spec::go_redis(), &nodes, &[true, true, false]).unwrap();

@@ -8,7 +8,7 @@ pub struct Node {
     /// The shard's name: what go-redis hashes, and the explicit server name of twemproxy.
     pub name: String,
     /// Where it listens: what the presets of programs that hash addresses derive the identity from.
-    pub address: Address,
+    pub address: NodeAddress,
     /// What is hashed instead of the preset's own choice. Without effect where only the position counts.
     pub id: Option<String>,
     /// Its share, relative to the others; `None` is the preset's default (1, or 100 for predis). Refused
@@ -21,7 +21,7 @@ pub struct Node {
 
 /// The parts of a shard's URL that some program hashes. Credentials are none of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub enum NodeAddress {
     /// `redis://host:port/db`, or `rediss://` with TLS.
     Tcp {
         /// Whether the scheme is `rediss`.
@@ -45,7 +45,7 @@ pub enum Address {
 impl Node {
     /// A shard with a name and an address, without an explicit identity or weight.
     #[must_use]
-    pub fn new(name: impl Into<String>, address: Address) -> Self {
+    pub fn new(name: impl Into<String>, address: NodeAddress) -> Self {
         Self { name: name.into(), address, id: None, weight: None, named: false }
     }
 
@@ -71,7 +71,7 @@ impl Node {
     }
 }
 
-impl Address {
+impl NodeAddress {
     /// A TCP address without TLS, database 0. Brackets around an IPv6 address are taken off.
     #[must_use]
     pub fn tcp(host: &str, port: u16) -> Self {
@@ -126,11 +126,11 @@ impl Identity {
     }
 }
 
-fn host_port(address: &Address, bracketed: bool) -> String {
+fn host_port(address: &NodeAddress, bracketed: bool) -> String {
     match address {
-        Address::Tcp { host, port, .. } if bracketed && host.contains(':') => format!("[{host}]:{port}"),
-        Address::Tcp { host, port, .. } => format!("{host}:{port}"),
-        Address::Unix { path, .. } => path.clone(),
+        NodeAddress::Tcp { host, port, .. } if bracketed && host.contains(':') => format!("[{host}]:{port}"),
+        NodeAddress::Tcp { host, port, .. } => format!("{host}:{port}"),
+        NodeAddress::Unix { path, .. } => path.clone(),
     }
 }
 
@@ -138,19 +138,19 @@ const fn scheme(tls: bool) -> &'static str {
     if tls { "rediss" } else { "redis" }
 }
 
-fn url4(address: &Address) -> String {
+fn url4(address: &NodeAddress) -> String {
     match address {
-        Address::Tcp { tls, host, port, db } => format!("{}://{host}:{port}/{db}", scheme(*tls)),
-        Address::Unix { path, db } => format!("unix://{path}/{db}"),
+        NodeAddress::Tcp { tls, host, port, db } => format!("{}://{host}:{port}/{db}", scheme(*tls)),
+        NodeAddress::Unix { path, db } => format!("unix://{path}/{db}"),
     }
 }
 
-fn url5(address: &Address) -> String {
+fn url5(address: &NodeAddress) -> String {
     let (mut url, db, mark) = match address {
-        Address::Tcp { tls, db, .. } => {
+        NodeAddress::Tcp { tls, db, .. } => {
             (format!("{}://{}", scheme(*tls), host_port(address, true)), *db, "/")
         }
-        Address::Unix { path, db } => (format!("unix://{path}"), *db, "?db="),
+        NodeAddress::Unix { path, db } => (format!("unix://{path}"), *db, "?db="),
     };
     if db != 0 {
         let _ = write!(url, "{mark}{db}");
@@ -164,11 +164,11 @@ mod tests {
 
     #[test]
     fn identities_are_derived_as_each_program_does() {
-        let plain = Node::new("a", Address::tcp("10.0.0.1", 6380));
-        let six = Node::new("a", Address::tcp("[::1]", 6379));
-        let socket = Node::new("a", Address::unix("/run/r.sock"));
-        let deep = Node::new("a", Address::Tcp { tls: true, host: "h".into(), port: 1, db: 3 });
-        let deep_socket = Node::new("a", Address::Unix { path: "/s".into(), db: 3 });
+        let plain = Node::new("a", NodeAddress::tcp("10.0.0.1", 6380));
+        let six = Node::new("a", NodeAddress::tcp("[::1]", 6379));
+        let socket = Node::new("a", NodeAddress::unix("/run/r.sock"));
+        let deep = Node::new("a", NodeAddress::Tcp { tls: true, host: "h".into(), port: 1, db: 3 });
+        let deep_socket = Node::new("a", NodeAddress::Unix { path: "/s".into(), db: 3 });
         let of = |identity: Identity| {
             [&plain, &six, &socket, &deep, &deep_socket].map(|node| identity.of(node).expect("an identity"))
         };
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_explicit_id_wins_where_something_is_hashed() {
-        let node = Node::new("a", Address::tcp("h", 1)).with_id("x");
+        let node = Node::new("a", NodeAddress::tcp("h", 1)).with_id("x");
         assert_eq!(Identity::Position.of(&node), None);
         for identity in
             [Identity::Name, Identity::NameIfNamed, Identity::HostPort, Identity::Url4, Identity::Url5]
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_jedis_shard_is_its_position_unless_it_is_named() {
-        let node = Node::new("a", Address::tcp("h", 1));
+        let node = Node::new("a", NodeAddress::tcp("h", 1));
         assert_eq!(Identity::NameIfNamed.of(&node), None);
         assert_eq!(Identity::NameIfNamed.of(&node.named()).as_deref(), Some("a"));
     }

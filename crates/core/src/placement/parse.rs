@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn every_preset_parses_with_its_defaults_under_its_own_name() {
         assert_eq!(OPTIONS.map(|(preset, _)| preset), Spec::PRESETS);
-        for preset in Spec::PRESETS {
+        for preset in Spec::PRESETS.iter().copied() {
             assert_eq!(parse(preset, &[]).unwrap().like(), preset);
         }
         assert_eq!(parse("go-redis", &[]).unwrap(), Spec::default());

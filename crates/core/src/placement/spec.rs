@@ -63,7 +63,7 @@ pub(super) enum Weights {
 
 impl Spec {
     /// The names that `like` can have.
-    pub const PRESETS: [&str; 14] = [
+    pub const PRESETS: &'static [&'static str] = &[
         "go-redis",
         "go-redis-v7",
         "roshi",

@@ -29,7 +29,9 @@ pub(crate) fn shards(hosts: &[Host]) -> Vec<ShardSettings> {
     let shard = |host: &Host| {
         let url = format!("redis://{}:6379", host.name());
         let transport = Transport::Other(network.clone());
-        ShardSettings { transport, ..ShardSettings::new(host.name(), &url).unwrap() }
+        let mut shard = ShardSettings::new(host.name(), &url).unwrap();
+        shard.transport = transport;
+        shard
     };
     hosts.iter().map(shard).collect()
 }

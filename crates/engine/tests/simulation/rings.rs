@@ -31,7 +31,8 @@ impl Ring {
     /// The rings of a run: the first, and what it becomes.
     pub(crate) fn all(dice: &Dice, hosts: &[ShardSettings]) -> Vec<Self> {
         let protocol = dice.one_of(&[Protocol::Newest, Protocol::Resp2]);
-        let hosts: Vec<_> = hosts.iter().map(|shard| ShardSettings { protocol, ..shard.clone() }).collect();
+        let mut hosts = hosts.to_vec();
+        hosts.iter_mut().for_each(|shard| shard.protocol = protocol);
         let changes = if dice.percent(50) { 0 } else { dice.number(1..=6) };
         let first = Self { settings: settings(dice, hosts.len()), shards: hosts.clone() };
         let mut rings = vec![first];

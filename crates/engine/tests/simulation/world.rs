@@ -10,7 +10,7 @@ use rendis_core::request::RequestBuf;
 use rendis_core::session::QueueLimits;
 use rendis_core::topology::Standing;
 use rendis_engine::coordinator::Coordinator;
-use rendis_engine::engine::{Engine, Plan};
+use rendis_engine::engine::{Engine, EngineConfig};
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::pubsub::Hub;
 use rendis_engine::settings::{Deadlines, OnReturn};
@@ -119,7 +119,7 @@ impl World {
         let coordinator = Arc::<Coordinator>::default();
         let mut engines = Vec::new();
         for _ in 0..dice.one_of(&[1, 1, 2, 3]) {
-            let plan = Plan {
+            let config = EngineConfig {
                 shards: shards.clone(),
                 placement: Ring::placement(),
                 settings: settings.clone(),
@@ -127,7 +127,7 @@ impl World {
                 on_new_shard: None,
                 coordinator: Arc::clone(&coordinator),
             };
-            engines.push(Engine::start(plan).await.unwrap());
+            engines.push(Engine::start(config).await.unwrap());
         }
         let script = b"return redis.call('INCRBY', KEYS[1], ARGV[1])";
         let load = RequestBuf::pack([&b"SCRIPT"[..], b"LOAD", script]);

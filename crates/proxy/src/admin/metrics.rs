@@ -146,7 +146,7 @@ fn requests(text: &mut Text, rings: &[Ring]) {
     text.metric(name, "histogram", help);
     for ring in rings {
         let mut times = Distribution::default();
-        ring.threads.iter().for_each(|seat| times.merge(&seat.stats.replies.read()));
+        ring.threads.iter().for_each(|thread| times += &thread.stats.replies.read());
         text.histogram(name, &[("ring", &ring.shared.name)], &times);
     }
 }

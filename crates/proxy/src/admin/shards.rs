@@ -77,10 +77,10 @@ pub(super) fn overview(threads: &[ThreadRing]) -> Vec<Overview> {
                 Standing::Ejected => known.ejected += 1,
                 Standing::Absent => known.absent += 1,
             }
-            known.wires = known.wires.plus(shard.wire_stats());
+            known.wires += shard.wire_stats();
             known.health_changes += shard.health_changes();
-            known.exclusive = known.exclusive.plus(shard.pool_stats());
-            known.probes.merge(&shard.probes().read());
+            known.exclusive += shard.pool_stats();
+            known.probes += &shard.probes().read();
         }
     }
     shards

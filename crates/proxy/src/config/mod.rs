@@ -46,9 +46,9 @@ use toml::de::DeTable;
 pub use self::error::ConfigError;
 pub use self::listen::Listen;
 pub use self::server_tls::{ServerTls, ServerTlsFiles};
-pub use self::settings::{Health, OnDown, OnReturn, Retries, Ring};
-pub use self::shard::{ClientCertificate, Shard, Tls};
-pub use rendis_engine::settings::Deadlines;
+pub use self::settings::{Health, Retries, Ring};
+pub use self::shard::Shard;
+pub use rendis_engine::settings::{ClientCertificate, Deadlines, OnDown, OnReturn, TlsSettings};
 
 use self::listen::Listeners;
 use self::section::{Document, Section};

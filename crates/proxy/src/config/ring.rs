@@ -10,17 +10,17 @@ use rendis_core::outlier;
 use rendis_core::placement::{Node, OptionValue, Placement, PlacementError, Spec, SpecError};
 use rendis_core::plan::{Allow, AllowError};
 use rendis_core::session::QueueLimits;
+use rendis_engine::settings::{Deadlines, OnDown, OnReturn};
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::listen::{self, Listen, Listeners};
 use super::section::{Document, Field, Section, Span};
 use super::server_tls;
-use super::settings::{Health, OnDown, OnReturn, Retries, Ring};
+use super::settings::{Health, Retries, Ring};
 use super::shard::{self, Shard};
 use super::users;
 use super::values;
-use rendis_engine::settings::Deadlines;
 
 const FIELDS: [&str; 22] = [
     "name",
@@ -79,10 +79,10 @@ pub(super) fn read(
         listen: listen.into_iter().map(|(address, _)| address).collect(),
         tls,
         placement,
-        on_down: section.read("on_down", OnDown::default(), |field| {
+        on_down: section.read("on_down", OnDown::Reroute, |field| {
             field.choice(&[("reroute", OnDown::Reroute), ("fail", OnDown::Fail), ("miss", OnDown::Miss)])
         })?,
-        on_return: section.read("on_return", OnReturn::default(), |field| {
+        on_return: section.read("on_return", OnReturn::Forget, |field| {
             field.choice(&[
                 ("forget", OnReturn::Forget),
                 ("keep", OnReturn::Keep),

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use rendis_engine::secret::Secret;
+use rendis_engine::settings::ClientCertificate;
 
 use super::error::ConfigError;
 use super::listen::{Listen, Placed};
 use super::secret;
 use super::section::{Field, Section};
-use super::shard::{ClientCertificate, named, pem};
+use super::shard::{named, pem};
 
 /// What a ring shows to clients that speak TLS, and wants from them. Files are PEM, and named relative to the
 /// configuration file.

@@ -6,7 +6,7 @@ use rendis_core::outlier;
 use rendis_core::placement::{Node, Placement, PlacementError, Spec};
 use rendis_core::plan::Allow;
 use rendis_core::session::QueueLimits;
-use rendis_engine::settings::Deadlines;
+use rendis_engine::settings::{Deadlines, OnDown, OnReturn};
 
 use crate::access::User;
 
@@ -58,30 +58,6 @@ pub struct Ring {
     pub users: Vec<User>,
     /// `[[ring.shard]]`: the shards, in the order of the file. At least one.
     pub shards: Vec<Shard>,
-}
-
-/// What the keys of a shard that is down do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnDown {
-    /// `"reroute"`: the shard leaves the ring and its keys go to others.
-    #[default]
-    Reroute,
-    /// `"fail"`: commands for its keys fail at once.
-    Fail,
-    /// `"miss"`: reads answer as if the key did not exist, writes fail.
-    Miss,
-}
-
-/// What happens to a shard that comes back, before it serves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnReturn {
-    /// `"forget"`: the keys that were written elsewhere meanwhile are deleted from it.
-    #[default]
-    Forget,
-    /// `"keep"`: nothing.
-    Keep,
-    /// `"flush"`: it is emptied.
-    Flush,
 }
 
 /// How shards are watched.

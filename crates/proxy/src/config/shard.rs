@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use rendis_core::placement::{Address, Node};
+use rendis_core::placement::Node;
+use rendis_engine::address::ServerUrl;
+use rendis_engine::secret::Secret;
+use rendis_engine::settings::{ClientCertificate, TlsSettings};
 use toml::de::DeTable;
 
 use super::error::ConfigError;
 use super::secret;
 use super::section::{Document, Field, Section, Span};
-use rendis_engine::address::{Address as ServerAddress, ServerUrl};
-use rendis_engine::secret::Secret;
 
 /// One server of a ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,41 +25,17 @@ pub struct Shard {
     pub id: Option<String>,
     /// `named`: Jedis only, whether the shard has a name there. Default: false.
     pub named: bool,
-    /// `tls = { ca, cert, key, server_name }`, where the URL says TLS.
-    pub tls: Option<Tls>,
-}
-
-/// TLS towards a server. Files are PEM, and named relative to the configuration file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// `ca`: the certificates to trust. Default: the system's.
-    pub ca: Option<Vec<u8>>,
-    /// `cert` and `key`: the client's certificate and its private key. Default: none.
-    pub client: Option<ClientCertificate>,
-    /// `server_name`: the name that the server's certificate must carry. Default: the host of the URL.
-    pub server_name: Option<String>,
-}
-
-/// What a client shows who it is with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The certificate, and those between it and its authority, as PEM.
-    pub certificate: Vec<u8>,
-    /// The private key, as PEM.
-    pub key: Secret,
+    /// `tls = { ca, cert, key, server_name }`, where the URL says TLS. Files are PEM, and named relative to the configuration
+    /// file. `ca`: the certificates to trust; default: the system's. `cert` and `key`: the client's own; default: none.
+    /// `server_name`: the name that the server's certificate must carry; default: the host of the URL.
+    pub tls: Option<TlsSettings>,
 }
 
 impl Shard {
     /// What placement has to know of it.
     #[must_use]
     pub fn node(&self) -> Node {
-        let db = self.url.database;
-        let address = match &self.url.address {
-            ServerAddress::Tcp { host, port } => {
-                Address::Tcp { tls: self.url.tls, host: host.clone(), port: *port, db }
-            }
-            ServerAddress::Unix(path) => Address::Unix { path: path.to_string_lossy().into_owned(), db },
-        };
+        let address = self.url.address.on_ring(self.url.tls, self.url.database);
         let (id, weight, named) = (self.id.clone(), self.weight, self.named);
         Node { name: self.name.clone(), address, id, weight, named }
     }
@@ -104,7 +81,7 @@ pub(super) fn read(
             );
         }
         Some(field) => Some(tls(&field)?),
-        None => url.tls.then(Tls::default),
+        None => url.tls.then(TlsSettings::default),
     };
     let shard = Shard {
         name: name.name()?,
@@ -128,7 +105,7 @@ fn server_url(field: &Field<'_>) -> Result<ServerUrl, ConfigError> {
     ServerUrl::parse_with(text, &variable).map_err(|error| field.error(&error.to_string()))
 }
 
-fn tls(field: &Field<'_>) -> Result<Tls, ConfigError> {
+fn tls(field: &Field<'_>) -> Result<TlsSettings, ConfigError> {
     let section = field.section(&["ca", "cert", "key", "server_name"])?;
     let ca = section.read("ca", None, |field| pem(&field, "CERTIFICATE"))?;
     let client = match (section.field("cert"), section.field("key")) {
@@ -144,7 +121,7 @@ fn tls(field: &Field<'_>) -> Result<Tls, ConfigError> {
         _ => return Err(section.error("only one of cert and key is given; allowed: both or none")),
     };
     let server_name = section.read("server_name", None, |field| field.name().map(Some))?;
-    Ok(Tls { ca, client, server_name })
+    Ok(TlsSettings { ca: ca.unwrap_or_default(), client, server_name })
 }
 
 /// A PEM file as errors call it. Where the key itself was given instead of its file's name, it is not repeated.

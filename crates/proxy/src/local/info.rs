@@ -183,7 +183,7 @@ fn shards(context: &Context) -> String {
             .iter()
             .flat_map(|topology| topology.members())
             .filter(|other| other.shard.name() == member.shard.name());
-        let wires = same.map(|other| other.shard.wire_stats()).fold(WireStats::default(), WireStats::plus);
+        let wires: WireStats = same.map(|other| other.shard.wire_stats()).sum();
         let WireStats { requests, in_flight, .. } = wires;
         let state = state(member.standing);
         let place = member.shard.endpoint();

@@ -180,9 +180,10 @@ impl std::fmt::Debug for PoolBuilder {
 
 fn read_address(number: usize, address: &str) -> Result<ShardSettings, Error> {
     // Read once before it becomes a name, because a name is shown and an address may hold a password.
-    let url = ServerUrl::parse(address)
-        .map_err(|error| Error::local(Kind::Config, format!("address {number}: {}", error.text())))?;
-    Ok(ShardSettings::new(url.address.to_string(), address)?)
+    let url = ServerUrl::parse(address).map_err(|error| {
+        Error::local(Kind::Config, format!("address {number}: not the address of a server: {error}"))
+    })?;
+    Ok(ShardSettings::at(url.address.to_string(), url))
 }
 
 fn instance(settings: ShardSettings, deadlines: &Deadlines, connections: usize) -> Result<Instance, Error> {

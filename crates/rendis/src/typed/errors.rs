@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_redis_crates_questions_are_answered_for_every_kind() {
-        for kind in Kind::ALL {
+        for kind in Kind::ALL.iter().copied() {
             let not_sent = rendis_engine::error::Error::local(kind, "text");
             let perhaps_sent = not_sent.in_part();
             let expected: [&[&str]; 2] = match kind {
