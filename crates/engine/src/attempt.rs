@@ -164,6 +164,7 @@ impl Engine {
             return false;
         }
         let out = |_: &Topology<Shard>, standing| standing != Some(Standing::Serving);
+        let _awaiting = shard.pulse().awaits();
         let out_or_back = async {
             tokio::select! {
                 () = self.becomes(shard, out) => {}

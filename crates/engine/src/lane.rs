@@ -6,7 +6,9 @@
 //!       └──► resting (backoff, jitter) ──────┘      dropped: serves what is owed, then ends
 //! ```
 //! Requests are taken in while connecting and serving. While resting they are refused at once with the reason, so that
-//! a caller can go elsewhere instead of waiting for a server that is known to be away.
+//! a caller can go elsewhere instead of waiting for a server that is known to be away. Where callers wait for the shard to
+//! be out of use or back, a rest is cut short and what fails is reported, so that it does not take many callers to notice
+//! that a server is dead.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -132,18 +134,22 @@ async fn run(shared: Arc<Shared>) {
     let queue = &shared.queue;
     let _answerer = Answerer(queue);
     let mut backoff = Backoff::new(REST_AT_LEAST, REST_AT_MOST);
+    let mut hurries = shared.pulse.hurries();
     loop {
         let (cause, stood) = match serve_once(&shared).await {
             Ended::Served => return,
             Ended::Lost { cause, stood } => (cause, stood),
         };
-        if queue.missed() {
+        if queue.missed() || shared.pulse.is_awaited() {
             shared.pulse.failed(&cause);
         }
         match backoff.after(stood) {
             // Requests are taken in meanwhile.
             None => queue.fail(&cause, Admission::Open),
-            Some(wait) => rest(&shared, &cause, wait, &mut backoff).await,
+            Some(wait) => {
+                rest(&shared, &cause, wait, &mut backoff, hurries).await;
+                hurries = shared.pulse.hurries();
+            }
         }
         if queue.lock().is_closed() {
             return;
@@ -180,7 +186,7 @@ async fn serve_once(shared: &Shared) -> Ended {
 }
 
 /// Refuses requests with this cause until it is time to connect again, or nobody needs the connection any more.
-async fn rest(shared: &Shared, cause: &Arc<Cause>, wait: Duration, backoff: &mut Backoff) {
+async fn rest(shared: &Shared, cause: &Arc<Cause>, wait: Duration, backoff: &mut Backoff, hurries: u64) {
     let queue = &shared.queue;
     if queue.lock().is_closed() {
         return;
@@ -190,6 +196,11 @@ async fn rest(shared: &Shared, cause: &Arc<Cause>, wait: Duration, backoff: &mut
         biased;
         () = tokio::time::sleep(wait) => {}
         () = shared.nudge.notified() => backoff.reset(),
+        // Whether the server is dead is soon known by trying.
+        () = shared.pulse.hurried_after(hurries) => {
+            backoff.reset();
+            tokio::time::sleep(backoff.wait()).await;
+        }
     }
     queue.open();
 }

@@ -1,6 +1,6 @@
 //! What traffic says about a shard's health, on its way to the monitor.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -22,6 +22,11 @@ pub(crate) struct Pulse {
     /// How many connections of wires were made, and who waits for the next.
     connects: AtomicU64,
     connected: Notify,
+    /// Calls that wait for the shard to be out of use, or connected again.
+    awaiting: AtomicUsize,
+    /// How often calls began to wait so, and who is told.
+    hurries: AtomicU64,
+    hurried: Notify,
     replies: Times,
     sent: AtomicU64,
     received: AtomicU64,
@@ -42,14 +47,32 @@ impl Pulse {
 
     /// Returns when more connections were made than these. Cancel safe.
     pub(crate) async fn connected_after(&self, connects: u64) {
-        loop {
-            // Made before looking, so that none is missed.
-            let connected = self.connected.notified();
-            if self.connects() > connects {
-                return;
-            }
-            connected.await;
+        changed(&self.connected, || self.connects() > connects).await;
+    }
+
+    /// A call waits, from now on until this is dropped, for the shard to be out of use or connected again. The first one
+    /// hurries the wires that rest.
+    pub(crate) fn awaits(&self) -> Awaiting<'_> {
+        if self.awaiting.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.hurries.fetch_add(1, Ordering::AcqRel);
+            self.hurried.notify_waiters();
         }
+        Awaiting(&self.awaiting)
+    }
+
+    /// Whether calls wait for the shard to be out of use or connected again.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaiting.load(Ordering::Acquire) > 0
+    }
+
+    /// How often calls began to wait so.
+    pub(crate) fn hurries(&self) -> u64 {
+        self.hurries.load(Ordering::Acquire)
+    }
+
+    /// Returns when calls have begun to wait more often than so. Cancel safe.
+    pub(crate) async fn hurried_after(&self, hurries: u64) {
+        changed(&self.hurried, || self.hurries() > hurries).await;
     }
 
     /// Bytes came from the server.
@@ -116,5 +139,26 @@ impl Pulse {
     /// Waits for the next failure. Cancel safe.
     pub(crate) async fn next_failure(&self) {
         self.changed.notified().await;
+    }
+}
+
+/// Returns when it is so, which whoever makes it so tells. Cancel safe.
+async fn changed(told: &Notify, is_so: impl Fn() -> bool) {
+    loop {
+        // Made before looking, so that nothing is missed.
+        let told = told.notified();
+        if is_so() {
+            return;
+        }
+        told.await;
+    }
+}
+
+/// See [`Pulse::awaits`].
+pub(crate) struct Awaiting<'p>(&'p AtomicUsize);
+
+impl Drop for Awaiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -183,7 +183,8 @@ async fn a_server_that_is_not_redis_is_a_protocol_error_and_loses_nothing_else()
         ("an array without end", Answer::huge_array()),
     ] {
         let fake = FakeServer::start(move |_| answer.clone());
-        let ring = Ring::builder().shard("fake", fake.url()).shard("real", real.url()).build().await.unwrap();
+        let builder = Ring::builder().shard("fake", fake.url()).shard("real", real.url());
+        let ring = builder.on_down(OnDown::Fail).build().await.unwrap();
         let (lost, kept) = (key_on(&ring, "fake"), key_on(&ring, "real"));
         let error = ring.clone().get::<_, Option<i64>>(&lost).await.unwrap_err();
         let error = Error::of(&error).expect("an error of this crate");

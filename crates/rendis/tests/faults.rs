@@ -187,6 +187,27 @@ async fn calls_that_wait_for_a_server_are_served_when_it_is_restarted_before_any
 }
 
 #[tokio::test]
+async fn a_lone_caller_of_a_server_that_died_is_soon_served_elsewhere() {
+    let cluster = Cluster::start(3);
+    let (_, key) = ring(&cluster).await;
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
+    let shards: Vec<_> = shards.collect();
+    // No probe helps.
+    let builder = || Ring::builder().shards(shards.clone()).heartbeat_frequency(Duration::from_secs(60));
+    let mut early = builder().build().await.unwrap();
+    early.set::<_, _, ()>(&key, "before").await.unwrap();
+    cluster[1].kill();
+    let mut late = builder().build().await.unwrap();
+    for (ring, when) in [(&mut early, "knew it alive"), (&mut late, "never knew it")] {
+        let began = Instant::now();
+        ring.set::<_, _, ()>(&key, "elsewhere").await.unwrap();
+        let took = began.elapsed();
+        assert!(took < Duration::from_millis(700), "a ring that {when}: {took:?}");
+        assert_eq!(ring.get::<_, String>(&key).await.unwrap(), "elsewhere");
+    }
+}
+
+#[tokio::test]
 async fn who_waits_on_a_shard_that_dies_is_told_that_it_may_have_run() {
     let cluster = Cluster::start(3);
     let (ring, key) = ring(&cluster).await;

@@ -16,7 +16,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
-use rendis::{Error, Kind, Ring, Sent, TlsSettings};
+use rendis::{Error, Kind, OnDown, Ring, Sent, TlsSettings};
 use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
 
 async fn only(server: &RedisServer) -> Ring {
@@ -223,6 +223,7 @@ async fn a_split_command_that_ran_in_part_says_so() {
     let ring = Ring::builder()
         .shards(shards)
         .heartbeat_frequency(Duration::from_secs(60))
+        .on_down(OnDown::Fail)
         .attempts(1)
         .build()
         .await
