@@ -189,6 +189,8 @@ def apply(row, verb, value):
         row.absent = f"Absent::{value}"
     elif verb == "idempotent":
         row.flags.append("idempotent")
+    elif verb == "arity":
+        row.arity = int(value)
     else:
         sys.exit(f"ring.txt: unknown section {verb}")
 

@@ -14,7 +14,7 @@ use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::{Attempt, AttemptFailure, Decision};
 use rendis_core::session::{Failed, Replies, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
@@ -191,7 +191,7 @@ impl Engine {
 
     /// Runs a request that may wait on a connection of its own, until the shard is taken out or its keys are another's: what
     /// it waits for comes elsewhere then, and what it would write on this shard nobody would forget. On a shard that was
-    /// removed it is served to its end.
+    /// removed it is served on for a while ([`Settings::drain`](crate::settings::Settings::drain)).
     pub(crate) async fn waiting(
         &self,
         shard: &Arc<Shard>,
@@ -215,15 +215,20 @@ impl Engine {
         let over = |topology: &Topology<Shard>, standing: Option<Standing>| {
             standing.is_some_and(|now| now != Standing::Serving || moved(topology))
         };
+        let removed = async {
+            self.becomes(shard, |_, standing| standing.is_none()).await;
+            sleep(self.settings().drain).await;
+        };
+        let ended = |text| Err(Failed { sent: Sent::Maybe, cause: Cause::new(Kind::ShardDown, text) });
         // One that has a deadline of its own waits no longer for its connection either.
         let lease = if self.has_deadline() { manner.deadline } else { Duration::MAX };
         tokio::select! {
             biased;
             outcome = exclusively(shard, manner, request, blocks, lease) => outcome,
             () = self.becomes(shard, over) => {
-                let text = "the shard was taken out, or its keys became another's, while the command waited";
-                Err(Failed { sent: Sent::Maybe, cause: Cause::new(Kind::ShardDown, text) })
+                ended("the shard was taken out, or its keys became another's, while the command waited")
             }
+            () = removed => ended("the shard was removed from the ring while the command waited"),
         }
     }
 

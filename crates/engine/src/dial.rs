@@ -220,7 +220,7 @@ impl Step {
             (Self::Optional, _) | (_, "LOADING" | "MASTERDOWN" | "BUSY") => None,
             (Self::Hello, _) if unknown && may_fall_back => Some(Ok(Greeting::FallBack)),
             (_, "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED") => Some(Err(Cause::new(Kind::Auth, line))),
-            (Self::Hello, _) if line.contains("max number of clients") => {
+            (Self::Hello | Self::Auth, _) if line.contains("max number of clients") => {
                 Some(Err(Cause::new(Kind::ShardDown, line)))
             }
             (Self::Hello, _) if line.contains("Client names") => {

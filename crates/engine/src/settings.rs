@@ -206,6 +206,9 @@ pub struct Settings {
     /// Whether, and when, a shard that answers far more slowly than its peers is taken out like a dead one, for a while.
     /// Default: never. Only with [`OnDown::Reroute`], and only where one more may be taken out.
     pub slow_ejection: Option<outlier::Settings>,
+    /// How long a command that waits for what others do (`BLPOP`) may go on waiting on a shard that was removed. Default
+    /// 10 s.
+    pub drain: Duration,
     /// The most shards that are taken out at once. Default: half of them, at least one.
     pub max_ejected: Option<usize>,
     /// Commands that are otherwise refused on a ring and let through all the same. Default: none.
@@ -237,6 +240,7 @@ impl Settings {
         health.votes.longest_interval = health.votes.longest_interval.min(LONGEST);
         self.retry.first_wait = self.retry.first_wait.min(LONGEST);
         self.retry.longest_wait = self.retry.longest_wait.min(LONGEST);
+        self.drain = self.drain.min(LONGEST);
         self.exclusive = self.exclusive.min(MOST_EXCLUSIVE);
         if let Some(slow) = &mut self.slow_ejection {
             if slow.window.is_zero() {
@@ -280,6 +284,7 @@ impl Default for Settings {
             on_down: OnDown::Reroute,
             on_return: OnReturn::Forget,
             slow_ejection: None,
+            drain: Duration::from_secs(10),
             max_ejected: None,
             allow: Allow::default(),
         }

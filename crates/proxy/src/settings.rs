@@ -111,6 +111,7 @@ fn settings(ring: &config::Ring) -> Settings {
         on_down: ring.on_down,
         on_return: ring.on_return,
         slow_ejection: ring.slow_ejection,
+        drain: ring.drain,
         max_ejected: Some(ring.max_ejected),
         allow: ring.allow.clone(),
         // Blocking commands of every client need one each, and there are no more clients than `max_clients`. That is not

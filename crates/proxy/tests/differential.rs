@@ -99,9 +99,6 @@ fn same(command: &Command, ours: &Frame, theirs: &Frame) -> bool {
         return true;
     }
     let name = command.words[0].to_ascii_uppercase();
-    if OTHERWISE.iter().any(|otherwise| otherwise.excuses(&name, &ours.head, &theirs.head)) {
-        return true;
-    }
     match command.judge {
         Judge::Exactly => false,
         Judge::AnyOrder => {
@@ -116,45 +113,6 @@ fn same(command: &Command, ours: &Frame, theirs: &Frame) -> bool {
         },
     }
 }
-
-/// An error that a ring words otherwise than a server does, because it looks at a request in another order.
-struct Otherwise {
-    commands: &'static [&'static str],
-    ours: &'static str,
-    theirs: &'static str,
-}
-
-impl Otherwise {
-    fn excuses(&self, name: &[u8], ours: &[u8], theirs: &[u8]) -> bool {
-        let is = |line: &[u8], text: &str| {
-            line.strip_prefix(b"-").and_then(|line| line.strip_suffix(b"\r\n")) == Some(text.as_bytes())
-        };
-        self.commands.iter().any(|command| command.as_bytes() == name)
-            && is(ours, self.ours)
-            && is(theirs, self.theirs)
-    }
-}
-
-const OTHERWISE: [Otherwise; 3] = [
-    // A ring counts the keys of all commands by one rule, which words it as scripts and SINTERCARD do.
-    Otherwise {
-        commands: &["ZUNION", "ZINTER", "ZDIFF", "ZINTERCARD", "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE"],
-        ours: "ERR Number of keys can't be greater than number of args",
-        theirs: "ERR syntax error",
-    },
-    // A server looks for the script first, which a ring can do only where the keys are.
-    Otherwise {
-        commands: &["EVALSHA", "EVALSHA_RO"],
-        ours: "ERR Number of keys can't be greater than number of args",
-        theirs: "NOSCRIPT No matching script. Please use EVAL.",
-    },
-    // The same of functions.
-    Otherwise {
-        commands: &["FCALL", "FCALL_RO"],
-        ours: "ERR Number of keys can't be greater than number of args",
-        theirs: "ERR Function not found",
-    },
-];
 
 /// How a sequence is cut into writes.
 #[derive(Clone, Copy, Debug)]

@@ -112,6 +112,48 @@ fn a_request_in_flight_on_a_shard_that_leaves_is_answered_by_it() {
 }
 
 #[test]
+fn who_waits_on_a_shard_that_leaves_is_told_when_it_is_drained() {
+    let servers = Cluster::start(2);
+    let urls = servers.urls();
+    let both = ring("cache", "drain = \"300ms\"", &urls);
+    let (first, _) = both.split_once("[[ring.shard]]\nname = \"shard2\"").unwrap();
+    let mut proxy = Proxy::start(&config(&both)).unwrap();
+    let mut clients: Vec<_> = (0..8).map(|_| client(&proxy, "cache")).collect();
+    for (number, waits) in clients.iter_mut().enumerate() {
+        waits.send(&["BLPOP", &format!("list{number}"), "0"]).unwrap();
+    }
+    let blocked = |server: &RedisServer| {
+        let info = server.command(&["INFO", "clients"]);
+        let (_, count) = info.text().split_once("blocked_clients:").unwrap();
+        count.lines().next().unwrap().parse::<usize>().unwrap()
+    };
+    until("all wait", || servers.iter().map(blocked).sum::<usize>() == 8);
+    let leaving = blocked(&servers[1]);
+    assert!(leaving > 0);
+    proxy.reload(&config(first)).unwrap();
+    until("nobody waits on the shard that left", || blocked(&servers[1]) == 0);
+    let mut other = client(&proxy, "cache");
+    let mut told = 0;
+    for (number, waits) in clients.iter_mut().enumerate() {
+        other.command(&["RPUSH", &format!("list{number}"), "item"]).unwrap();
+        match waits.read().unwrap() {
+            Reply::Error(text) => {
+                assert!(
+                    text.starts_with("SHARDDOWN shard2") && text.ends_with("may have been executed"),
+                    "{text}"
+                );
+                told += 1;
+            }
+            reply => {
+                assert_eq!(reply, Reply::array([Reply::bulk(format!("list{number}")), Reply::bulk("item")]))
+            }
+        }
+    }
+    assert_eq!(told, leaving);
+    until("the shard that left is let go", || connection_ids(&servers[1]).is_empty());
+}
+
+#[test]
 fn subscriptions_on_all_threads_move_with_the_shards() {
     let servers = Cluster::start(3);
     let urls = servers.urls();

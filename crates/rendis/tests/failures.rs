@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use redis::AsyncCommands;
-use rendis::{Error, Kind, OnDown, Ring, RingBuilder, Sent};
+use rendis::{Error, Kind, OnDown, Protocol, Ring, RingBuilder, Sent};
 use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
 
 fn builder(cluster: &Cluster) -> RingBuilder {
@@ -77,9 +77,17 @@ async fn a_server_with_too_many_clients_says_so() {
         client.command(&["PING"]).ok().filter(|reply| format!("{reply:?}").contains("PONG")).map(|_| client)
     })
     .collect();
-    let ring = Ring::builder().shard("only", server.url()).build().await.unwrap();
-    let error = ring.clone().get::<_, ()>("key").await.unwrap_err();
-    assert!(error.to_string().contains("max number of clients"), "{error}");
+    for protocol in [Protocol::Newest, Protocol::Resp2] {
+        let builder = Ring::builder().shard("only", server.url());
+        let ring = builder.each_shard(move |_, shard| shard.protocol = protocol).build().await.unwrap();
+        let error = ring.clone().get::<_, ()>("key").await.unwrap_err();
+        assert!(error.to_string().contains("max number of clients"), "{error}");
+        assert_eq!(
+            Error::of(&error).unwrap().kind(),
+            Kind::ShardDown,
+            "{protocol:?}: it is no question of a login"
+        );
+    }
 }
 
 #[tokio::test]

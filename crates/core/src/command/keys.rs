@@ -97,9 +97,12 @@ pub enum Find {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The number of keys is no number.
+    /// The number of keys is no number, and nothing that could be read as one.
     #[error("value is not an integer or out of range")]
     NotANumber,
+    /// The number of keys is written as servers do not write numbers: `+1`, `01`, `1.5`.
+    #[error("value is not an integer or out of range")]
+    OddNumber,
     /// The number of keys is negative.
     #[error("Number of keys can't be negative")]
     Negative,
@@ -113,6 +116,14 @@ pub enum KeyError {
     /// keys of this kind, so these are the words for them.
     #[error("Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.")]
     Unbalanced,
+}
+
+impl KeyError {
+    /// Whether no server runs such a request, whatever it makes of numbers: each refuses it, in its own words.
+    #[must_use]
+    pub const fn is_refused_everywhere(self) -> bool {
+        matches!(self, Self::NotANumber | Self::Negative | Self::TooMany)
+    }
 }
 
 /// One of the keys of a request.
@@ -264,12 +275,15 @@ fn begin(begin: &Begin, options: Options, request: Request<'_>) -> Option<usize>
 
 /// Reads the number of keys.
 fn number_of_keys(argument: Option<&[u8]>) -> Result<usize, KeyError> {
-    let text = argument.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(KeyError::NotANumber)?;
+    let argument = argument.unwrap_or_default();
+    let odd =
+        if argument.iter().any(u8::is_ascii_digit) { KeyError::OddNumber } else { KeyError::NotANumber };
+    let text = std::str::from_utf8(argument).map_err(|_| odd)?;
     // Servers read strict decimals: no plus sign and no leading zero.
     if text.starts_with('+') || (text.len() > 1 && text.trim_start_matches('-').starts_with('0')) {
-        return Err(KeyError::NotANumber);
+        return Err(odd);
     }
-    let number: i64 = text.parse().map_err(|_| KeyError::NotANumber)?;
+    let number: i64 = text.parse().map_err(|_| odd)?;
     if number < 0 {
         return Err(KeyError::Negative);
     }

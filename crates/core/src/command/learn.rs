@@ -27,9 +27,10 @@ pub enum LearnError {
 /// RESP2 and RESP3, from Redis 2.8.13 on (older servers say less, and what is not said is not assumed).
 ///
 /// What a ring does with it follows from what the server says: by its keys, where it has some; on every shard, where its
-/// tips say so and how the replies combine. A command without keys is placed by its first argument, as if that were
-/// one: so everything about one search index (`FT.CREATE`, `FT.SEARCH`) meets on one shard. What cannot be told is
-/// refused: keys at places that the server does not say, policies that are special, writes that name nothing.
+/// tips say so and how the replies combine. Commands about one search index (`FT.CREATE`, `FT.SEARCH`) are placed by its
+/// name, so that they meet on one shard; the index covers the keys there, which a hash tag puts there. What cannot be told
+/// is refused: keys at places that the server does not say, policies that are special, and commands without keys, which
+/// would answer for one shard as if it were all (`TS.MRANGE`, `FT._LIST`).
 ///
 /// # Errors
 /// [`LearnError`] when the reply is something else.
@@ -127,10 +128,14 @@ fn row(entry: &[Value<'_>], level: u8) -> Option<Row> {
     let name = String::from_utf8(name.text()?.to_ascii_lowercase()).ok()?;
     let arity = i16::try_from(arity.int()?).ok()?;
     let flags = flags.texts().map(Flags::named).fold(Flags::NONE, Flags::and);
-    let categories = more.first().map(Value::texts).into_iter().flatten();
-    let categories = categories
-        .filter_map(|name| Categories::named(name.strip_prefix(b"@").unwrap_or(name)))
-        .fold(Categories::NONE, Categories::and);
+    // What the server says is what its own rules go by, though it be nothing.
+    let categories = match more.first() {
+        None => Categories::NONE.with_implied(flags),
+        Some(names) => names
+            .texts()
+            .filter_map(|name| Categories::named(name.strip_prefix(b"@").unwrap_or(name)))
+            .fold(Categories::NONE, Categories::and),
+    };
     let subcommands: Vec<_> = match more.get(3) {
         Some(below) if level == 0 => below.list().iter().filter_map(|entry| row(entry.list(), 1)).collect(),
         _ => Vec::new(),
@@ -145,7 +150,7 @@ fn row(entry: &[Value<'_>], level: u8) -> Option<Row> {
         _ if !subcommands.is_empty() => Class::Container,
         Some(specs) if specs.len() <= MAX_SPECS => {
             let tips = more.get(1).map(|tips| tips.texts().collect::<Vec<_>>()).unwrap_or_default();
-            class(specs, &tips, arity, flags, level)
+            class(&name, specs, &tips, flags)
         }
         _ => refused("the server does not say where its keys are"),
     };
@@ -155,7 +160,7 @@ fn row(entry: &[Value<'_>], level: u8) -> Option<Row> {
         name: Cow::Owned(name),
         arity,
         flags,
-        categories: categories.with_implied(flags),
+        categories,
         specs: Cow::Owned(specs),
         class,
         wait: Wait::Never,
@@ -167,7 +172,7 @@ fn row(entry: &[Value<'_>], level: u8) -> Option<Row> {
     })
 }
 
-fn class(specs: &[KeySpec], tips: &[&[u8]], arity: i16, flags: Flags, level: u8) -> Class {
+fn class(name: &str, specs: &[KeySpec], tips: &[&[u8]], flags: Flags) -> Class {
     let policy = |kind: &[u8]| tips.iter().find_map(|tip| tip.strip_prefix(kind));
     if !specs.is_empty() {
         return Class::Keys;
@@ -192,15 +197,28 @@ fn class(specs: &[KeySpec], tips: &[&[u8]], arity: i16, flags: Flags, level: u8)
     if flags.has(Flags::ADMIN) || flags.has(Flags::PUBSUB) {
         return refused("it concerns one server or one connection");
     }
-    let argument = level + 1;
-    if arity.unsigned_abs() > u16::from(argument) {
-        Class::Anchored(Anchor::Argument(argument))
-    } else if flags.has(Flags::WRITE) {
-        refused("it writes and names no key")
-    } else {
-        Class::Any
+    if ABOUT_AN_INDEX.contains(&name) {
+        return Class::Anchored(Anchor::Argument(1));
     }
+    refused("it names no key, and the server does not say on which shards it has to run")
 }
+
+/// Commands whose first argument is the name of a search index.
+const ABOUT_AN_INDEX: [&str; 13] = [
+    "ft.aggregate",
+    "ft.alter",
+    "ft.create",
+    "ft.dropindex",
+    "ft.explain",
+    "ft.explaincli",
+    "ft.info",
+    "ft.profile",
+    "ft.search",
+    "ft.spellcheck",
+    "ft.syndump",
+    "ft.synupdate",
+    "ft.tagvals",
+];
 
 /// What servers up to Redis 6.2 list as commands to catch web browsers with: they close the connection without an answer. No
 /// request of these names may reach one that others share.

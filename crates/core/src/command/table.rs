@@ -1472,7 +1472,7 @@ pub(super) static ROWS: [Row; 304] = [
         .absent(Absent::EmptyArray),
     row("zrangestore", -5, Flags::WRITE.and(Flags::DENYOOM), &KEYS_12, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET),
-    row("zrank", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+    row("zrank", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::Null),
     row("zrem", -3, Flags::WRITE.and(Flags::FAST).and(Flags::IDEMPOTENT), &KEYS_0, Class::Keys, PLAIN, &[])
@@ -1491,7 +1491,7 @@ pub(super) static ROWS: [Row; 304] = [
     row("zrevrangebyscore", -4, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::EmptyArray),
-    row("zrevrank", 3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
+    row("zrevrank", -3, Flags::READONLY.and(Flags::FAST), &KEYS_1, Class::Keys, PLAIN, &[])
         .about(Categories::SORTEDSET)
         .absent(Absent::Null),
     row("zscan", -3, Flags::READONLY, &KEYS_1, Class::Keys, PLAIN, &[])

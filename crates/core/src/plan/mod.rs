@@ -172,7 +172,7 @@ where
         Class::Keys | Class::KeysOr(_) | Class::Anchored(_) => match single(request, row, ring) {
             Ok(Target::On(shard)) => Plan::One(shard),
             Ok(Target::Down) => Plan::NoShard,
-            // A request of a command with keys that has none: `Row::keys` made sure that this is how it is written.
+            // A command with keys that has none, which `Row::keys` made sure is how it is written; or what any refuses.
             Ok(Target::Anywhere) => any(ring),
             Err(refusal) => Plan::Refused(refusal),
         },
@@ -220,7 +220,7 @@ enum Target {
     On(ShardId),
     /// No shard serves its keys now.
     Down,
-    /// It names nothing that a shard could hold.
+    /// It names nothing that a shard could hold, or is what any shard refuses.
     Anywhere,
 }
 
@@ -229,7 +229,11 @@ fn single<L>(request: Request<'_>, row: &Row, ring: &View<'_, L>) -> Result<Targ
 where
     L: Fn(&[u8]) -> Option<ShardId>,
 {
-    let mut keys = row.keys(request).map_err(Refusal::keys)?;
+    let mut keys = match row.keys(request) {
+        Ok(keys) => keys,
+        Err(error) if error.is_refused_everywhere() => return Ok(Target::Anywhere),
+        Err(error) => return Err(Refusal::keys(error)),
+    };
     let Some(first) = keys.next() else {
         let (Class::KeysOr(anchor) | Class::Anchored(anchor)) = row.class() else {
             return Ok(Target::Anywhere);

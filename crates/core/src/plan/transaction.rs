@@ -45,7 +45,7 @@ where
     }
     match row.class() {
         // A script or a function without keys runs as well where the transaction does.
-        Class::KeysOr(_) if row.keys(request).map_err(Refusal::keys)?.len() == 0 => {
+        Class::KeysOr(_) if row.keys(request).is_ok_and(|keys| keys.len() == 0) => {
             Ok(match single(request, row, ring)? {
                 Target::On(shard) => Queued::Rather(shard),
                 Target::Down | Target::Anywhere => Queued::Anywhere,

@@ -244,7 +244,7 @@ async fn follow(mut changes: watch::Receiver<u64>, hub: Weak<Inner>) {
 
 /// The shards that have to send a topic; `None` when no shard is placed at all.
 fn sources(topology: &Topology<Shard>, topic: &Topic) -> Option<Vec<Source>> {
-    if topic.kind == TopicKind::Pattern {
+    if topic.is_everywhere() {
         return Some(live(topology));
     }
     let member = topology.member(topology.locate(&topic.name)?)?;
@@ -253,7 +253,7 @@ fn sources(topology: &Topology<Shard>, topic: &Topic) -> Option<Vec<Source>> {
 
 /// As [`sources`], of shards that are up.
 fn sources_up(topology: &Topology<Shard>, topic: &Topic) -> Result<Vec<Source>, Error> {
-    if topic.kind == TopicKind::Pattern {
+    if topic.is_everywhere() {
         let live = live(topology);
         return if live.is_empty() { Err(no_shard()) } else { Ok(live) };
     }

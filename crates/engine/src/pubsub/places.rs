@@ -5,7 +5,6 @@ use std::sync::Arc;
 use rendis_core::session::{Failed, Sent};
 use tokio::task::AbortHandle;
 
-use super::TopicKind;
 use super::audience::Audience;
 use super::book::{Book, Link, LinkId, Needed, Next, Source, Start};
 use super::frame::Verb;
@@ -22,7 +21,7 @@ impl Book {
     }
 
     /// The topic has to come from these sources. Where it moves, the old ones are left when all the new ones have
-    /// confirmed. A pattern leaves a shard at once, unless the shard is replaced by one that is the same server.
+    /// confirmed. What every shard publishes leaves a shard at once, unless it is replaced by one that is the same server.
     pub(super) fn place(&mut self, topic: &Topic, sources: &[Source]) {
         let homes: Vec<LinkId> = sources.iter().map(|source| self.link_for(source)).collect();
         let Some(entry) = self.topics.get_mut(topic) else { return };
@@ -35,7 +34,7 @@ impl Book {
             let replaced =
                 || sources.iter().any(|source| source.endpoint.address == link.source.endpoint.address);
             let sends = link.slots.is_on(topic);
-            if sends && (topic.kind != TopicKind::Pattern || replaced()) {
+            if sends && (!topic.is_everywhere() || replaced()) {
                 entry.leaving.push(id);
             } else if let Some(link) = self.links.get_mut(&id) {
                 link.told(|slots| slots.unwant(topic));
@@ -236,6 +235,7 @@ mod tests {
 
     use bytes::Bytes;
 
+    use super::super::TopicKind;
     use super::super::audience::{Audience, ListenerId, Ticket};
     use super::super::mailbox::{Limits, Mailbox};
     use super::*;

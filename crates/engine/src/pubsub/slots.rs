@@ -26,6 +26,19 @@ pub(super) struct Topic {
     pub(super) name: Bytes,
 }
 
+impl Topic {
+    /// Whether every shard publishes to it: to what a pattern matches, and what servers tell of their own keys.
+    pub(super) fn is_everywhere(&self) -> bool {
+        match self.kind {
+            TopicKind::Pattern => true,
+            TopicKind::Channel => {
+                [&b"__keyspace@"[..], b"__keyevent@"].iter().any(|own| self.name.starts_with(own))
+            }
+            TopicKind::ShardChannel => false,
+        }
+    }
+}
+
 /// One request's worth of changes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Batch {

@@ -42,7 +42,8 @@ pub struct Ring {
     pub retries: Retries,
     /// `queue = { requests, bytes }`: what may wait on one shared connection to a shard. Default 262144, `"64MiB"`.
     pub queue: QueueLimits,
-    /// `drain`: how long requests in flight may take when the proxy ends; 0 does not wait. Default `"10s"`.
+    /// `drain`: how long requests in flight may take when the proxy ends, and how long those that wait for others (`BLPOP`)
+    /// are served on by a shard that was removed; 0 does not wait. Default `"10s"`.
     pub drain: Duration,
     /// `max_clients`: the most clients at a time. Default 10000.
     pub max_clients: usize,

@@ -72,6 +72,25 @@ fn patterns_hear_every_shard_and_sharded_channels_are_their_own() {
 }
 
 #[test]
+fn what_servers_tell_of_their_keys_is_heard_from_every_shard() {
+    let stage = Stage::start();
+    let mut client = stage.client();
+    assert!(ask(&mut client, &["CONFIG", "SET", "notify-keyspace-events", "KEA"]).is_ok());
+    let keys = stage.keys("k");
+    let mut listener = stage.client();
+    ask(&mut listener, &["SUBSCRIBE", "__keyevent@0__:set"]);
+    for key in &keys {
+        ask(&mut listener, &["SUBSCRIBE", &format!("__keyspace@0__:{key}")]);
+        ask(&mut client, &["SET", key, "v"]);
+        let mut told = [listener.read().unwrap(), listener.read().unwrap()];
+        told.sort_by_key(|reply| format!("{reply:?}"));
+        let event = bulks(&["message", "__keyevent@0__:set", key]);
+        let space = bulks(&["message", &format!("__keyspace@0__:{key}"), "set"]);
+        assert_eq!(told, [Reply::Array(event), Reply::Array(space)]);
+    }
+}
+
+#[test]
 fn many_listeners_share_one_subscription_upstream() {
     let shards = Cluster::start(3);
     let text = format!("threads = 4\n{}", ring("cache", "", &shards.urls()));
