@@ -293,6 +293,9 @@ impl RequestScanner {
                 self.remaining = Some(remaining);
                 return Ok(None);
             };
+            if self.position > self.limits.frame {
+                return Err(ScanError::FrameTooLong { limit: self.limits.frame });
+            }
             self.spans.push(span);
             remaining -= 1;
         }
@@ -373,8 +376,8 @@ impl RequestScanner {
             return Err(too_long);
         }
         let end = body + length;
-        if end + 2 > MOST_BYTES {
-            return Err(ScanError::RequestTooLong { limit: MOST_BYTES });
+        if end + 2 > self.limits.frame {
+            return Err(ScanError::FrameTooLong { limit: self.limits.frame });
         }
         match buffer.get(end..end + 2) {
             Some(b"\r\n") => {
@@ -389,10 +392,6 @@ impl RequestScanner {
         }
     }
 }
-
-/// The longest request in bytes, where one of its arguments is long; servers take as much of one client
-/// (`client-query-buffer-limit`). Ranges are 32 bits wide, and so never too narrow.
-const MOST_BYTES: usize = 1 << 30;
 
 /// The number in the header of type `kind` at `position` (`None` for `-1`), and where its line ends.
 fn header(buffer: &[u8], position: usize, kind: u8) -> Result<Option<(Option<u64>, usize)>, ScanError> {
@@ -501,7 +500,7 @@ mod tests {
         assert_eq!(scan(&long), Ok(None));
         let at = long.len() - "536870000\r\n".len();
         long[at..].copy_from_slice(b"536870912\r\n");
-        assert_eq!(scan(&long), Err(ScanError::RequestTooLong { limit: 1 << 30 }));
+        assert_eq!(scan(&long), Err(ScanError::FrameTooLong { limit: 1 << 30 }));
         assert_eq!(scan(b"*1\r\n$3\r\nabcd\r\n"), Err(ScanError::BadLineEnd));
         assert!(RequestBuf::parse(b"*1\r\n$4\r\nPING\r\nx".to_vec()).is_err());
     }

@@ -24,21 +24,24 @@ pub struct Limits {
     pub depth: usize,
     /// The longest line (simple strings, errors, numbers, headers) in bytes, without its line end.
     pub line: usize,
+    /// The longest frame in bytes, as far as it is known from headers and from what has arrived.
+    pub frame: usize,
 }
 
 impl Limits {
-    /// For frames that clients send: 512 MiB a bulk, 1 Mi arguments, depth 32, lines of 64 KiB. A request of more than 1 GiB
-    /// is refused whatever the limits.
-    pub const REQUEST: Self = Self { bulk: 512 << 20, elements: 1 << 20, depth: 32, line: 64 << 10 };
+    /// For frames that clients send: 512 MiB a bulk, 1 Mi arguments, depth 32, lines of 64 KiB, 1 GiB in all.
+    pub const REQUEST: Self =
+        Self { bulk: 512 << 20, elements: 1 << 20, depth: 32, line: 64 << 10, frame: 1 << 30 };
 
     /// For what clients send before they have logged in: 16 KiB a bulk, 10 arguments. It is enough to log in with.
-    pub const GUEST: Self = Self { bulk: 16 << 10, elements: 10, depth: 32, line: 64 << 10 };
+    pub const GUEST: Self = Self { bulk: 16 << 10, elements: 10, depth: 32, line: 64 << 10, frame: 1 << 30 };
 
     /// For frames that servers send: all that an honest one can say, because what is refused ends a connection that many
     /// share. 512 MiB a bulk; lines of the same length and depth 4096, because scripts give states, errors and nested
     /// tables as they like (a server's Lua has no stack for more); 128 Mi elements, because `KEYS` and `LRANGE` may rightly
-    /// answer more than a client may send.
-    pub const REPLY: Self = Self { bulk: 512 << 20, elements: 128 << 20, depth: 4096, line: 512 << 20 };
+    /// answer more than a client may send; 1 GiB in all, because a reply is held until it is whole.
+    pub const REPLY: Self =
+        Self { bulk: 512 << 20, elements: 128 << 20, depth: 4096, line: 512 << 20, frame: 1 << 30 };
 }
 
 /// Why bytes are not a frame. Nothing after such bytes on the same connection can be trusted.
@@ -62,10 +65,10 @@ pub enum ScanError {
         /// What [`Limits::bulk`] allows.
         limit: usize,
     },
-    /// A request that is too long in all.
-    #[error("a request longer than {limit} bytes")]
-    RequestTooLong {
-        /// What is allowed.
+    /// A frame that is too long in all.
+    #[error("a frame longer than {limit} bytes")]
+    FrameTooLong {
+        /// What [`Limits::frame`] allows.
         limit: usize,
     },
     /// An aggregate with more elements than the limit.
@@ -144,6 +147,9 @@ impl Scanner {
             let Step::Value { end, children, attribute } = self.step(buffer)? else {
                 return Ok(None);
             };
+            if end > self.limits.frame {
+                return Err(ScanError::FrameTooLong { limit: self.limits.frame });
+            }
             self.position = end;
             self.searched = end;
             if children > 0 {
@@ -232,6 +238,9 @@ impl Scanner {
             _ => return Err(ScanError::BulkTooLong { claimed: length, limit: self.limits.bulk }),
         };
         let end = body + length + 2;
+        if end > self.limits.frame {
+            return Err(ScanError::FrameTooLong { limit: self.limits.frame });
+        }
         match buffer.get(body + length..end) {
             Some(b"\r\n") => Ok(Step::Value { end, children: 0, attribute: false }),
             Some(_) => Err(ScanError::BadLineEnd),

@@ -25,6 +25,7 @@ use rendis_engine::gather::Executed;
 use crate::context::{Context, Scratch};
 use crate::identity::{Identity, ReplyMode, UserChange};
 use crate::inbox::{Front, Inbox};
+use crate::memory::{Holding, TooMuch};
 use crate::outbox::{Held, Outbox, TooSlow};
 use crate::peer::Peer;
 use crate::subscription::Subscriber;
@@ -33,7 +34,7 @@ use crate::window::Window;
 
 /// Serves a client until one side ends it.
 pub(crate) async fn serve(peer: Peer, identity: Box<Identity>, context: Arc<Context>) {
-    let ending = Arc::clone(&context);
+    let (ending, memory) = (Arc::clone(&context), Arc::clone(&context.shared.memory));
     let mut client = Client {
         peer,
         identity,
@@ -44,6 +45,7 @@ pub(crate) async fn serve(peer: Peer, identity: Box<Identity>, context: Arc<Cont
         scratch: None,
         transaction: Box::default(),
         subscriber: None,
+        holding: Holding::new(memory),
         owed: 0,
     };
     // Pinned here and not handed over: a future that is moved into another takes its room twice.
@@ -69,6 +71,8 @@ struct Client {
     scratch: Option<Box<Scratch>>,
     transaction: Box<Transaction>,
     subscriber: Option<Box<Subscriber>>,
+    /// What it makes the ring hold, as far as others are told.
+    holding: Holding,
     /// Requests whose replies are not in `out` yet; true wherever something but a write is waited for.
     owed: usize,
 }
@@ -103,6 +107,11 @@ impl Client {
                 Front::Partial => {
                     self.flush().await?;
                     self.return_scratch();
+                    if let Err(too_much) = self.holding.set(self.inbox.held() + self.transaction.held()) {
+                        push_error(&mut self.out.bytes, "ERR", &too_much.to_string());
+                        self.dropped(&too_much);
+                        return self.flush().await;
+                    }
                     if self.wait().await? == Flow::End {
                         return Ok(());
                     }
@@ -243,8 +252,9 @@ impl Client {
         self.flush().await?;
         let frame = last.frame();
         if frame.len() >= WRITE_THROUGH {
-            let (context, identity, scratch) = (&self.context, &self.identity, &self.scratch);
-            self.out.write(&mut self.peer, frame, || held(context, identity, scratch.as_deref())).await?;
+            let Self { context, identity, scratch, subscriber, holding, .. } = self;
+            let held = || held(context, identity, scratch.as_deref(), subscriber.as_deref());
+            self.out.write(&mut self.peer, frame, holding, held).await?;
             self.context.stats.sent.add(frame.len());
         }
         Ok(())
@@ -256,23 +266,32 @@ impl Client {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        let (context, identity, scratch) = (&self.context, &self.identity, &self.scratch);
-        let sent = self.out.flush(&mut self.peer, || held(context, identity, scratch.as_deref())).await?;
+        let Self { context, identity, scratch, subscriber, holding, .. } = self;
+        let held = || held(context, identity, scratch.as_deref(), subscriber.as_deref());
+        let sent = self.out.flush(&mut self.peer, holding, held).await?;
         self.context.stats.sent.add(sent);
         Ok(())
     }
 
     fn held(&self) -> Held {
-        held(&self.context, &self.identity, self.scratch.as_deref())
+        held(&self.context, &self.identity, self.scratch.as_deref(), self.subscriber.as_deref())
     }
 
     /// The socket is of no more use, for this reason.
     fn gone(&self, error: &io::Error) {
-        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<TooSlow>()) {
-            let (ring, address) = (&self.context.shared.name, &self.identity.card().address);
-            tracing::warn!(ring, address, %error, "a client was dropped");
-            self.context.stats.too_slow.add(1);
+        let Some(inner) = error.get_ref() else { return };
+        if let Some(error) = inner.downcast_ref::<TooSlow>() {
+            self.dropped(error);
+        } else if let Some(error) = inner.downcast_ref::<TooMuch>() {
+            self.dropped(error);
         }
+    }
+
+    /// It made the ring hold too much.
+    fn dropped(&self, why: &dyn std::fmt::Display) {
+        let (ring, address) = (&self.context.shared.name, &self.identity.card().address);
+        tracing::warn!(ring, address, error = %why, "a client was dropped");
+        self.context.stats.dropped.add(1);
     }
 
     /// The ring is over: what is under way is given up, and answered so. A client that has half a reply, because it does
@@ -292,9 +311,16 @@ impl Client {
     }
 }
 
-fn held(context: &Context, identity: &Identity, scratch: Option<&Scratch>) -> Held {
+fn held(
+    context: &Context,
+    identity: &Identity,
+    scratch: Option<&Scratch>,
+    subscriber: Option<&Subscriber>,
+) -> Held {
     let deadline = context.engine(identity.resp3).settings().deadlines.write;
-    Held { behind: scratch.map_or(0, |scratch| scratch.batch.held()), deadline }
+    let replies = scratch.map_or(0, |scratch| scratch.batch.held());
+    let (messages, lost) = subscriber.map_or((0, false), Subscriber::backlog);
+    Held { behind: replies.saturating_add(messages), lost, deadline }
 }
 
 /// What a client is told whose user is not there any more.

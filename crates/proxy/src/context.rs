@@ -16,6 +16,7 @@ use tokio_rustls::rustls::ServerConfig;
 use crate::access::Access;
 use crate::clients::Clients;
 use crate::config;
+use crate::memory::Memory;
 use crate::server_tls;
 use crate::stats::Stats;
 use crate::stop::Stop;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     /// Logins with a wrong name or password.
     pub(crate) failed_logins: AtomicU64,
     pub(crate) max_clients: AtomicUsize,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
     /// The port that `INFO` names; 0 where the ring listens on sockets alone.
     pub(crate) port: u16,
@@ -87,6 +89,7 @@ impl Shared {
             turned_away: AtomicU64::new(0),
             failed_logins: AtomicU64::new(0),
             max_clients: AtomicUsize::new(ring.max_clients),
+            memory: Arc::new(Memory::new(ring.client_memory)),
             started: Instant::now(),
             port,
             rules: ArcSwap::from_pointee(Rules::new(ring)),
@@ -97,8 +100,9 @@ impl Shared {
     }
 
     /// What a reload changes.
-    pub(crate) fn apply(&self, max_clients: usize, rules: Rules, tls: Option<Arc<ServerConfig>>) {
-        self.max_clients.store(max_clients, Ordering::Relaxed);
+    pub(crate) fn apply(&self, ring: &config::Ring, rules: Rules, tls: Option<Arc<ServerConfig>>) {
+        self.max_clients.store(ring.max_clients, Ordering::Relaxed);
+        self.memory.limit(ring.client_memory);
         self.rules.store(Arc::new(rules));
         self.epoch.fetch_add(1, Ordering::Release);
         self.tls.store(tls);

@@ -119,6 +119,11 @@ impl Inbox {
         (index..self.found.len()).filter_map(|index| self.request(index))
     }
 
+    /// The bytes of what has arrived.
+    pub(crate) fn held(&self) -> usize {
+        self.arrived.len()
+    }
+
     /// How many requests were found.
     pub(crate) fn found(&self) -> usize {
         self.found.len()

@@ -9,6 +9,7 @@ mod stop;
 mod ticker;
 mod stats;
 mod peer;
+mod memory;
 mod outbox;
 mod window;
 mod inbox;

@@ -3,6 +3,7 @@
 //! A client that is slow, or stops reading, costs what is held for it and nothing else: nothing is read from it
 //! meanwhile, and nothing further is sent for it. It may be as slow as it likes with little. With more than
 //! [`MOST_HELD`] it has to take something within the write deadline, and more than [`MOST_BEHIND`] is not held for anybody.
+//! What it holds is counted with what other clients do ([`Holding`]).
 
 use std::future::poll_fn;
 use std::io;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use crate::memory::Holding;
 use crate::peer::Peer;
 
 /// See the module.
@@ -26,8 +28,10 @@ pub(crate) struct Outbox {
 /// What is looked at when a client takes nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
-    /// Bytes of replies that wait behind those being written.
+    /// Bytes of replies and messages that wait behind those being written.
     pub(crate) behind: usize,
+    /// Messages for it were lost already, because it does not take them.
+    pub(crate) lost: bool,
     /// How long a client may take nothing while too much is held for it.
     pub(crate) deadline: Duration,
 }
@@ -44,11 +48,16 @@ impl Outbox {
     ///
     /// # Errors
     /// What the socket gives; [`TooSlow`] inside when the client has to be dropped.
-    pub(crate) async fn flush(&mut self, peer: &mut Peer, held: impl Fn() -> Held) -> io::Result<usize> {
+    pub(crate) async fn flush(
+        &mut self,
+        peer: &mut Peer,
+        holding: &mut Holding,
+        held: impl Fn() -> Held,
+    ) -> io::Result<usize> {
         let count = self.bytes.len();
         if count > 0 {
             self.writing = true;
-            write(peer, &self.bytes, held).await?;
+            write(peer, &self.bytes, holding, held).await?;
             self.writing = false;
             self.bytes.clear();
         }
@@ -63,10 +72,11 @@ impl Outbox {
         &mut self,
         peer: &mut Peer,
         reply: &[u8],
+        holding: &mut Holding,
         held: impl Fn() -> Held,
     ) -> io::Result<()> {
         self.writing = true;
-        write(peer, reply, held).await?;
+        write(peer, reply, holding, held).await?;
         self.writing = false;
         Ok(())
     }
@@ -85,7 +95,12 @@ impl Held {
     }
 }
 
-async fn write(peer: &mut Peer, bytes: &[u8], held: impl Fn() -> Held) -> io::Result<()> {
+async fn write(
+    peer: &mut Peer,
+    bytes: &[u8],
+    holding: &mut Holding,
+    held: impl Fn() -> Held,
+) -> io::Result<()> {
     let mut rest = bytes;
     // Nearly always the socket takes everything at once, and there is no timer.
     let mut stuck: Option<Stuck> = None;
@@ -104,7 +119,8 @@ async fn write(peer: &mut Peer, bytes: &[u8], held: impl Fn() -> Held) -> io::Re
             let held = held();
             held.check_behind()?;
             let all = rest.len().saturating_add(held.behind);
-            if all > MOST_HELD && stuck.since.elapsed() >= held.deadline {
+            holding.set(all).map_err(|too_much| io::Error::new(io::ErrorKind::TimedOut, too_much))?;
+            if (all > MOST_HELD || held.lost) && stuck.since.elapsed() >= held.deadline {
                 return Poll::Ready(Err(too_slow(all)));
             }
         }

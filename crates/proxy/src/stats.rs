@@ -22,8 +22,8 @@ pub(crate) struct Stats {
     pub(crate) sent: Count,
     /// TLS handshakes of clients that failed.
     pub(crate) handshakes_failed: Count,
-    /// Clients that were dropped because they did not take their replies.
-    pub(crate) too_slow: Count,
+    /// Clients that were dropped because they did not take what was for them, or made the ring hold too much.
+    pub(crate) dropped: Count,
     /// Error replies that servers gave.
     pub(crate) refusals: Count,
     /// Requests that ended with an error of this proxy, by its kind.

@@ -42,6 +42,11 @@ impl Subscriber {
             && self.patterns.iter().all(|pattern| user.may_hear_pattern(pattern))
     }
 
+    /// The bytes of messages that wait for it, and whether further ones were lost because it does not take them.
+    pub(crate) fn backlog(&self) -> (usize, bool) {
+        (self.listener.waiting_bytes(), self.listener.has_fallen_behind())
+    }
+
     /// The next message, or why there will be none.
     pub(crate) async fn next(&self) -> Option<Result<Arc<Message>, Error>> {
         self.listener.next().await

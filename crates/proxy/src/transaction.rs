@@ -64,6 +64,11 @@ impl Transaction {
         self.queue.is_some()
     }
 
+    /// The bytes of what is queued.
+    pub(crate) fn held(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.bytes)
+    }
+
     /// Queues a command, or refuses it, and says so in `out`.
     pub(crate) fn queue(&mut self, request: Request<'_>, table: &Table, engine: &Engine, out: &mut Vec<u8>) {
         let topology = engine.topology();

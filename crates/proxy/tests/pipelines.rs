@@ -144,6 +144,68 @@ fn a_client_that_takes_nothing_is_dropped_and_the_others_notice_nothing() {
 }
 
 #[test]
+fn who_listens_and_does_not_read_is_dropped() {
+    let _alone = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let stage = Stage::start("deadlines = { write = \"300ms\" }");
+    let mut deaf = stage.raw();
+    deaf.write_all(&pack(&["SUBSCRIBE", "news"])).unwrap();
+    let mut hears = stage.client();
+    hears.command(&["SUBSCRIBE", "news"]).unwrap();
+    let (payload, mut sender) = ("v".repeat(1 << 20), stage.client());
+    until("it listens", || {
+        sender.command(&["PUBLISH", "news", "are you there"]).unwrap().integer() == 1
+            && hears.read().unwrap().elements()[2] == Reply::bulk("are you there")
+    });
+    until("it is dropped", || {
+        assert_eq!(sender.command(&["PUBLISH", "news", &payload]).unwrap().integer(), 1);
+        assert_eq!(hears.read().unwrap().elements()[2], Reply::bulk(&*payload));
+        stage.dropped() == 1
+    });
+}
+
+#[test]
+fn all_clients_together_hold_no_more_than_is_allowed() {
+    let stage = Stage::start("client_memory = \"64MiB\"");
+    let mut half = pack(&["SET", "key", ""]);
+    half.truncate(half.len() - "$0\r\n\r\n".len());
+    half.extend(format!("${}\r\n", 100 << 20).into_bytes());
+    half.resize(half.len() + (20 << 20), b'v');
+    // Transactions that are not ended, and half requests.
+    let mut queueing: Vec<_> = (0..2)
+        .map(|_| {
+            let mut client = stage.client();
+            client.command(&["MULTI"]).unwrap();
+            let value = vec![b'v'; 15 << 20];
+            let queued = client.command(&[&b"SET"[..], stage.keys[0].as_bytes(), &value]).unwrap();
+            assert_eq!(queued, Reply::simple("QUEUED"));
+            client
+        })
+        .collect();
+    let mut halves = vec![stage.raw(), stage.raw()];
+    halves[0].write_all(&half).unwrap();
+    assert_eq!(stage.dropped(), 0);
+    // All of it would be too much, and this one wants most.
+    let told = halves[1].write_all(&half).map(|()| {
+        let mut told = String::new();
+        let _ = halves[1].read_to_string(&mut told);
+        told
+    });
+    until("one is dropped", || stage.dropped() == 1);
+    if let Ok(told) = told {
+        assert!(told.starts_with("-ERR the clients hold ") && told.contains("client_memory"), "{told}");
+    }
+    // The others are well, and what was held is free again.
+    for client in &mut queueing {
+        assert_eq!(client.command(&["EXEC"]).unwrap(), Reply::array([Reply::simple("OK")]));
+    }
+    drop(halves);
+    let value = vec![b'v'; 50 << 20];
+    let mut other = stage.client();
+    assert!(other.command(&[&b"SET"[..], stage.keys[1].as_bytes(), &value]).unwrap().is_ok());
+    assert_eq!(stage.dropped(), 1);
+}
+
+#[test]
 fn a_client_for_whom_little_is_held_may_take_its_time() {
     let stage = Stage::start("deadlines = { write = \"200ms\" }");
     stage.fill(256 << 10);

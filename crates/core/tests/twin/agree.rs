@@ -21,7 +21,7 @@ use rendis_core::tag::Tag;
 use super::{Scanned, Value};
 
 /// Small enough that short frames meet them.
-const TIGHT: Limits = Limits { bulk: 20, elements: 4, depth: 3, line: 25 };
+const TIGHT: Limits = Limits { bulk: 20, elements: 4, depth: 3, line: 25, frame: 90 };
 
 /// The scanner says what its twin says, whether the bytes come at once or in pieces that end at `cuts`.
 pub(crate) fn scanner(bytes: &[u8], cuts: &[usize]) {

@@ -32,11 +32,15 @@ use Scanned::{Bad, End, Incomplete};
 pub(crate) fn scan(bytes: &[u8], at: usize, depth: usize, limits: Limits) -> Scanned {
     let Some(kind) = bytes.get(at) else { return Incomplete };
     match kind {
-        b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => line(bytes, at, limits),
+        b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => match line(bytes, at, limits) {
+            End(end) if end > limits.frame => Bad,
+            other => other,
+        },
         b'$' | b'!' | b'=' => match header(bytes, at) {
-            Ok((None, end)) if *kind == b'$' => End(end),
+            Ok((None, end)) if *kind == b'$' && end <= limits.frame => End(end),
             Ok((None, _)) => Bad,
             Ok((Some(length), _)) if length > limits.bulk as u64 => Bad,
+            Ok((Some(length), start)) if start + length as usize + 2 > limits.frame => Bad,
             Ok((Some(length), start)) => {
                 match bytes.get(start + length as usize..start + length as usize + 2) {
                     Some(b"\r\n") => End(start + length as usize + 2),
@@ -47,9 +51,10 @@ pub(crate) fn scan(bytes: &[u8], at: usize, depth: usize, limits: Limits) -> Sca
             Err(other) => other,
         },
         b'*' | b'~' | b'>' | b'%' | b'|' => match header(bytes, at) {
-            Ok((None, end)) if *kind == b'*' => End(end),
+            Ok((None, end)) if *kind == b'*' && end <= limits.frame => End(end),
             Ok((None, _)) => Bad,
             Ok((Some(count), _)) if count > limits.elements as u64 => Bad,
+            Ok((Some(_), start)) if start > limits.frame => Bad,
             Ok((Some(count), start)) => {
                 let level = usize::from(count > 0);
                 if depth + level > limits.depth {

@@ -167,6 +167,18 @@ impl Listener {
         self.mailbox.poll(context)
     }
 
+    /// The bytes of the messages that wait to be taken.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.mailbox.bytes()
+    }
+
+    /// Whether messages were lost, because too much waited. What waits and was not lost is still there.
+    #[must_use]
+    pub fn has_fallen_behind(&self) -> bool {
+        self.mailbox.ended().is_some_and(|error| error.kind() == Kind::Busy)
+    }
+
     /// As [`Listener::poll_next`]. Cancel safe: a dropped future takes no message.
     ///
     /// # Errors

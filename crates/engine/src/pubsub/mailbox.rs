@@ -118,6 +118,11 @@ impl Mailbox {
         state.waker.take()
     }
 
+    /// What waits, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     /// The error that ended it, until it was read; an error of its own afterwards.
     pub(super) fn ended(&self) -> Option<Error> {
         match &self.lock().end {

@@ -82,8 +82,12 @@ fn clients(text: &mut Text, rings: &[Ring]) {
     each("rendis_clients_refused_total", "counter", "Clients that were more than max_clients.", &|ring| {
         ring.shared.turned_away.load(Ordering::Relaxed)
     });
-    let help = "Clients that were dropped because they did not read their replies.";
-    each("rendis_clients_dropped_total", "counter", help, &|ring| ring.sum(|stats| stats.too_slow.read()));
+    let help = "Clients that were dropped because they did not read what was for them, or made the ring hold too much.";
+    each("rendis_clients_dropped_total", "counter", help, &|ring| ring.sum(|stats| stats.dropped.read()));
+    let help = "What clients make the ring hold: half requests, queued transactions, what they do not read. Limit: client_memory.";
+    each("rendis_client_memory_bytes", "gauge", help, &|ring| {
+        u64::try_from(ring.shared.memory.held()).unwrap_or(u64::MAX)
+    });
     each("rendis_logins_failed_total", "counter", "Logins with a wrong name or password.", &|ring| {
         ring.shared.failed_logins.load(Ordering::Relaxed)
     });

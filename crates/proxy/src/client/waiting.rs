@@ -9,7 +9,7 @@ use rendis_core::command::Blocks;
 use rendis_core::reply::push_error;
 use rendis_core::request::{Request, RequestBuf};
 use rendis_engine::engine::Engine;
-use rendis_engine::error::Error;
+use rendis_engine::error::{Error, Kind};
 use rendis_engine::gather::Executed;
 use rendis_engine::pubsub::Message;
 
@@ -41,8 +41,17 @@ impl Client {
 
     /// Passes on what it listens to.
     fn hear(&mut self, message: Option<Result<Arc<Message>, Error>>) -> Flow {
-        // It fell behind, or the ring is gone: as a server does with a subscriber it cannot serve.
-        let Some(Ok(message)) = message else { return Flow::End };
+        let message = match message {
+            Some(Ok(message)) => message,
+            // As a server does with a subscriber it cannot serve.
+            Some(Err(error)) => {
+                if error.kind() == Kind::Busy {
+                    self.dropped(&error);
+                }
+                return Flow::End;
+            }
+            None => return Flow::End,
+        };
         // What a user may hear is looked at before each message, which is no time for errors.
         if self.identity.is_outdated(&self.context.shared) && self.become_current() == Flow::End {
             return Flow::End;

@@ -22,7 +22,7 @@ use super::shard::{self, Shard};
 use super::users;
 use super::values;
 
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 23] = [
     "name",
     "listen",
     "tls",
@@ -41,6 +41,7 @@ const FIELDS: [&str; 22] = [
     "queue",
     "drain",
     "max_clients",
+    "client_memory",
     "allow",
     "no_auth",
     "user",
@@ -100,6 +101,7 @@ pub(super) fn read(
         drain: section
             .read("drain", Duration::from_secs(10), |field| field.duration(Duration::ZERO..=HOUR))?,
         max_clients: section.read("max_clients", 10_000, |field| field.integer(1..=1_000_000))?,
+        client_memory: section.read("client_memory", 1 << 30, |field| field.bytes(64 << 20))?,
         allow: section.read("allow", Allow::default(), |field| commands(&field))?,
         no_auth,
         users,

@@ -216,7 +216,7 @@ impl Prepared {
     /// Changes what all threads share.
     pub(super) fn change(&mut self) {
         if let Some(Change { rules, tls }) = self.change.take() {
-            self.shared.apply(self.config.max_clients, rules, tls);
+            self.shared.apply(&self.config, rules, tls);
         }
     }
 

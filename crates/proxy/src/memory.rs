@@ -1,0 +1,122 @@
+//! What the clients of a ring make it hold, all together: half requests, queued transactions, replies and messages that
+//! they do not take.
+//!
+//! Each client has limits of its own, but ten thousand of them could fill any machine. So what each holds is added up,
+//! on all threads, and past the ring's limit whoever wants more and holds more than his share of it is dropped. A client
+//! that holds next to nothing is not counted, and never dropped: with small requests nothing here is written to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What the clients of one ring hold.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    limit: AtomicUsize,
+    held: AtomicUsize,
+    /// Clients that hold something.
+    holders: AtomicUsize,
+}
+
+impl Memory {
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self { limit: AtomicUsize::new(limit), held: AtomicUsize::new(0), holders: AtomicUsize::new(0) }
+    }
+
+    /// Changes the limit, for what is asked for from now on.
+    pub(crate) fn limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Bytes that are held now.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+/// What one client holds. It is given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    memory: Arc<Memory>,
+    bytes: usize,
+}
+
+/// All clients hold too much, and this one more than its share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the clients hold {held} bytes together, allowed are {limit} (client_memory), and this one {own}")]
+pub(crate) struct TooMuch {
+    own: usize,
+    held: usize,
+    limit: usize,
+}
+
+impl Holding {
+    pub(crate) const fn new(memory: Arc<Memory>) -> Self {
+        Self { memory, bytes: 0 }
+    }
+
+    /// The client holds so many bytes now.
+    ///
+    /// # Errors
+    /// [`TooMuch`] when it holds more than before, and has to be dropped.
+    #[inline]
+    pub(crate) fn set(&mut self, bytes: usize) -> Result<(), TooMuch> {
+        let bytes = if bytes < COUNTED_FROM { 0 } else { bytes };
+        if bytes == self.bytes { Ok(()) } else { self.change(bytes) }
+    }
+
+    fn change(&mut self, bytes: usize) -> Result<(), TooMuch> {
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        let memory = &self.memory;
+        let held = if bytes > before {
+            memory.held.fetch_add(bytes - before, Ordering::Relaxed).saturating_add(bytes - before)
+        } else {
+            memory.held.fetch_sub(before - bytes, Ordering::Relaxed).saturating_sub(before - bytes)
+        };
+        if before == 0 {
+            memory.holders.fetch_add(1, Ordering::Relaxed);
+        } else if bytes == 0 {
+            memory.holders.fetch_sub(1, Ordering::Relaxed);
+        }
+        let (limit, holders) = (memory.limit.load(Ordering::Relaxed), memory.holders.load(Ordering::Relaxed));
+        if bytes > before && held > limit && bytes > limit / holders.max(1) {
+            return Err(TooMuch { own: bytes, held, limit });
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        // Nothing is refused to who holds less.
+        let _ = self.set(0);
+    }
+}
+
+/// What holds less is not counted.
+const COUNTED_FROM: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn who_holds_more_than_its_share_past_the_limit_is_told_and_others_are_not() {
+        let memory = Arc::new(Memory::new(10 * MIB));
+        let mut clients: Vec<_> = (0..4).map(|_| Holding::new(Arc::clone(&memory))).collect();
+        assert_eq!(clients[0].set(6 * MIB), Ok(()));
+        assert_eq!(clients[1].set(3 * MIB), Ok(()));
+        // A little past the limit: the greedy one is told when it wants more, and one with little is not.
+        assert_eq!(clients[2].set(2 * MIB), Ok(()));
+        assert_eq!(clients[3].set(1000), Ok(()));
+        let told = clients[0].set(7 * MIB).unwrap_err();
+        assert_eq!(told, TooMuch { own: 7 * MIB, held: 12 * MIB, limit: 10 * MIB });
+        // Who holds less is not told, though it be more than its share still.
+        assert_eq!(clients[0].set(6 * MIB), Ok(()));
+        memory.limit(100 * MIB);
+        assert_eq!(clients[0].set(60 * MIB), Ok(()));
+        drop(clients);
+        assert_eq!((memory.held(), memory.holders.load(Ordering::Relaxed)), (0, 0));
+    }
+}
