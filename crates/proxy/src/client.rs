@@ -54,7 +54,12 @@ pub(crate) async fn serve(peer: Peer, identity: Box<Identity>, context: Arc<Cont
         ending.stop.cut(running).await
     };
     match ended {
-        Some(Ok(())) => client.peer.shutdown().await,
+        Some(Ok(())) => {
+            client.peer.shutdown().await;
+            if !client.context.stop.is_draining() {
+                client.peer.linger().await;
+            }
+        }
         Some(Err(error)) => client.gone(&error),
         None => client.cut_off().await,
     }

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use rendis_engine::transport::Io;
@@ -125,6 +126,23 @@ impl Peer {
         }
     }
 
+    /// Takes what the other side still sends, for a moment, and throws it away. A system that closes a connection with bytes
+    /// that nobody has read resets it, and then the last reply may never be seen. Cancel safe.
+    pub(crate) async fn linger(&mut self) {
+        let mut thrown = BytesMut::new();
+        let taken = async {
+            let mut taken = 0;
+            while let Ok(count @ 1..) = self.read(&mut thrown, LINGER_ROOM).await {
+                thrown.clear();
+                taken += count;
+                if taken > LINGER_AT_MOST {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, taken).await;
+    }
+
     /// Says goodbye in the manner of the transport. Errors do not matter any more.
     pub(crate) async fn shutdown(&mut self) {
         let _ = match self {
@@ -136,6 +154,11 @@ impl Peer {
         };
     }
 }
+
+/// How long, and how much, is taken of a client that was told the last.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_AT_MOST: usize = 4 << 20;
+const LINGER_ROOM: usize = 16 << 10;
 
 /// What a buffer may hold while nothing comes: with ten thousand clients, memory counts for more than the allocation.
 const KEEP_AT_MOST: usize = 256;
