@@ -91,6 +91,15 @@ pub enum Stream {
     Ended,
 }
 
+/// What has become overdue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// When to look again; `None` when nothing more is owed.
+    pub next: Option<Duration>,
+    /// Whether a reply is among it that nobody waits for any more, because its caller gave up before.
+    pub unheard: bool,
+}
+
 /// What a reply met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
@@ -140,6 +149,8 @@ struct Entry {
     replies: u32,
     /// `None` when nobody waits any more.
     slot: Option<u32>,
+    /// Its deadline has passed.
+    overdue: bool,
 }
 
 #[derive(Debug)]
@@ -243,7 +254,15 @@ impl<W, R, E: Clone> Session<W, R, E> {
         let sequence = self.first + length(self.order.len());
         let slot = self.occupy(slot(sequence));
         let (end, batch) = (self.appended, replies != 1);
-        self.order.push_back(Entry { start, end, batch, deadline, replies, slot: Some(slot) });
+        self.order.push_back(Entry {
+            start,
+            end,
+            batch,
+            deadline,
+            replies,
+            slot: Some(slot),
+            overdue: false,
+        });
         Ok(Ticket(slot))
     }
 
@@ -402,33 +421,44 @@ impl<W, R, E: Clone> Session<W, R, E> {
         self.earliest = None;
     }
 
-    /// Fails every ticket whose deadline is not after `now`, and says when to look again.
-    pub fn expire(&mut self, now: Duration, cause: &E, woken: &mut Vec<W>) -> Option<Duration> {
+    /// Fails every ticket whose deadline is not after `now`. What was given up after it was written is overdue at its
+    /// deadline too: the server owes it all the same.
+    pub fn expire(&mut self, now: Duration, cause: &E, woken: &mut Vec<W>) -> Overdue {
         if self.earliest.is_none_or(|earliest| earliest > now) {
-            return self.earliest;
+            return Overdue { next: self.earliest, unheard: false };
         }
-        let mut earliest: Option<Duration> = None;
+        let (mut earliest, mut unheard): (Option<Duration>, bool) = (None, false);
         for index in 0..self.order.len() {
             let Some(entry) = self.order.get_mut(index) else { break };
-            if entry.slot.is_none() {
+            if entry.replies == 0 || entry.overdue {
                 continue;
             }
             if entry.deadline > now {
                 earliest = Some(earliest.map_or(entry.deadline, |found| found.min(entry.deadline)));
                 continue;
             }
-            let slot = entry.slot.take();
+            entry.overdue = true;
+            let Some(slot) = entry.slot.take() else {
+                unheard = true;
+                continue;
+            };
             let sent = if entry.end <= self.taken { Sent::Maybe } else { Sent::No };
             if sent == Sent::No {
                 self.withdraw(index);
             }
-            self.fail_slot(slot, Failed { sent, cause: cause.clone() }, woken);
+            self.fail_slot(Some(slot), Failed { sent, cause: cause.clone() }, woken);
         }
         self.earliest = earliest;
-        earliest
+        Overdue { next: earliest, unheard }
     }
 
-    /// No ticket expires before this time; `None` when nothing waits.
+    /// Whether somebody waits for an outcome, or has not collected it.
+    #[must_use]
+    pub const fn is_awaited(&self) -> bool {
+        self.slots.len() > self.free.len()
+    }
+
+    /// Nothing becomes overdue before this time; `None` when nothing is owed.
     #[must_use]
     pub const fn earliest(&self) -> Option<Duration> {
         self.earliest

@@ -154,13 +154,15 @@ impl Engine {
     }
 
     /// Waits until this shard is taken out of use, and its keys are others', or until it has more connections than these
-    /// again. False when neither happens in time; at once where there are no others.
+    /// again. False when neither happens in time; at once where there are no others, or nothing is to be made again.
     pub(crate) async fn out_or_back(&self, shard: &Arc<Shard>, connects: u64, within: Duration) -> bool {
         let topology = self.topology();
         let only = matches!(topology.live(), [only] if topology.member(*only).is_some_and(
             |member| Arc::ptr_eq(&member.shard, shard)
         ));
-        if self.settings().on_down != OnDown::Reroute || within.is_zero() || only {
+        let settings = self.settings();
+        let once = settings.retry.attempts.get() == 1;
+        if settings.on_down != OnDown::Reroute || once || within.is_zero() || only {
             return false;
         }
         let out = |_: &Topology<Shard>, standing| standing != Some(Standing::Serving);

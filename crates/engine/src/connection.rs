@@ -74,7 +74,9 @@ impl Connection {
     /// # Errors
     /// As [`Connection::flush`]; the new requests are then not appended.
     pub async fn send<F: Frames + ?Sized>(&mut self, frames: &F) -> Result<(), Failure> {
-        self.check()?;
+        if let Some(cause) = &self.broken {
+            return Err(Failed { sent: Sent::No, cause: Arc::clone(cause) });
+        }
         if self.outgoing.len() - self.written >= FLUSH_AT {
             self.flush().await?;
         }
@@ -286,11 +288,10 @@ impl Connection {
         self.write_deadline = write;
     }
 
+    /// What is owed when the connection broke may have run.
     fn check(&self) -> Result<(), Failure> {
-        match &self.broken {
-            None => Ok(()),
-            Some(cause) => Err(Failed { sent: Sent::No, cause: Arc::clone(cause) }),
-        }
+        let sent = if self.owed > 0 { Sent::Maybe } else { Sent::No };
+        self.broken.as_ref().map_or(Ok(()), |cause| Err(Failed { sent, cause: Arc::clone(cause) }))
     }
 
     fn broke(&mut self, cause: Arc<Cause>) -> Failure {

@@ -172,8 +172,8 @@ impl Engine {
         })
     }
 
-    /// A part is a command of the same kind. One that was never sent, because its shard is about to be taken out, is dealt
-    /// anew.
+    /// A part is a command of the same kind. One that was never sent, or only reads, is dealt anew when its shard is taken
+    /// out, or back.
     async fn part(
         &self,
         topology: &Topology<Shard>,
@@ -191,7 +191,7 @@ impl Engine {
         let request = request.view();
         if let Some(member) = topology.member(id)
             && error.kind() == Kind::ShardDown
-            && error.sent() == Sent::No
+            && (error.sent() == Sent::No || repeat == Repeat::Read)
             && let remaining = self.manner_since(began, &member.shard).deadline
             && self.out_or_back(&member.shard, connects, remaining).await
             && let remaining = self.manner_since(began, &member.shard).deadline

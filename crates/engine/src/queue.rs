@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rendis_core::reply::Reply;
-use rendis_core::session::{Failed, Full, QueueLimits, Replies, Sent, Session, Stream, Ticket};
+use rendis_core::session::{Failed, Full, Overdue, QueueLimits, Replies, Sent, Session, Stream, Ticket};
 use tokio::time::Instant;
 
 use crate::connection::Failure;
@@ -248,7 +248,7 @@ impl Queue {
     }
 
     /// Fails what is overdue, and says when to look again.
-    pub(crate) fn expire(&self, cause: &Arc<Cause>, woken: &mut Vec<Waker>) -> Option<Duration> {
+    pub(crate) fn expire(&self, cause: &Arc<Cause>, woken: &mut Vec<Waker>) -> Overdue {
         self.lock().session.expire(self.now(), cause, woken)
     }
 

@@ -353,9 +353,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 state.sleeper = Some(context.waker().clone());
             }
             let earliest = state.session.earliest();
-            let closed = state.is_closed();
+            let over = state.is_closed() && !state.session.is_awaited();
             drop(state);
-            if closed && earliest.is_none() {
+            if over {
                 // What is still owed belongs to nobody.
                 return Err(End::Served);
             }
@@ -383,12 +383,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             return Err(End::Lost(Cause::new(Kind::Timeout, text)));
         }
         let late = Cause::late(Late::Serving);
-        self.queue.expire(&late, &mut self.woken);
+        let overdue = self.queue.expire(&late, &mut self.woken);
         // The canary behind a request that may take its time is no caller.
         let own = usize::from(self.canary.is_late(&mut self.queue.lock().session));
-        let callers = self.woken.len() > own;
+        // Callers that gave up sooner, of their own, were owed an answer as well.
+        let owed = self.woken.len() > own || overdue.unheard;
         self.woken.drain(..).for_each(Waker::wake);
-        if callers {
+        if owed {
             // A call with a short deadline of its own says nothing of the shard: the half allows for the time between
             // taking a call in and writing it.
             let half = self.deadlines.reply / 2;

@@ -1,11 +1,18 @@
 //! What the simulation of faults found, each by itself.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod network;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rendis_core::placement::Spec;
@@ -13,8 +20,9 @@ use rendis_core::request::RequestBuf;
 use rendis_core::session::Sent;
 use rendis_engine::engine::{Engine, EngineConfig};
 use rendis_engine::error::{Error, Kind};
-use rendis_engine::probe::Heartbeat;
-use rendis_engine::settings::Settings;
+use rendis_engine::gather::Executed;
+use rendis_engine::pubsub::{Hub, Limits, TopicKind};
+use rendis_engine::settings::{OnDown, Settings, ShardSettings};
 use rendis_testkit::sim::{Dice, Host, Lie, Way};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
@@ -28,9 +36,7 @@ async fn engine_over(hosts: &[Host], settings: Settings) -> Engine {
         shards: network::shards(hosts),
         placement: Spec::go_redis(),
         settings,
-        heartbeat: Heartbeat::default(),
-        on_new_shard: None,
-        coordinator: Arc::default(),
+        ..EngineConfig::default()
     };
     Engine::start(config).await.unwrap()
 }
@@ -178,4 +184,191 @@ async fn a_transaction_that_was_never_written_waits_for_its_dead_shard_to_be_tak
     let error = together.unwrap_err();
     assert_eq!((error.kind(), error.sent()), (Kind::ShardDown, Sent::Maybe), "{error}");
     assert_eq!(error.command(), Some("EXEC"));
+}
+
+fn millis(number: u64) -> Duration {
+    Duration::from_millis(number)
+}
+
+fn request(words: &[&str]) -> RequestBuf {
+    RequestBuf::pack(words.iter().map(|word| word.as_bytes()))
+}
+
+fn hosts(names: &[&str]) -> Vec<Host> {
+    let hosts: Vec<_> = names.iter().map(|name| Host::new(name, &Dice::of_seed(1))).collect();
+    hosts.iter().for_each(|host| host.delay(0..=0));
+    hosts
+}
+
+/// A key of this shard.
+fn key_on(engine: &Engine, shard: &str) -> String {
+    let on = |key: &String| engine.shard_for(key.as_bytes()).unwrap().name() == shard;
+    (0..).map(|number| format!("key{number}")).find(on).unwrap()
+}
+
+fn text(answer: &Result<Executed, Error>) -> String {
+    match answer {
+        Ok(Executed::Reply(reply)) => String::from_utf8_lossy(reply.frame()).into_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_give_up_before_their_deadline_get_a_new_connection_too() {
+    let hosts = hosts(&["only"]);
+    let engine = engine_over(&hosts, Settings::default()).await;
+    let get = request(&["GET", "key"]);
+    engine.run(&get).await.unwrap();
+    let before = hosts[0].accepted();
+    // The connection that is there falls silent; a new one is as before.
+    hosts[0].lie(Some(Lie::TooFew));
+    let began = Instant::now();
+    while !matches!(timeout(millis(100), engine.run(&get)).await, Ok(Ok(_))) {
+        assert!(began.elapsed() < Duration::from_secs(4), "no new connection");
+        sleep(millis(1)).await;
+    }
+    assert!(hosts[0].accepted() > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_made_again_in_a_pipeline_sees_nothing_of_what_was_written_behind_it() {
+    let hosts = hosts(&["a", "b", "c"]);
+    let engine = engine_over(&hosts, Settings::default()).await;
+    let (on_a, on_b) = (key_on(&engine, "a"), key_on(&engine, "b"));
+    engine.run(&request(&["SET", &on_b, "old"])).await.unwrap();
+    hosts[0].kill(true);
+    sleep(millis(1)).await;
+    // One part is refused, and the other runs with what is behind it.
+    let both = [request(&["MGET", &on_a, &on_b]), request(&["SET", &on_b, "new"])];
+    let answers = engine.pipeline(&both).await;
+    assert!(!text(&answers[0]).contains("new"), "{answers:?}");
+    assert!(answers[1].is_ok(), "{answers:?}");
+    // With nothing behind it that writes, it is made again.
+    let both = [request(&["MGET", &on_a, &on_b]), request(&["GET", &on_b])];
+    let answers = engine.pipeline(&both).await;
+    assert!(text(&answers[0]).contains("new"), "{answers:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_miss_a_read_in_a_pipeline_sees_nothing_of_what_was_written_behind_it() {
+    let hosts = hosts(&["only"]);
+    let settings = Settings { on_down: OnDown::Miss, ..Settings::default() };
+    let engine = engine_over(&hosts, settings).await;
+    engine.run(&request(&["SET", "k", "old"])).await.unwrap();
+    hosts[0].delay(5..=5);
+    let cut = async {
+        sleep(millis(7)).await;
+        hosts[0].end_lines(true);
+    };
+    let both = [request(&["GET", "k"]), request(&["SET", "k", "new"])];
+    let (answers, ()) = tokio::join!(engine.pipeline(&both), cut);
+    assert!(!text(&answers[0]).contains("new"), "{answers:?}");
+    assert_eq!(answers[1].as_ref().unwrap_err().sent(), Sent::Maybe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_under_way_at_a_kill_are_made_again_split_and_in_pipelines_too() {
+    let hosts = hosts(&["a", "b", "c"]);
+    let engine = engine_over(&hosts, Settings::default()).await;
+    let (on_a, on_b) = (key_on(&engine, "a"), key_on(&engine, "b"));
+    hosts[0].answer_after(millis(20));
+    let dies = async {
+        sleep(millis(10)).await;
+        hosts[0].kill(true);
+    };
+    let (get, mget) = (request(&["GET", &on_a]), request(&["MGET", &on_a, &on_b]));
+    let reads = [get.clone(), mget.clone(), request(&["STRLEN", &on_a])];
+    let writes = [get.clone(), request(&["SET", &on_a, "new"])];
+    let (one, split, reads, writes, ()) = tokio::join!(
+        engine.run(&get),
+        engine.run(&mget),
+        engine.pipeline(&reads),
+        engine.pipeline(&writes),
+        dies
+    );
+    for answer in [one, split].iter().chain(&reads) {
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+    // The write may have run: what was before it cannot be asked any more.
+    assert_eq!(writes[0].as_ref().unwrap_err().sent(), Sent::Maybe);
+    assert_eq!(writes[1].as_ref().unwrap_err().sent(), Sent::Maybe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_makes_nothing_again_where_that_is_turned_off() {
+    let hosts = hosts(&["a", "b"]);
+    let mut settings = Settings::default();
+    settings.retry.attempts = NonZeroU32::MIN;
+    let engine = engine_over(&hosts, settings).await;
+    let key = key_on(&engine, "a");
+    hosts[0].kill(true);
+    sleep(millis(1)).await;
+    let set = request(&["SET", &key, "value"]);
+    let began = Instant::now();
+    assert!(engine.run(&set).await.is_err());
+    let answers = engine.pipeline(&[set.clone(), set.clone()]).await;
+    assert!(answers.iter().all(Result::is_err), "{answers:?}");
+    assert!(began.elapsed() < millis(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_never_confirmed_ends_its_connection_though_messages_come() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// Confirms the first channel of a connection only, and sends messages on it for ever.
+    async fn half_deaf(mut client: tokio::net::TcpStream) -> std::io::Result<()> {
+        const MESSAGE: &[u8] = b">3\r\n$7\r\nmessage\r\n$3\r\none\r\n$1\r\nm\r\n";
+        let (mut asked, mut confirmed) = (vec![0; 4096], false);
+        loop {
+            let count = tokio::select! {
+                count = client.read(&mut asked) => count?,
+                () = sleep(millis(50)), if confirmed => {
+                    client.write_all(MESSAGE).await?;
+                    continue;
+                }
+            };
+            if count == 0 {
+                return Ok(());
+            }
+            for part in String::from_utf8_lossy(&asked[..count]).split('*').skip(1) {
+                let answer: &[u8] = if part.contains("HELLO") {
+                    b"%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n"
+                } else if part.contains("SUBSCRIBE") && !confirmed {
+                    confirmed = true;
+                    b">3\r\n$9\r\nsubscribe\r\n$3\r\none\r\n:1\r\n"
+                } else if part.contains("SUBSCRIBE") {
+                    b""
+                } else {
+                    b"+PONG\r\n"
+                };
+                client.write_all(answer).await?;
+            }
+        }
+    }
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&accepted);
+    let server = tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(half_deaf(client));
+        }
+    });
+    let mut settings = Settings::default();
+    settings.deadlines.reply = millis(300);
+    let shards = vec![ShardSettings::new("only", &url).unwrap()];
+    let config = EngineConfig { shards, settings, ..EngineConfig::default() };
+    let hub = Hub::new(Engine::start(config).await.unwrap());
+    let listener = hub.listener(Limits::default());
+    listener.add(TopicKind::Channel, ["one".into()]).await.unwrap();
+    let before = accepted.load(Ordering::Relaxed);
+    let _ = listener.add(TopicKind::Channel, ["two".into()]).await;
+    let began = Instant::now();
+    while accepted.load(Ordering::Relaxed) == before {
+        assert!(began.elapsed() < Duration::from_secs(5), "the connection is not given up");
+        sleep(millis(10)).await;
+    }
+    server.abort();
 }

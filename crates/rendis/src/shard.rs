@@ -75,6 +75,10 @@ impl Shard {
 
     /// Refuses what would change the connection that all share, and says how long the rest may wait on the server.
     fn admit(&self, request: &RequestBuf) -> Result<Blocks, Error> {
+        if request.view().name().is_empty() {
+            // A server answers nothing to it, and every later reply would be another's.
+            return Err(Error::local(Kind::Refused, "a request without the name of a command"));
+        }
         let table = Table::default();
         let Found::Row(row) = table.find(request.view()) else { return Ok(Blocks::No) };
         let wait = row.blocks(request.view());

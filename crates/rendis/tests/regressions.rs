@@ -16,7 +16,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
-use rendis::{Error, Kind, OnDown, Ring, Sent, TlsSettings};
+use rendis::{Error, Kind, OnDown, Pool, Ring, Sent, TlsSettings};
 use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
 
 async fn only(server: &RedisServer) -> Ring {
@@ -642,4 +642,68 @@ async fn keys_of_an_attempt_whose_multi_was_refused_are_not_watched_for_the_next
         next.await.unwrap();
         assert_eq!(attempts, 1, "{refused:?}");
     }
+}
+
+#[tokio::test]
+async fn what_was_written_before_a_connection_of_a_pool_broke_may_have_run() {
+    // It reads all three, answers the first, and ends at the last.
+    let server = FakeServer::start(|request| {
+        Answer::handshake(request).unwrap_or_else(|| match &*request.arguments[1] {
+            b"a" => Answer::text(":1\r\n"),
+            b"b" => Answer::Silence,
+            _ => Answer::Close,
+        })
+    });
+    let pool = Pool::builder([server.url()]).build().unwrap();
+    let asked = pool.with_index(0, async |conn| {
+        for key in ["a", "b", "c"] {
+            conn.send(redis::cmd("INCR").arg(key)).await?;
+        }
+        conn.flush().await?;
+        assert_eq!(conn.receive::<i64>().await?, 1);
+        for key in ["b", "c"] {
+            let error = conn.receive::<i64>().await.unwrap_err();
+            assert_eq!(own(&error).sent(), Sent::Maybe, "{key}: {error}");
+        }
+        // What comes now is not even taken in.
+        let error = conn.send(redis::cmd("INCR").arg("d")).await.unwrap_err();
+        assert_eq!(own(&error).sent(), Sent::No, "{error}");
+        Ok(())
+    });
+    asked.await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_flush_that_failed_what_was_sent_before_may_have_run() {
+    let server = FakeServer::start(|request| Answer::handshake(request).unwrap_or(Answer::Stall));
+    let builder = Pool::builder([server.url()]).write_timeout(Duration::from_millis(200));
+    let pool = builder.build().unwrap();
+    let asked = pool.with_index(0, async |conn| {
+        conn.send(redis::cmd("INCR").arg("first")).await?;
+        conn.send(redis::cmd("SET").arg("big").arg(vec![b'.'; 64 << 20])).await?;
+        assert!(conn.flush().await.is_err());
+        let error = conn.receive::<i64>().await.unwrap_err();
+        assert_eq!(own(&error).sent(), Sent::Maybe, "{error}");
+        Ok(())
+    });
+    asked.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_without_a_name_is_refused_by_a_shard() {
+    let server = RedisServer::start();
+    let ring = only(&server).await;
+    ring.clone().set::<_, _, ()>("a", "A").await.unwrap();
+    let mut shard = ring.shards().remove(0);
+    let nameless = redis::Cmd::new();
+    let mut piped = redis::pipe();
+    piped.get("a").add_command(nameless.clone());
+    let errors = [
+        nameless.query_async::<redis::Value>(&mut shard).await.unwrap_err(),
+        piped.query_async::<redis::Value>(&mut shard).await.unwrap_err(),
+    ];
+    for error in &errors {
+        assert_eq!(own(error).kind(), Kind::Refused, "{error}");
+    }
+    assert_eq!(ring.clone().get::<_, String>("a").await.unwrap(), "A");
 }

@@ -188,9 +188,9 @@ fn a_deadline_withdraws_the_queued_and_absorbs_the_written() {
     let queued = push(&mut session, 2, "bb", 5).unwrap();
     let later = push(&mut session, 1, "cc", 9).unwrap();
     let at = Duration::from_millis;
-    assert_eq!(session.expire(at(4), &"late", &mut woken), Some(at(5)));
+    assert_eq!(session.expire(at(4), &"late", &mut woken).next, Some(at(5)));
     assert!(woken.is_empty());
-    assert_eq!(session.expire(at(5), &"late", &mut woken), Some(at(9)));
+    assert_eq!(session.expire(at(5), &"late", &mut woken).next, Some(at(9)));
     assert_eq!(woken.len(), 2);
     assert_eq!(session.collect(&written), Some(Err(Failed { sent: Sent::Maybe, cause: "late" })));
     assert_eq!(session.collect(&queued), Some(Err(Failed { sent: Sent::No, cause: "late" })));

@@ -16,11 +16,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rendis_core::command::{Blocks, Class, Found, Response, Table};
+use rendis_core::command::{Blocks, Class, Found, Repeat, Response, Table};
 use rendis_core::id::ShardId;
 use rendis_core::plan::{Cut, Plan, plan, view};
 use rendis_core::reply::Reply;
 use rendis_core::request::{Request, RequestBuf};
+use rendis_core::retry::{Attempt, AttemptFailure, Decision};
 use rendis_core::session::Sent;
 use rendis_core::topology::Topology;
 use tokio::time::Instant;
@@ -34,7 +35,7 @@ use crate::scripts::is_unknown;
 use crate::settings::OnDown;
 use crate::shard::Shard;
 
-use self::shard::{Frame, Piece, ShardBatch};
+use self::shard::{Frame, Load, Piece, ShardBatch};
 
 /// As many requests from the front of a pipeline as can be sent at once: sent, and answered in the order written, each
 /// as soon as it and those before it are.
@@ -180,7 +181,8 @@ impl Batch {
         }
     }
 
-    /// Makes a request again whose answer [`Batch::poll_next`] has just given, where that is safe.
+    /// Makes a request again whose answer [`Batch::poll_next`] has just given, where that is safe, where `core::retry` or the
+    /// shard's end allows it, and where it still comes in its turn: what was written behind it must not be seen by it.
     ///
     /// # Errors
     /// As [`Engine::run`].
@@ -192,11 +194,20 @@ impl Batch {
     ) -> Result<Reply, Error> {
         let again = match &answer {
             Ok(_) => poll_fn(|context| self.poll_nothing_ran_since(context)).await,
-            Err(error) if error.sent() == Sent::No || engine.is_missed(&item) => {
-                self.pause(engine).await;
-                true
+            Err(error) => {
+                let packed = item.pack();
+                let table = engine.table().load_full();
+                let found = table.find(packed.view());
+                let read = matches!(found, Found::Row(row) if row.is_read());
+                if read && engine.settings().on_down == OnDown::Miss {
+                    return engine.missed(packed.view(), found, error.clone());
+                }
+                let repeat = match found {
+                    Found::Row(row) => row.repeat(packed.view()),
+                    _ => Repeat::Never,
+                };
+                self.comes_in_its_turn(error.sent(), read) && self.may_repeat(engine, error, repeat).await
             }
-            Err(_) => false,
         };
         if !again {
             return answer;
@@ -207,6 +218,56 @@ impl Batch {
             Ok(_) => answer,
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the request that was answered last sees what it would have seen, when it is run now: nothing that it could meet
+    /// was written behind it.
+    fn comes_in_its_turn(&self, sent: Sent, read: bool) -> bool {
+        let Some(index) = self.answered.checked_sub(1) else { return false };
+        let undisturbed =
+            |shard: &usize| self.shards.get(*shard).is_some_and(|shard| shard.writes_nothing_behind(index));
+        match (self.fates.get(index), sent) {
+            // What goes to a shard goes out as a whole: nothing behind it has run either.
+            (Some(Fate::One(_) | Fate::Refused(_)), Sent::No) => true,
+            (Some(Fate::One(shard)), Sent::Maybe) => read && undisturbed(shard),
+            // Some parts of a read may have run, with what is behind them.
+            (Some(Fate::Merged(merged)), _) if read => merged.shards.iter().all(undisturbed),
+            (Some(Fate::Merged(_)), Sent::No) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a request that failed so may go out again, by the rules of single ones. It has waited then.
+    async fn may_repeat(&mut self, engine: &Engine, error: &Error, repeat: Repeat) -> bool {
+        let Some((_, remaining)) = self.rest(engine) else { return false };
+        let failure = match error.sent() {
+            Sent::No => AttemptFailure::NotWritten,
+            Sent::Maybe => AttemptFailure::OutcomeUnknown,
+        };
+        match engine.decide(&Attempt { repeat, failure, attempts: 1, remaining: Some(remaining) }) {
+            Decision::Again { after } => {
+                // Of a batch that failed the first waits, for all.
+                if !std::mem::replace(&mut self.paused, true) {
+                    tokio::time::sleep(after).await;
+                }
+                true
+            }
+            Decision::GiveUp(_) => {
+                let Some((shard, connects)) = self.failed_at(error) else { return false };
+                failure == AttemptFailure::NotWritten && engine.out_or_back(&shard, connects, remaining).await
+            }
+        }
+    }
+
+    /// The shard that an error names, and how many connections it had made when the batch was sent.
+    fn failed_at(&self, error: &Error) -> Option<(Arc<Shard>, u64)> {
+        let topology = self.topology.as_ref()?;
+        let shards = self.shards.iter().take(self.used);
+        shards.filter_map(|shard| Some((topology.member(shard.id())?, shard.connects()))).find_map(
+            |(member, connects)| {
+                (error.shard() == Some(member.shard.name())).then(|| (Arc::clone(&member.shard), connects))
+            },
+        )
     }
 
     /// The engine for what is left of the deadline that all attempts share, and how much that is.
@@ -233,14 +294,6 @@ impl Batch {
             shard.clear();
         }
         self.used = 0;
-    }
-
-    /// The first request of a batch that is made again waits a little.
-    async fn pause(&mut self, engine: &Engine) {
-        if engine.settings().on_down != OnDown::Miss && !std::mem::replace(&mut self.paused, true) {
-            let wait = engine.settings().retry.first_wait.mul_f64(fastrand::f64());
-            tokio::time::sleep(wait.min(self.rest(engine).map(|(_, left)| left).unwrap_or_default())).await;
-        }
     }
 
     /// Whether nothing has run on the shard of the last answer since, so that what is made again there comes in its turn:
@@ -271,7 +324,10 @@ impl Batch {
             && let Some(key) = row.first_key().and_then(|index| item.argument(index))
         {
             return Some(match topology.locate(key) {
-                Some(id) => Fate::One(self.add(id, Frame::Whole(index), item.size())),
+                Some(id) => {
+                    let load = Load { size: item.size(), reads: row.is_read() };
+                    Fate::One(self.add(id, Frame::Whole(index), load))
+                }
                 None => Fate::Refused(Box::new(no_shard())),
             });
         }
@@ -286,12 +342,13 @@ impl Batch {
             engine.scripts().notice(row, packed.view());
         }
         let read = matches!(found, Found::Row(row) if row.is_read());
+        let load = |size| Load { size, reads: read };
         Some(match plan(packed.view(), found, &ring) {
-            Plan::One(id) => Fate::One(self.add(id, Frame::Whole(index), item.size())),
+            Plan::One(id) => Fate::One(self.add(id, Frame::Whole(index), load(item.size()))),
             Plan::Split { cut, response } => {
                 let parts = cut.parts().enumerate();
                 let parts = parts.map(|(number, part)| {
-                    self.add(part.shard, Frame::Part(index, number), part.size(packed.view()))
+                    self.add(part.shard, Frame::Part(index, number), load(part.size(packed.view())))
                 });
                 let shards = parts.collect();
                 let packed = packed.made();
@@ -301,7 +358,7 @@ impl Batch {
             Plan::Every(_) if !read && topology.live().len() < topology.members().len() => return None,
             Plan::Every(response) => {
                 let parts = topology.live().iter();
-                let shards = parts.map(|id| self.add(*id, Frame::Whole(index), item.size())).collect();
+                let shards = parts.map(|id| self.add(*id, Frame::Whole(index), load(item.size()))).collect();
                 Fate::Merged(Box::new(Merged { shards, cut: None, packed: None, response, read }))
             }
             Plan::Refused(refusal) => Fate::Refused(Box::new(refused(&refusal))),
@@ -311,18 +368,18 @@ impl Batch {
     }
 
     /// Adds a frame to what goes to a shard, and says which of `shards` that is.
-    fn add(&mut self, id: ShardId, frame: Frame, size: usize) -> usize {
+    fn add(&mut self, id: ShardId, frame: Frame, load: Load) -> usize {
         let known = self.shards.iter().take(self.used).position(|shard| shard.id() == id);
         let index = known.unwrap_or(self.used);
         if known.is_none() {
             self.used += 1;
         }
         match self.shards.get_mut(index) {
-            Some(shard) if known.is_some() => shard.add(&mut self.pieces, frame, size),
-            Some(shard) => shard.begin(id, &mut self.pieces, frame, size),
+            Some(shard) if known.is_some() => shard.add(&mut self.pieces, frame, load),
+            Some(shard) => shard.begin(id, &mut self.pieces, frame, load),
             None => {
                 let mut shard = ShardBatch::default();
-                shard.begin(id, &mut self.pieces, frame, size);
+                shard.begin(id, &mut self.pieces, frame, load);
                 self.shards.push(shard);
             }
         }
@@ -356,13 +413,6 @@ fn write_part<I: Item>(
 }
 
 impl Engine {
-    /// Whether a request to a dead shard is answered as a miss.
-    fn is_missed<I: Item>(&self, item: &I) -> bool {
-        let request = item.pack();
-        self.settings().on_down == OnDown::Miss
-            && matches!(self.table().load().find(request.view()), Found::Row(row) if row.is_read())
-    }
-
     /// [`Engine::topology_for`] the first requests of a pipeline, as far as they can stand in batches, and how many those
     /// are.
     async fn topology_for_items<I: Item>(

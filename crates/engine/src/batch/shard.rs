@@ -27,6 +27,22 @@ pub(super) enum Frame {
     Part(usize, usize),
 }
 
+impl Frame {
+    /// The index of the request.
+    const fn request(&self) -> usize {
+        match self {
+            Self::Whole(index) | Self::Part(index, _) => *index,
+        }
+    }
+}
+
+/// What a frame does, and how long it is.
+#[derive(Clone, Copy)]
+pub(super) struct Load {
+    pub(super) size: usize,
+    pub(super) reads: bool,
+}
+
 /// What goes to one shard, and what came back.
 pub(super) struct ShardBatch {
     id: ShardId,
@@ -35,6 +51,10 @@ pub(super) struct ShardBatch {
     /// Frames whose replies were not handed out.
     owed: usize,
     size: usize,
+    /// The index of the last request that may write.
+    last_write: Option<usize>,
+    /// How many connections the shard had made when this was sent.
+    connects: u64,
     arrived: VecDeque<Reply>,
     link: Link,
 }
@@ -53,23 +73,40 @@ impl ShardBatch {
     }
 
     /// What goes to this shard begins with this frame. What was there before is forgotten.
-    pub(super) fn begin(&mut self, id: ShardId, pieces: &mut Vec<Piece>, frame: Frame, size: usize) {
+    pub(super) fn begin(&mut self, id: ShardId, pieces: &mut Vec<Piece>, frame: Frame, load: Load) {
         self.id = id;
-        (self.first, self.last) = (pieces.len(), pieces.len());
-        (self.owed, self.size) = (1, size);
-        pieces.push(Piece { frame, next: usize::MAX });
+        self.first = pieces.len();
+        (self.owed, self.size, self.last_write) = (0, 0, None);
+        self.push(pieces, frame, load);
     }
 
     /// And goes on with this one.
-    pub(super) fn add(&mut self, pieces: &mut Vec<Piece>, frame: Frame, size: usize) {
+    pub(super) fn add(&mut self, pieces: &mut Vec<Piece>, frame: Frame, load: Load) {
         let place = pieces.len();
         if let Some(last) = pieces.get_mut(self.last) {
             last.next = place;
         }
-        self.last = place;
+        self.push(pieces, frame, load);
+    }
+
+    fn push(&mut self, pieces: &mut Vec<Piece>, frame: Frame, load: Load) {
+        self.last = pieces.len();
         self.owed += 1;
-        self.size += size;
+        self.size += load.size;
+        if !load.reads {
+            self.last_write = Some(frame.request());
+        }
         pieces.push(Piece { frame, next: usize::MAX });
+    }
+
+    /// Whether no request behind this one, which may write, was sent here.
+    pub(super) fn writes_nothing_behind(&self, request: usize) -> bool {
+        self.last_write.is_none_or(|last| last <= request)
+    }
+
+    /// How many connections the shard had made when this was sent.
+    pub(super) const fn connects(&self) -> u64 {
+        self.connects
     }
 
     /// Sends all of it in one write. `write` writes a frame.
@@ -82,6 +119,7 @@ impl ShardBatch {
     ) {
         let room = std::mem::take(&mut self.arrived);
         let sent = serving(topology, self.id).and_then(|shard| {
+            self.connects = shard.pulse().connects();
             let frames = Outgoing { batch: self, pieces, write };
             OwnedStream::send(&shard, engine.manner(&shard), &frames, room)
                 .map_err(|failure| shard.error(failure))
@@ -154,7 +192,17 @@ impl Default for ShardBatch {
     /// Of no shard yet.
     fn default() -> Self {
         let id = ShardId::new(usize::MAX);
-        Self { id, first: 0, last: 0, owed: 0, size: 0, arrived: VecDeque::new(), link: Link::Over }
+        Self {
+            id,
+            first: 0,
+            last: 0,
+            owed: 0,
+            size: 0,
+            last_write: None,
+            connects: 0,
+            arrived: VecDeque::new(),
+            link: Link::Over,
+        }
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) async fn run(shared: Arc<Shared>, link: Start, reply: Duration) {
                     under_way: None,
                     halves: Vec::new(),
                     heard: since,
+                    asked: since,
                     woken: Vec::new(),
                     overflowed: Vec::new(),
                 };
@@ -102,6 +103,8 @@ struct Serving<'l> {
     halves: Vec<Batch>,
     /// When the server was last heard of, or asked.
     heard: Instant,
+    /// When it was asked what it owes an answer to, or last answered a part of it.
+    asked: Instant,
     /// Reused between messages.
     woken: Vec<Waker>,
     overflowed: Vec<ListenerId>,
@@ -123,7 +126,11 @@ impl Serving<'_> {
             if self.under_way.is_none() {
                 self.ask_next().await?;
             }
-            let patience = if self.under_way.is_some() { self.reply } else { PING_AFTER };
+            // Messages are no answer.
+            let due = match self.under_way {
+                Some(_) => self.asked + self.reply,
+                None => self.heard + PING_AFTER,
+            };
             tokio::select! {
                 biased;
                 reply = self.connection.next_frame(None) => {
@@ -132,9 +139,9 @@ impl Serving<'_> {
                     self.arrived(arrived)?;
                 }
                 () = self.wishes.notified(), if self.under_way.is_none() => {}
-                () = sleep_until(self.heard + patience) => {
+                () = sleep_until(due) => {
                     if self.under_way.is_some() {
-                        let text = format!("no byte for {patience:?} while an answer was due");
+                        let text = format!("no answer in {:?} to what was subscribed to, or to a PING", self.reply);
                         return Err(End::Lost(Cause::new(Kind::Timeout, text)));
                     }
                     self.ask(UnderWay::Ping).await?;
@@ -164,6 +171,7 @@ impl Serving<'_> {
         self.connection.send(&request).await?;
         self.connection.flush().await?;
         self.heard = Instant::now();
+        self.asked = self.heard;
         Ok(())
     }
 
@@ -212,6 +220,7 @@ impl Serving<'_> {
             return Err(out_of_step("a confirmation of something else than was asked"));
         }
         batch.names.pop_front();
+        self.asked = Instant::now();
         if batch.names.is_empty() {
             self.under_way = None;
         }

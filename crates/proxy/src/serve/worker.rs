@@ -68,6 +68,8 @@ impl Worker {
                 drop(busy);
                 end.closed().await;
             });
+            // A name that is being looked up is not waited for.
+            runtime.shutdown_background();
         })?;
         Ok(Self { orders, thread })
     }
