@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use rendis_core::placement::{NodeAddress, Node, Placement, Spec};
+use rendis_core::placement::{Node, NodeAddress, Placement, Spec};
 
 use crate::groups::{Scope, Stage};
 use crate::load::key;

@@ -135,6 +135,12 @@ impl Health {
         Self { settings, status: Status::Up, failed: 0, traffic_failed: 0, good: 0, interval }
     }
 
+    /// A shard that is known to be up, loading or down.
+    #[must_use]
+    pub const fn found(settings: Settings, status: Status) -> Self {
+        Self { status, ..Self::new(settings) }
+    }
+
     /// What is known of the shard.
     #[must_use]
     pub const fn status(&self) -> Status {

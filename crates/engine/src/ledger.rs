@@ -4,10 +4,13 @@
 //! shard, and a write is entered before it is sent:
 //!
 //! ```text
-//!   write of a displaced key ──note──► page ──take──► deleted from the shard, round by round, while writes go on
+//!   write of a displaced key ──note──► page ──due──► deleted from the shard, round by round, while writes go on
 //!                              │
 //!                              └ closed: the last round runs, and the write waits until the shard serves
 //! ```
+//! A key stands on the page until its deletion is confirmed: of two returns or falls at once, neither takes for done what
+//! the other has only begun.
+//!
 //! The last round alone stops those writes: what is entered before it is deleted, what comes after it goes to the shard
 //! itself. So no reader sees a value that was overwritten or deleted elsewhere, as far as the engines that share the
 //! ledger wrote it.
@@ -39,6 +42,8 @@ struct Pages {
     /// What is being swept.
     sweeps: Vec<Weak<Vec<Bytes>>>,
     bytes: usize,
+    /// Entries that were made.
+    entries: u64,
     /// Last rounds under way.
     closed: usize,
     /// Last rounds that have ended.
@@ -52,11 +57,29 @@ pub(crate) struct Epoch(u64);
 /// What one shard has to forget.
 #[derive(Debug, Default)]
 struct Page {
-    keys: HashSet<Bytes>,
+    /// With the number of the entry that was the last for it.
+    keys: HashMap<Bytes, u64>,
     /// Forgotten here, and still to be swept from the shards that stood in.
-    forgotten: Vec<Bytes>,
+    forgotten: HashSet<Bytes>,
     everything: bool,
     overflowed: bool,
+}
+
+/// Some keys of a page that are to be deleted from the shard now. They stay on the page until that is done.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) keys: Vec<Bytes>,
+    /// What is entered from here on is not covered by a deletion that is made now.
+    entries: u64,
+}
+
+impl Due {
+    /// Takes out the keys for which this holds.
+    pub(crate) fn split_off(&mut self, which: impl FnMut(&Bytes) -> bool) -> Self {
+        let (out, keys) = std::mem::take(&mut self.keys).into_iter().partition(which);
+        self.keys = keys;
+        Self { keys: out, entries: self.entries }
+    }
 }
 
 /// What became of an entry.
@@ -162,34 +185,37 @@ impl Ledger {
         }
     }
 
-    /// Takes some keys off a page: to be deleted from the shard, and then entered as forgotten or put back.
-    pub(crate) fn take(&self, shard: &str, most: usize) -> Vec<Bytes> {
-        let mut pages = self.lock();
-        let Some(page) = pages.of.get_mut(shard) else { return Vec::new() };
-        let keys: Vec<Bytes> = page.keys.iter().take(most).cloned().collect();
-        for key in &keys {
-            page.keys.remove(key);
-        }
-        pages.bytes -= keys.iter().map(cost).sum::<usize>();
-        keys
+    /// Some keys of a page, at most so many.
+    pub(crate) fn due(&self, shard: &str, most: usize) -> Due {
+        let pages = self.lock();
+        let keys =
+            pages.of.get(shard).into_iter().flat_map(|page| page.keys.keys().take(most).cloned()).collect();
+        Due { keys, entries: pages.entries }
     }
 
-    /// The shard has forgotten keys that were taken.
-    pub(crate) fn forgotten(&self, shard: &str, keys: Vec<Bytes>) {
+    /// The shard need not forget these.
+    pub(crate) fn strike(&self, shard: &str, due: &Due) {
+        self.lock().strike(shard, due);
+    }
+
+    /// The shard has forgotten these: they are to be swept. Says how many stood on the page still.
+    pub(crate) fn forgotten(&self, shard: &str, due: &Due) -> usize {
         let mut pages = self.lock();
-        pages.bytes += keys.iter().map(cost).sum::<usize>();
-        pages.of.entry(shard.to_owned()).or_default().forgotten.extend(keys);
+        let struck = pages.strike(shard, due);
+        let count = struck.len();
+        pages.add_forgotten(shard, struck);
+        count
     }
 
     /// The shard has forgotten everything, and so its keys.
     pub(crate) fn forgotten_everything(&self, shard: &str) {
         let mut pages = self.lock();
-        if let Some(page) = pages.of.get_mut(shard) {
-            page.everything = false;
-            page.overflowed = false;
-            let keys = std::mem::take(&mut page.keys);
-            page.forgotten.extend(keys);
-        }
+        let Some(page) = pages.of.get_mut(shard) else { return };
+        page.everything = false;
+        page.overflowed = false;
+        let keys: Vec<Bytes> = std::mem::take(&mut page.keys).into_keys().collect();
+        pages.bytes -= keys.iter().map(cost).sum::<usize>();
+        pages.add_forgotten(shard, keys);
     }
 
     /// The shard serves: what it holds of its own keys is newer than the deletion of everything.
@@ -205,7 +231,7 @@ impl Ledger {
         let keys: Vec<Bytes> =
             pages.of.values_mut().flat_map(|page| std::mem::take(&mut page.forgotten)).collect();
         pages.bytes -= keys.iter().map(cost).sum::<usize>();
-        pages.of.retain(|_, page| !page.keys.is_empty() || page.everything || page.overflowed);
+        pages.of.retain(|_, page| !page.is_blank());
         pages.sweeps.retain(|sweep| sweep.strong_count() > 0);
         let keys = Arc::new(keys);
         if !keys.is_empty() {
@@ -278,17 +304,22 @@ impl Pages {
                 self.of.insert((*shard).to_owned(), Page::default());
             }
             let Some(page) = self.of.get_mut(*shard) else { continue };
-            if page.overflowed || page.keys.contains(key) {
+            self.entries += 1;
+            if page.overflowed {
+                continue;
+            }
+            if let Some(entry) = page.keys.get_mut(key) {
+                *entry = self.entries;
                 continue;
             }
             if self.bytes + cost(key) <= Ledger::MOST_BYTES {
                 self.bytes += cost(key);
-                page.keys.insert(key.clone());
+                page.keys.insert(key.clone(), self.entries);
                 continue;
             }
             // Half a page is of no use.
             page.overflowed = true;
-            self.bytes -= std::mem::take(&mut page.keys).iter().map(cost).sum::<usize>();
+            self.bytes -= std::mem::take(&mut page.keys).keys().map(cost).sum::<usize>();
             tracing::warn!(
                 shard,
                 "more keys were written elsewhere than can be remembered: the shard will come back with old values"
@@ -299,7 +330,36 @@ impl Pages {
     /// Empties a page, and says how many bytes that were.
     fn clear(&mut self, shard: &str) -> usize {
         let Some(page) = self.of.get_mut(shard) else { return 0 };
-        std::mem::take(&mut page.keys).iter().chain(&std::mem::take(&mut page.forgotten)).map(cost).sum()
+        std::mem::take(&mut page.keys).keys().chain(&std::mem::take(&mut page.forgotten)).map(cost).sum()
+    }
+
+    /// Takes keys off a page that were not entered again since, and says which.
+    fn strike(&mut self, shard: &str, due: &Due) -> Vec<Bytes> {
+        let Some(page) = self.of.get_mut(shard) else { return Vec::new() };
+        let mut struck = Vec::new();
+        for key in &due.keys {
+            if page.keys.get(key).is_some_and(|entry| *entry <= due.entries) {
+                struck.extend(page.keys.remove_entry(key).map(|(key, _)| key));
+            }
+        }
+        self.bytes -= struck.iter().map(cost).sum::<usize>();
+        struck
+    }
+
+    fn add_forgotten(&mut self, shard: &str, keys: Vec<Bytes>) {
+        let Some(page) = self.of.get_mut(shard) else { return };
+        for key in keys {
+            let bytes = cost(&key);
+            if page.forgotten.insert(key) {
+                self.bytes += bytes;
+            }
+        }
+    }
+}
+
+impl Page {
+    fn is_blank(&self) -> bool {
+        self.keys.is_empty() && self.forgotten.is_empty() && !self.everything && !self.overflowed
     }
 }
 
@@ -320,17 +380,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_entered_is_taken_once() {
+    fn a_key_is_on_its_page_until_it_is_forgotten_and_swept_once() {
         let ledger = Ledger::new();
         assert_eq!(ledger.note(ledger.epoch(), &["a", "b"], keys(&["x", "y", "x"])), Noted::Entered);
         assert_eq!(ledger.extent("a"), Extent::Keys(2));
-        assert_eq!(ledger.take("a", 1).len(), 1);
-        assert_eq!(ledger.take("a", 9).len(), 1);
-        assert_eq!(ledger.extent("a"), Extent::Keys(0));
-        assert_eq!(ledger.extent("b"), Extent::Keys(2));
-        ledger.forgotten("a", vec![Bytes::from_static(b"x")]);
+        assert_eq!(ledger.due("a", 1).keys.len(), 1);
+        // Two at once: both are told of the keys, and the first to be done strikes them.
+        let (first, second) = (ledger.due("a", 9), ledger.due("a", 9));
+        assert_eq!((first.keys.len(), second.keys.len(), ledger.extent("a")), (2, 2, Extent::Keys(2)));
+        assert_eq!((ledger.forgotten("a", &first), ledger.forgotten("a", &second)), (2, 0));
+        assert_eq!((ledger.extent("a"), ledger.extent("b")), (Extent::Keys(0), Extent::Keys(2)));
         let sweep = ledger.sweep();
-        assert_eq!(*sweep, [&b"x"[..]]);
+        assert_eq!(sweep.len(), 2);
         assert!(ledger.sweep().is_empty());
         assert_eq!(ledger.sweeping(), [Arc::clone(&sweep)]);
         drop(sweep);
@@ -338,6 +399,22 @@ mod tests {
         ledger.discard("b");
         assert_eq!(ledger.lock().bytes, 0);
         assert!(ledger.lock().of.is_empty());
+    }
+
+    #[test]
+    fn what_is_entered_while_it_is_being_deleted_stays() {
+        let ledger = Ledger::new();
+        let _ = ledger.note(ledger.epoch(), &["a"], keys(&["x", "y", "z"]));
+        let mut due = ledger.due("a", 9);
+        ledger.put_back("a", &[Bytes::from_static(b"x")]);
+        let kept = due.split_off(|key| key == "z");
+        ledger.strike("a", &kept);
+        assert_eq!(ledger.extent("a"), Extent::Keys(2));
+        assert_eq!(ledger.forgotten("a", &due), 1);
+        assert_eq!(ledger.due("a", 9).keys, [&b"x"[..]]);
+        assert_eq!(*ledger.sweep(), [&b"y"[..]]);
+        ledger.discard("a");
+        assert_eq!(ledger.lock().bytes, 0);
     }
 
     #[test]

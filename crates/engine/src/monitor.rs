@@ -18,22 +18,19 @@ use crate::probe::Heartbeat;
 use crate::settings::HealthSettings;
 use crate::shard::Shard;
 
-/// Watches for ever; ends when its future is dropped. `up` is what is known of the shard. `report` is called for each
+/// Watches for ever; ends when its future is dropped. `status` is what is known of the shard. `report` is called for each
 /// change, and not otherwise; it says whether the change stands: a shard that answers but cannot be taken back is still
 /// down.
 pub(crate) async fn watch<R>(
     shard: Arc<Shard>,
-    up: bool,
+    status: Status,
     heartbeat: Heartbeat,
     settings: HealthSettings,
     mut report: R,
 ) where
     R: AsyncFnMut(&Arc<Shard>, Transition) -> bool,
 {
-    let mut health = Health::new(settings.votes);
-    if !up {
-        fall(&mut health);
-    }
+    let mut health = Health::found(settings.votes, status);
     let ask = async |mut connection: Option<Connection>| {
         let asked = Instant::now();
         let answer = timeout(settings.deadline, heartbeat.ask(&shard, &mut connection)).await;
@@ -65,7 +62,7 @@ pub(crate) async fn watch<R>(
                 shard.probes().add(asked.elapsed());
                 let transition = health.probed(answer);
                 if transition != Transition::Unchanged && !report(&shard, transition).await {
-                    fall(&mut health);
+                    health = Health::found(settings.votes, Status::Down);
                 }
                 // Of a shard that is up, the next is due already, whatever this one said.
                 if transition != Transition::Unchanged || health.status() != Status::Up {
@@ -77,13 +74,6 @@ pub(crate) async fn watch<R>(
                 next = Instant::now() + health.next_probe(fastrand::f64());
             }
         }
-    }
-}
-
-/// Takes a shard for down that is.
-fn fall(health: &mut Health) {
-    while health.status() != Status::Down {
-        let _ = health.probed(Probe::Failed);
     }
 }
 

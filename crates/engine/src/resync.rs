@@ -173,19 +173,17 @@ impl<'l> Forgetting<'l> {
                 }
             }
             Extent::Keys(_) => {
-                let mut keys = self.ledger.take(self.shard, ROUND);
-                let now = self.serving.and_then(|now| now());
-                keys.retain(|key| !now.as_deref().is_some_and(|now| self.owns(now, key)));
-                if keys.is_empty() {
+                let mut due = self.ledger.due(self.shard, ROUND);
+                if let Some(now) = self.serving.and_then(|now| now()) {
+                    let owned = due.split_off(|key| self.owns(&now, key));
+                    self.ledger.strike(self.shard, &owned);
+                }
+                if due.keys.is_empty() {
                     return Ok(());
                 }
-                // Held by a guard: what was taken must not be lost when this future is dropped.
-                let mut taken = Taken { ledger: self.ledger, shard: self.shard, keys };
-                let reply = delete(connection, &taken.keys).await?;
-                let keys = std::mem::take(&mut taken.keys);
+                let reply = delete(connection, &due.keys).await?;
                 if self.agrees(&reply) {
-                    self.keys += keys.len();
-                    self.ledger.forgotten(self.shard, keys);
+                    self.keys += self.ledger.forgotten(self.shard, &due);
                 }
             }
         }
@@ -205,19 +203,6 @@ impl<'l> Forgetting<'l> {
         self.given_up = true;
         self.ledger.discard(self.shard);
         false
-    }
-}
-
-/// Keys on their way from the ledger to a server.
-struct Taken<'l> {
-    ledger: &'l Ledger,
-    shard: &'l str,
-    keys: Vec<Bytes>,
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        self.ledger.put_back(self.shard, &self.keys);
     }
 }
 

@@ -372,3 +372,16 @@ async fn a_subscription_that_is_never_confirmed_ends_its_connection_though_messa
     }
     server.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_ends_in_time_though_a_script_is_not_known_and_what_is_behind_it_stays_away() {
+    let hosts = hosts(&["only"]);
+    let engine = engine_over(&hosts, Settings::default()).await;
+    hosts[0].hold(Some("GET"));
+    let both = [request(&["EVALSHA", &"0".repeat(40), "1", "n", "1"]), request(&["GET", "n"])];
+    let began = Instant::now();
+    // The bound ends the test where nobody is woken.
+    let answers = timeout(Duration::from_secs(10), engine.pipeline(&both)).await.unwrap();
+    assert!(matches!(&answers[..], [Ok(_), Err(late)] if late.kind() == Kind::Timeout), "{answers:?}");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}

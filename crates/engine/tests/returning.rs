@@ -454,3 +454,253 @@ async fn a_connection_that_is_given_back_with_a_reply_owed_is_closed() {
     lease.give_back();
     assert_eq!((shard.pool_stats().idle, shard.pool_stats().total), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_shards_that_fall_at_once_each_waits_for_what_its_stand_in_has_to_forget() {
+    for between in [0, 20, 60, 140] {
+        let mut settings = settings();
+        settings.deadlines.connect = millis(200);
+        let world = World::start(&["a", "b", "c", "d", "e"], Spec::go_redis(), settings).await;
+        let key = with_old_value_on_b(&world).await;
+        world.set(&key, "new").await;
+        // Its deletion from b is held up.
+        world.host("b").hold(Some("UNLINK"));
+        let b = world.host("b").clone();
+        tokio::spawn(async move {
+            sleep(millis(200)).await;
+            b.hold(None);
+        });
+        world.host("c").kill(true);
+        sleep(millis(between)).await;
+        world.host("a").kill(true);
+        let killed = Instant::now();
+        while killed.elapsed() < Duration::from_secs(2) {
+            let value = world.ask(&["GET", &key]).await;
+            assert!(!matches!(&value, Ok(Some(old)) if old == "old"), "{between} ms between them");
+            sleep(millis(1)).await;
+        }
+        assert_eq!(world.get(&key).await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_shards_that_return_at_once_each_waits_for_what_others_have_to_forget() {
+    // It moves keys between shards that serve, too.
+    let modula = Spec::parse("twemproxy", [("distribution".to_owned(), "modula".into())]).unwrap();
+    let world = World::start(&["a", "b", "c", "d"], modula, settings()).await;
+    world.freeze("c").await;
+    let keys = world.keys_on("a", 200);
+    for key in &keys {
+        world.set(key, "old").await;
+    }
+    // a takes no connections, and so cannot forget what is written elsewhere.
+    world.host("a").ignore(true);
+    world.freeze("d").await;
+    let moved: Vec<String> = keys.into_iter().filter(|key| world.home(key) == "b").collect();
+    for key in &moved {
+        world.set(key, "new").await;
+    }
+    sleep(Duration::from_secs(6)).await;
+    world.host("a").ignore(false);
+    world.host("a").hold(Some("UNLINK"));
+    world.host("c").stop(false);
+    sleep(millis(60)).await;
+    world.host("d").stop(false);
+    let a = world.host("a").clone();
+    tokio::spawn(async move {
+        sleep(millis(300)).await;
+        a.hold(None);
+    });
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(2) {
+        for key in &moved {
+            let value = world.ask(&["GET", key]).await;
+            assert!(!matches!(&value, Ok(Some(old)) if old == "old"), "{key} on {}", world.home(key));
+        }
+        sleep(millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_has_not_forgotten_yet_is_swept_when_it_returns_and_not_when_another_does() {
+    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings()).await;
+    let keys = world.keys_on("a", 2000);
+    world.freeze("a").await;
+    for key in &keys {
+        world.set(key, "elsewhere").await;
+    }
+    world.freeze("c").await;
+    // a has forgotten some of its keys, and hangs at the next of them, when c returns.
+    world.host("a").delay(2..=2);
+    world.host("a").stop(false);
+    while !world.host("a").applied().iter().any(|applied| applied.words[0] == b"UNLINK") {
+        sleep(millis(1)).await;
+    }
+    // The answer comes, and the next is not there yet.
+    sleep(millis(2)).await;
+    world.host("a").hold(Some("UNLINK"));
+    world.thaw("c").await;
+    sleep(Duration::from_secs(10)).await;
+    world.host("a").hold(None);
+    world.until("a", true).await;
+    sleep(Duration::from_secs(10)).await;
+    world.freeze("a").await;
+    for key in &keys {
+        assert_eq!(world.get(key).await, None, "{key} on {}", world.home(key));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_write_on_a_borrowed_connection_is_swept() {
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings()).await;
+    let mut keys = world.keys_on("a", 20);
+    world.freeze("a").await;
+    keys.retain(|key| world.home(key) == "b");
+    let key = keys.remove(0);
+    let b = world.engine.shard_for(key.as_bytes()).unwrap();
+    let mut lease = world.engine.lease(&b).await.unwrap();
+    let set = RequestBuf::pack([&b"SET"[..], key.as_bytes(), b"late"]);
+    world.engine.check_shard(std::slice::from_ref(&set), &b).await.unwrap();
+    world.thaw("a").await;
+    sleep(millis(100)).await;
+    lease.ask(&set).await.unwrap();
+    world.set(&key, "new").await;
+    sleep(Duration::from_secs(5)).await;
+    world.freeze("a").await;
+    assert_eq!(world.get(&key).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_swept_is_forgotten_before_it_stands_in_again() {
+    let mut settings = settings();
+    settings.deadlines.connect = millis(200);
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
+    let key = with_old_value_on_b(&world).await;
+    world.set(&key, "new").await;
+    world.freeze("a").await;
+    assert_eq!(world.get(&key).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stand_in_that_was_away_at_the_sweep_forgets_when_it_returns() {
+    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings()).await;
+    let mut keys = world.keys_on("a", 20);
+    world.freeze("a").await;
+    keys.retain(|key| world.home(key) == "b");
+    let key = keys.remove(0);
+    world.set(&key, "old").await;
+    world.freeze("b").await;
+    world.thaw("a").await;
+    world.set(&key, "new").await;
+    sleep(Duration::from_secs(5)).await;
+    world.thaw("b").await;
+    sleep(Duration::from_secs(5)).await;
+    world.freeze("a").await;
+    assert_eq!((world.home(&key).as_str(), world.get(&key).await), ("b", None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_on_its_way_to_the_stand_in_is_swept_when_its_shard_falls_at_once() {
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings()).await;
+    let mut keys = world.keys_on("a", 20);
+    world.freeze("a").await;
+    keys.retain(|key| world.home(key) == "b");
+    let key = keys.remove(0);
+    world.host("b").hold(Some("SET"));
+    let (engine, of) = (world.engine.clone(), key.clone());
+    let late = tokio::spawn(async move { ask(&engine, &["SET", &of, "old"]).await });
+    sleep(millis(1)).await;
+    world.thaw("a").await;
+    world.set(&key, "new").await;
+    world.host("a").kill(true);
+    let b = world.host("b").clone();
+    tokio::spawn(async move {
+        sleep(millis(100)).await;
+        b.hold(None);
+    });
+    world.until("a", false).await;
+    for _ in 0..2000 {
+        assert_ne!(world.get(&key).await.as_deref(), Some("old"));
+        sleep(millis(1)).await;
+    }
+    let _ = late.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_fell_while_it_was_taken_back_from_its_rest_does_not_serve() {
+    let mut settings = with_rests();
+    settings.health.votes.rise = NonZeroU32::new(1000).unwrap();
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
+    let key = world.keys_on("a", 1).remove(0);
+    let mut events = world.engine.events();
+    world.host("a").answer_after(millis(10));
+    tokio::select! {
+        () = world.load(["a", "b"]) => unreachable!("for ever"),
+        () = world.until("a", false) => {}
+    }
+    world.host("a").answer_after(Duration::ZERO);
+    world.set(&key, "elsewhere").await;
+    world.host("a").hold(Some("UNLINK"));
+    sleep(millis(600)).await;
+    world.host("a").load(true);
+    while !matches!(events.next().await.unwrap(), Event::Loading(_)) {}
+    world.host("a").load(false);
+    world.host("a").hold(None);
+    sleep(millis(300)).await;
+    assert!(!world.serves("a"), "its monitor takes it for down");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_connections_take_a_shard_out_before_its_probes_do() {
+    let mut settings = settings();
+    settings.health.votes.fall = NonZeroU32::new(1000).unwrap();
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
+    let key = world.keys_on("a", 1).remove(0);
+    sleep(Duration::from_secs(1)).await;
+    world.host("a").kill(true);
+    let killed = Instant::now();
+    let load = async {
+        loop {
+            let _ = world.ask(&["GET", &key]).await;
+            sleep(millis(1)).await;
+        }
+    };
+    tokio::select! { () = load => {}, () = world.until("a", false) => {} }
+    assert!(killed.elapsed() < millis(200), "{:?}", killed.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_loads_is_told_of_once_however_often_the_settings_change() {
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings()).await;
+    let mut events = world.engine.events();
+    world.host("a").load(true);
+    world.until("a", false).await;
+    for interval in 21..25 {
+        let mut settings = settings();
+        settings.health.votes.interval = millis(interval);
+        world.reconfigure(settings);
+        sleep(millis(200)).await;
+    }
+    world.host("a").load(false);
+    world.until("a", true).await;
+    let mut told = Vec::new();
+    while let Ok(Some(event)) = timeout(millis(1), events.next()).await {
+        told.push(event.to_string());
+    }
+    let loading = told.iter().filter(|text| text.contains("load")).count();
+    assert_eq!((loading, told.len()), (1, 3), "{told:?}");
+}
+
+/// A key of a that b holds an old value of, for its deletion from b failed.
+async fn with_old_value_on_b(world: &World) -> String {
+    let mut keys = world.keys_on("a", 60);
+    world.freeze("a").await;
+    keys.retain(|key| world.home(key) == "b");
+    let key = keys.remove(0);
+    world.set(&key, "old").await;
+    world.host("b").ignore(true);
+    world.thaw("a").await;
+    sleep(Duration::from_secs(5)).await;
+    world.host("b").ignore(false);
+    key
+}

@@ -80,6 +80,23 @@ struct Merged {
     response: Response,
     /// Whether the command only reads.
     read: bool,
+    /// Of a read that failed, what each part was answered.
+    parts: Vec<Result<Reply, Error>>,
+}
+
+impl Merged {
+    /// The reply to the whole. `shards` and `topology` are the batch's.
+    fn merge(
+        &self,
+        parts: Vec<Result<Reply, Error>>,
+        shards: &[ShardBatch],
+        topology: Option<&Topology<Shard>>,
+    ) -> Result<Reply, Error> {
+        let order = self.cut.as_ref().map(Cut::order).unwrap_or_default();
+        merged(self.response, self.read, parts, order, |part| {
+            topology?.member(shards.get(*self.shards.get(part)?)?.id())
+        })
+    }
 }
 
 impl Batch {
@@ -139,7 +156,7 @@ impl Batch {
     /// The next answer in the order written; `None` when there are no more. An answer that is an error may have to be
     /// mended ([`Batch::mend`]).
     pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Result<Reply, Error>>> {
-        let answer = match self.fates.get(self.answered) {
+        let answer = match self.fates.get_mut(self.answered) {
             None => return Poll::Ready(None),
             Some(Fate::One(index)) => match self.shards.get_mut(*index) {
                 Some(batch) => {
@@ -159,12 +176,11 @@ impl Batch {
                 }
                 let mut pop =
                     |index: &usize| shards.get_mut(*index).map_or_else(|| Err(no_shard()), ShardBatch::pop);
-                let replies = merge.shards.iter().map(&mut pop).collect();
-                let order = merge.cut.as_ref().map(Cut::order).unwrap_or_default();
-                let topology = self.topology.as_deref();
-                merged(merge.response, merge.read, replies, order, |part| {
-                    topology?.member(shards.get(*merge.shards.get(part)?)?.id())
-                })
+                let parts: Vec<_> = merge.shards.iter().map(&mut pop).collect();
+                if merge.read && parts.iter().any(Result::is_err) {
+                    merge.parts.clone_from(&parts);
+                }
+                merge.merge(parts, shards, self.topology.as_deref())
             }
         };
         self.answered += 1;
@@ -199,8 +215,11 @@ impl Batch {
                 let table = engine.table().load_full();
                 let found = table.find(packed.view());
                 let read = matches!(found, Found::Row(row) if row.is_read());
-                if read && engine.settings().on_down == OnDown::Miss {
-                    return engine.missed(packed.view(), found, error.clone());
+                if read
+                    && engine.settings().on_down == OnDown::Miss
+                    && let Ok(reply) = self.missed(engine, packed.view(), found, error)
+                {
+                    return Ok(reply);
                 }
                 let repeat = match found {
                     Found::Row(row) => row.repeat(packed.view()),
@@ -218,6 +237,26 @@ impl Batch {
             Ok(_) => answer,
             Err(error) => Err(error),
         }
+    }
+
+    /// What the read that was answered last answers where shards are down and the ring is set so: what the others hold.
+    fn missed(
+        &self,
+        engine: &Engine,
+        request: Request<'_>,
+        found: Found<'_>,
+        error: &Error,
+    ) -> Result<Reply, Error> {
+        let last = self.answered.checked_sub(1).and_then(|last| self.fates.get(last));
+        let Some(Fate::Merged(merge)) = last else { return engine.missed(request, found, error.clone()) };
+        let parts = merge.parts.iter().enumerate().map(|(number, part)| match part {
+            Ok(reply) => Ok(reply.clone()),
+            Err(error) => match merge.cut.as_ref().and_then(|cut| cut.part(number)) {
+                Some(part) => engine.missed(part.pack(request).view(), found, error.clone()),
+                None => Err(error.clone()),
+            },
+        });
+        merge.merge(parts.collect(), &self.shards, self.topology.as_deref())
     }
 
     /// Whether the request that was answered last sees what it would have seen, when it is run now: nothing that it could meet
@@ -352,14 +391,28 @@ impl Batch {
                 });
                 let shards = parts.collect();
                 let packed = packed.made();
-                Fate::Merged(Box::new(Merged { shards, cut: Some(cut), packed, response, read }))
+                Fate::Merged(Box::new(Merged {
+                    shards,
+                    cut: Some(cut),
+                    packed,
+                    response,
+                    read,
+                    parts: Vec::new(),
+                }))
             }
             // It concerns the shards that are away as well: they are told when they are back.
             Plan::Every(_) if !read && topology.live().len() < topology.members().len() => return None,
             Plan::Every(response) => {
                 let parts = topology.live().iter();
                 let shards = parts.map(|id| self.add(*id, Frame::Whole(index), load(item.size()))).collect();
-                Fate::Merged(Box::new(Merged { shards, cut: None, packed: None, response, read }))
+                Fate::Merged(Box::new(Merged {
+                    shards,
+                    cut: None,
+                    packed: None,
+                    response,
+                    read,
+                    parts: Vec::new(),
+                }))
             }
             Plan::Refused(refusal) => Fate::Refused(Box::new(refused(&refusal))),
             Plan::NoShard => Fate::Refused(Box::new(no_shard())),

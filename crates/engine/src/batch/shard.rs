@@ -1,7 +1,7 @@
 //! What goes to one shard of a batch, and what came back.
 
 use std::collections::VecDeque;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use rendis_core::id::ShardId;
 use rendis_core::reply::Reply;
@@ -149,10 +149,7 @@ impl ShardBatch {
     /// Ready when all of its replies are there that will ever be.
     pub(super) fn poll_ended(&mut self, context: &Context<'_>) -> Poll<()> {
         while matches!(self.link, Link::Open(_)) {
-            let before = self.arrived.len();
-            if self.receive(context).is_pending() || self.arrived.len() == before {
-                return Poll::Pending;
-            }
+            ready!(self.receive(context));
         }
         Poll::Ready(())
     }

@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::ThreadId;
 
-use rendis_core::health::Transition;
+use rendis_core::health::{Status, Transition};
 use rendis_core::outlier;
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::sync::broadcast;
@@ -162,6 +162,7 @@ impl Coordinator {
                         known
                     } else {
                         known.monitor.abort();
+                        let status = if stranded { Status::Down } else { known.status };
                         Watched {
                             rests: known.rests.filter(|_| !stranded),
                             standing: known.standing,
@@ -169,17 +170,18 @@ impl Coordinator {
                             was_out: known.was_out,
                             falls: known.falls,
                             turn: known.turn,
-                            ..self.watch(state, shard, known.up && !stranded)
+                            ..self.watch(state, shard, status)
                         }
                     }
                 }
                 // Under the name of one that was away, it may hold what that one held.
                 None => {
-                    let up = self.ledger.extent(shard.name()) == Extent::Keys(0);
-                    if up && !before.is_empty() {
+                    let owes = self.ledger.extent(shard.name()) != Extent::Keys(0);
+                    if !owes && !before.is_empty() {
                         newcomers.push(Arc::clone(shard));
                     }
-                    Watched { was_out: !up, ..self.watch(state, shard, up) }
+                    let status = if owes { Status::Down } else { Status::Up };
+                    Watched { was_out: owes, ..self.watch(state, shard, status) }
                 }
             };
             state.watched.push(next);
@@ -230,18 +232,18 @@ impl Coordinator {
         let _ = self.events.send(event);
     }
 
-    fn watch(self: &Arc<Self>, state: &State, shard: &Arc<Shard>, up: bool) -> Watched {
+    fn watch(self: &Arc<Self>, state: &State, shard: &Arc<Shard>, status: Status) -> Watched {
         let coordinator = Arc::downgrade(self);
         let report = async move |shard: &Arc<Shard>, transition| match Weak::upgrade(&coordinator) {
             Some(coordinator) => coordinator.report(shard, transition).await,
             None => true,
         };
         let (heartbeat, health) = (state.heartbeat.clone(), state.settings.health);
-        let task = monitor::watch(Arc::clone(shard), up, heartbeat, health, report);
+        let task = monitor::watch(Arc::clone(shard), status, heartbeat, health, report);
         Watched {
             shard: Arc::clone(shard),
             settings: Arc::clone(&state.settings),
-            up,
+            status,
             answers: false,
             rests: None,
             standing: Standing::Serving,
@@ -264,11 +266,11 @@ impl Coordinator {
                 return self.rose(shard, Out::Down).await;
             }
             Transition::StartedLoading => {
-                self.fell(shard).await;
+                self.fell(shard, Status::Loading).await;
                 self.emit(Event::Loading(place()));
             }
             Transition::Fell => {
-                self.fell(shard).await;
+                self.fell(shard, Status::Down).await;
                 let why = shard.trouble().unwrap_or_default().into();
                 self.emit(Event::Down { shard: place(), why });
             }
@@ -297,7 +299,7 @@ impl Coordinator {
                 // Asked again: another may have fallen while this one's keys were made ready for those who take over.
                 coordinator
                     .leave_out(&shard, |known, may_rest| {
-                        rests = known.up && may_rest;
+                        rests = known.is_up() && may_rest;
                         known.rests = known.rests.or(rests.then_some(now + settings.rest));
                     })
                     .await;
@@ -328,9 +330,9 @@ impl Coordinator {
     }
 
     /// A shard does not serve any more.
-    async fn fell(self: &Arc<Self>, shard: &Arc<Shard>) {
+    async fn fell(self: &Arc<Self>, shard: &Arc<Shard>, status: Status) {
         self.leave_out(shard, |known, _| {
-            (known.up, known.answers, known.rests) = (false, false, None);
+            (known.status, known.answers, known.rests) = (status, false, None);
             known.falls += 1;
         })
         .await;
@@ -342,7 +344,7 @@ impl Coordinator {
         self.change(shard, |known, _| {
             stands = known.falls == falls;
             if stands {
-                (known.up, known.answers, known.rests, known.was_out) = (true, false, None, false);
+                (known.status, known.answers, known.rests, known.was_out) = (Status::Up, false, None, false);
             }
         });
         if stands { Ok(()) } else { Err(Cause::new(Kind::ShardDown, "it is down again, or was removed")) }
@@ -413,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_may_end_while_the_ward_works_with_it() {
+    fn an_engine_may_end_while_the_coordinator_works_with_it() {
         let (coordinator, done) = (Arc::new(Coordinator::default()), std::sync::mpsc::channel());
         std::thread::spawn(move || {
             let engine = Arc::new(Fake(Arc::clone(&coordinator)));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use rendis_core::health::may_eject;
+use rendis_core::health::{Status, may_eject};
 use rendis_core::outlier;
 use rendis_core::topology::Standing;
 use tokio::task::AbortHandle;
@@ -32,7 +32,7 @@ pub(super) struct Watched {
     pub(super) shard: Arc<Shard>,
     /// What its connections are made with.
     pub(super) settings: Arc<Settings>,
-    pub(super) up: bool,
+    pub(super) status: Status,
     /// It is not up, and was told to answer again.
     pub(super) answers: bool,
     /// It is up, and left alone until then because it is much slower than its peers.
@@ -45,6 +45,12 @@ pub(super) struct Watched {
     /// Held by who takes it back.
     pub(super) turn: Arc<Turn>,
     pub(super) monitor: AbortHandle,
+}
+
+impl Watched {
+    pub(super) fn is_up(&self) -> bool {
+        self.status == Status::Up
+    }
 }
 
 /// One at a time.
@@ -97,7 +103,7 @@ impl State {
 
     /// The slow shards whose rest is over, and that are up.
     pub(super) fn rested(&self, now: Instant) -> Vec<Arc<Shard>> {
-        let due = |known: &&Watched| known.up && known.rests.is_some_and(|until| until <= now);
+        let due = |known: &&Watched| known.is_up() && known.rests.is_some_and(|until| until <= now);
         self.watched.iter().filter(due).map(|known| Arc::clone(&known.shard)).collect()
     }
 
@@ -114,7 +120,7 @@ impl State {
 
     /// Whether the monitor of this shard says that it answers; also while it rests.
     pub(super) fn is_up(&self, shard: &str) -> bool {
-        self.known(shard).is_some_and(|known| known.up)
+        self.known(shard).is_some_and(Watched::is_up)
     }
 
     /// What has to be held to take this shard back.
@@ -150,7 +156,7 @@ impl State {
         let mut ejected = 0;
         for first in [true, false] {
             for (known, was_out) in self.watched.iter_mut().zip(&was_out) {
-                if known.up {
+                if known.is_up() {
                     known.standing =
                         if known.rests.is_some() { Standing::Ejected } else { Standing::Serving };
                 } else if *was_out == first {
