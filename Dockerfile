@@ -1,4 +1,5 @@
-# The configuration goes to /etc/rendis/rendis.toml. Its rings must listen on 0.0.0.0 to be reached from outside:
+# The configuration goes to /etc/rendis/rendis.toml. In a container its rings have to listen beyond loopback, as in
+# listen = "0.0.0.0:6380", and so need a [[ring.user]] with a password, or no_auth = true:
 #
 #   docker build -t rendis .
 #   docker run -p 6380:6380 -v ./rendis.toml:/etc/rendis/rendis.toml:ro rendis

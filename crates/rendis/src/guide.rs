@@ -1,4 +1,4 @@
-//! The guide: how to use this crate, from the first ring to tuning. There is no code in this module.
+//! The guide: how to use this crate, from the first ring to tuning. This module has no code.
 //!
 //! - [Start](#start)
 //! - [Placement, and moving from another sharder](#placement-and-moving-from-another-sharder)
@@ -12,6 +12,8 @@
 //! - [Pool](#pool)
 //! - [Without async](#without-async)
 //! - [TLS, users and other settings of a shard](#tls-users-and-other-settings-of-a-shard)
+//! - [While it runs](#while-it-runs)
+//! - [Defaults](#defaults)
 //! - [Tuning](#tuning)
 //!
 //! # Start
@@ -20,27 +22,30 @@
 //! The `redis` crate's commands work on it, so the `redis` crate is a dependency of your program too.
 //!
 //! ```no_run
-//! use redis::AsyncCommands;
-//! use rendis::Ring;
+//! use rendis::{Commands, Ring};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let mut ring = Ring::builder()
+//!     let ring = Ring::builder()
 //!         .shard("shard1", "redis://localhost:7001")
 //!         .shard("shard2", "redis://localhost:7002")
 //!         .build()
 //!         .await?;
 //!     ring.set::<_, _, ()>("user:7", "Ada").await?;
 //!     let name: String = ring.get("user:7").await?;
-//!     let served: i64 = redis::cmd("HINCRBY").arg("served").arg(&name).arg(1).query_async(&mut ring).await?;
-//!     println!("{name}: {served}, on {}", ring.shard_for("user:7")?.name());
+//!     println!("{name}, on {}", ring.shard_for("user:7")?.name());
 //!     Ok(())
 //! }
 //! ```
 //!
-//! The commands of caches, rate limiters and session stores are also methods of [`Commands`](crate::Commands): the same
-//! names, arguments and results, at a third of the allocations, and on a ring that need not be `mut`. Where both traits
-//! are in scope these are taken, and those of `redis::AsyncCommands` for everything else.
+//! [`RingBuilder::build`] fails only for settings that cannot be used. It waits until every shard was tried once, and a
+//! server that cannot be reached then is no error: its keys go to other shards, or calls for them say what is wrong.
+//! The log says it too. To see the log, add the crate `tracing-subscriber` and begin your program with
+//! `tracing_subscriber::fmt().init()`.
+//!
+//! [`Commands`](crate::Commands) has the commands of caches, rate limiters and session stores, with the names, arguments
+//! and results of `redis::AsyncCommands`, at a third of the allocations (two for a `GET`, not six), and on a ring that need
+//! not be `mut`. So a ring in an `Arc` or behind a reference will do:
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -54,8 +59,14 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`RingBuilder::build`] waits until every shard was tried once. A server that cannot be reached then is no error:
-//! the others serve, and calls for its keys say what is wrong. A setting that cannot be used is an error.
+//! All other commands are those of `redis::AsyncCommands` and `redis::cmd`, which need `&mut` on a ring; a clone will do. If
+//! both traits are in scope, the methods of [`Commands`](crate::Commands) are taken where there are such.
+//!
+//! ```no_run
+//! # async fn example(ring: rendis::Ring) -> redis::RedisResult<()> {
+//! let served: i64 = redis::cmd("HINCRBY").arg("served").arg("Ada").arg(1).query_async(&mut ring.clone()).await?;
+//! # Ok(()) }
+//! ```
 //!
 //! # Placement, and moving from another sharder
 //!
@@ -63,11 +74,11 @@
 //! that of go-redis `Ring` v8 and v9: rendezvous hashing of the shards' *names*. A name that stays while the address
 //! changes moves no key.
 //!
-//! Other rules equal other programs, key by key: see [`Spec`](crate::placement::Spec) for all of them. A program that
+//! Other rules reproduce other programs, key by key: see [`Spec`](crate::placement::Spec) for all of them. A program that
 //! already keeps its keys on several servers can be replaced by this crate, or run beside it, and both find the same
 //! keys. What has to be the same on both sides is what that program hashes for a server:
 //!
-//! | `like` | constructor | hashed for a shard, where it has no `id` | weights |
+//! | `like` | constructor | hashed for a shard without an `id` | weights |
 //! |---|---|---|---|
 //! | `go-redis` | [`go_redis`](crate::placement::Spec::go_redis) | its name | 1 and more |
 //! | `go-redis-v7` | [`go_redis_v7`](crate::placement::Spec::go_redis_v7) | its name | no |
@@ -76,13 +87,13 @@
 //! | `redis-rb`, `redis-rb-4` | [`redis_rb`](crate::placement::Spec::redis_rb) | its URL, in the form of that client | no |
 //! | `predis`, `predis-ketama` | [`predis`](crate::placement::Spec::predis) | `host:port` | default 100; 0 is the default too |
 //! | `phpredis` | [`phpredis`](crate::placement::Spec::phpredis) | its position; `host:port` with `consistent` | no |
-//! | `jedis`, `jedis-2.9` | [`jedis`](crate::placement::Spec::jedis) | its position; its name where `named` | 0 and more |
+//! | `jedis`, `jedis-2.9` | [`jedis`](crate::placement::Spec::jedis) | its position; its name if `named` | 0 and more |
 //! | `envoy-ring-hash` | [`envoy_ring_hash`](crate::placement::Spec::envoy_ring_hash) | `host:port` | 1 and more |
 //! | `envoy-maglev` | [`envoy_maglev`](crate::placement::Spec::envoy_maglev) | `host:port` | 1 and more |
 //! | `jump` | [`jump`](crate::placement::Spec::jump) | nothing: its position | no |
 //!
-//! Where the position counts, the order of the list does. Where `host:port` or the URL counts, write the addresses as
-//! the other program has them, or give each shard its `id`:
+//! If the position counts, so does the order of the list. If `host:port` or the URL counts, write the addresses as the
+//! other program has them, or give each shard its `id`:
 //!
 //! ```
 //! use rendis::placement::{Distribution, Spec, Twemproxy};
@@ -120,14 +131,13 @@
 //! # Ok::<(), rendis::placement::PlacementError>(())
 //! ```
 //!
-//! Before a program is moved, compare both on a sample of your own keys. Two things outside the rule can differ:
+//! Before you move a program, compare both on a sample of your own keys. Two things outside the rule can differ:
 //! a prefix that the other client puts before each key, and key arguments that it turns into text first.
 //!
-//! What cannot be equalled is refused when the ring is built, with the reason: a weight where the rule has none, two
+//! What cannot be reproduced is refused when the ring is built, with the reason: a weight where the rule has none, two
 //! shards that hash alike.
 //!
-//! A rule of your own is a [`Place`](crate::placement::Place). All that it needs is in [`placement`](crate::placement)
-//! (the example at `Place` itself names the crate that is underneath):
+//! A rule of your own is a [`Place`](crate::placement::Place). All that it needs is in [`placement`](crate::placement):
 //!
 //! ```
 //! use std::sync::Arc;
@@ -152,9 +162,9 @@
 //!
 //! # Hash tags
 //!
-//! Under most rules only a part of the key counts when the key has a tag: with `{user:7}:name` and `{user:7}:cart` it
-//! is `user:7`, so both are on one shard. That is what makes commands on several keys, transactions and scripts
-//! possible. The rules differ, and each preset has that of its program:
+//! Under most rules only the tag counts if a key has one: of `{user:7}:name` and `{user:7}:cart` it is `user:7`, so both
+//! are on one shard. That is what makes commands on several keys, transactions and scripts possible. What counts as a
+//! tag differs, and each preset does as its program:
 //!
 //! | placement | tag |
 //! |---|---|
@@ -183,7 +193,7 @@
 //! | other commands with keys on several shards (`MSETNX`, `SINTER`, `RENAME`, `BLPOP`, `EVAL` …) | refused with `CROSSSLOT`; nothing is sent |
 //! | `DBSIZE`, `KEYS`, `FLUSHALL`, `SCRIPT LOAD`, `CONFIG SET`, `PUBSUB CHANNELS` … | every shard that is up, replies merged |
 //! | `SCAN` | shard after shard; the cursor carries the shard |
-//! | `RANDOMKEY` | a shard at random, another where it is empty |
+//! | `RANDOMKEY` | a random shard, or another one if that is empty |
 //! | `PUBLISH`, `SPUBLISH`; scripts and functions without keys | the shard of the channel; of the script's SHA-1 or the function's name |
 //! | `PING`, `ECHO`, `SELECT 0`, `READONLY`, `READWRITE` | answered here; `PING` asks every shard that is up |
 //! | `TIME`, `COMMAND …`, `CONFIG GET`, `FUNCTION LIST` | the first shard that is up |
@@ -191,17 +201,17 @@
 //! | `INFO`, `ROLE`, `CLUSTER …` | refused: they are about one server, so send them to a [`Shard`], or with [`Ring::for_each_shard`] |
 //! | `CLIENT …`, `SELECT 1`, `WAIT`, `MONITOR` | refused: they are about one connection |
 //! | `SAVE`, `SHUTDOWN`, `CONFIG REWRITE`, `MOVE` … | refused, unless [`RingBuilder::allow`] lets them through |
-//! | a command that is not known here (of a module) | its keys are learned from a server (`COMMAND INFO`), once |
+//! | a command that is not known here (of a module) | its keys are learned from a server (`COMMAND INFO`), once; without keys mostly refused |
 //!
-//! A command that is split is not atomic: when one part fails the whole command fails, with the error of that part,
-//! and what the other parts did stands.
+//! A split command is not atomic: if one part fails the whole command fails, with the error of that part, and what the
+//! other parts did stands.
 //!
-//! A scan's cursor has the number of its shard in it: when the list of shards is changed or reordered while a scan runs,
-//! it may miss keys or give them twice.
+//! A scan's cursor has the number of its shard in it: if the list of shards is changed or reordered while a scan runs,
+//! the scan may miss keys or give them twice.
 //!
 //! A command about one server is sent to that server, through its [`Shard`]. A shard refuses only what would change the
-//! connection that everybody shares (`SELECT`, `MULTI`, `SUBSCRIBE`, `MONITOR`, `CLIENT REPLY` …); a command that blocks
-//! runs on an exclusive connection there.
+//! connection that everybody shares (`SELECT`, `MULTI`, `SUBSCRIBE`, `MONITOR`, `CLIENT REPLY` …). A command that blocks
+//! runs on an exclusive connection.
 //!
 //! ```no_run
 //! # async fn example(ring: rendis::Ring) -> redis::RedisResult<()> {
@@ -216,12 +226,13 @@
 //!
 //! # Failures and retries
 //!
-//! Typed commands return [`redis::RedisError`]. When a call got no reply, [`Error::of`] finds this crate's error in
-//! it, which says what was met ([`Error::kind`]), where ([`Error::shard`]), and whether the command may have run
+//! Typed commands return [`redis::RedisError`]. If a call got no reply, [`Error::of`] finds this crate's error in it,
+//! which says what was met ([`Error::kind`]), where ([`Error::shard`]), and whether the command may have run
 //! ([`Error::sent`]). An error reply of a server, and `CROSSSLOT`, are what the `redis` crate makes of such a reply.
 //!
-//! `Sent::No` means that no server can have run it. A batch (a transaction, or a shard's part of a pipeline) of which any
-//! byte was written is `Sent::Maybe`, and so is a command that was split when another part of it ran or may have run.
+//! `Sent::No` means that no server can have run it. A batch (a transaction, or a shard's part of a pipeline) is
+//! `Sent::Maybe` as soon as any byte of it was written. A split command is `Sent::Maybe` if another part of it ran or may
+//! have run. After `Sent::Maybe`, repeat only what may run twice.
 //!
 //! ```no_run
 //! use redis::AsyncCommands;
@@ -240,49 +251,53 @@
 //! # }
 //! ```
 //!
-//! The `redis` crate's own questions, such as `is_timeout()` and `retry_method()`, are answered as for a single server. A
-//! loop that follows `retry_method()` ends where trying again at once cannot help (`Busy`, `Refused`, `Auth`, `Tls`,
-//! `Config`), but it does not know whether a command may have run: [`Error::sent`] does.
+//! The `redis` crate's own questions, such as `is_timeout()` and `retry_method()`, are answered as for a single server.
+//! `retry_method()` says that there is no use in trying again at once for `Busy`, `Refused`, `Auth`, `Tls` and `Config`.
+//! It does not know whether a command may have run: [`Error::sent`] does.
 //!
-//! Before such an error reaches you, the call was made again where that is safe:
+//! Before such an error reaches you, the call was retried if that is safe:
 //!
-//! | what happened | made again |
+//! | what happened | retried |
 //! |---|---|
 //! | never written (no connection, or the connection broke before) | any command; placed anew, since the ring may have changed |
 //! | written, no reply (`Sent::Maybe`) | reads; idempotent writes after [`RingBuilder::repeat_idempotent_writes`] |
-//! | answered `LOADING` or `TRYAGAIN` | any command but scripts, functions and those of modules, whose own words that may be |
+//! | answered `LOADING` or `TRYAGAIN` | any command except scripts, functions and those of modules, which may have run and answered so themselves |
 //! | `Busy`, `Auth`, `Tls`, `Config`, any other error reply | never |
 //!
-//! By default that is up to three attempts in all, after a random pause of up to 10 ms and 20 ms. All attempts share one
-//! reply deadline, and an attempt that ended at its deadline is not repeated: a read from a server that hangs costs one
-//! reply deadline, not three. All repetitions of a ring together are limited to a fifth of its calls, and ten a second.
+//! By default there are up to three attempts in all. The pause before the second is random, up to 10 ms; before the third,
+//! up to 20 ms. All attempts share one reply deadline, and an attempt that ended at its deadline is not retried: a read
+//! from a server that hangs costs one reply deadline, not three. All retries of a ring together are limited to 20 % of its
+//! calls plus ten per second.
 //!
 //! ## When a shard dies
 //!
-//! Each shard is probed every 500 ms. Three failed probes in a row, or five connection failures of calls in a row, and
-//! it is down. With [`OnDown::Reroute`], the default, it leaves the ring and its keys go to the other shards; with
-//! [`OnDown::Fail`] calls for its keys fail at once with [`Kind::ShardDown`], and with [`OnDown::Miss`] reads answer as if
-//! its keys did not exist. No more than half of the shards are taken out ([`RingBuilder::max_ejected`]); the keys of
-//! further dead shards fail. A call that was not written yet waits, within its deadline, until its shard is taken out,
-//! and then goes where its key goes.
+//! Each shard is probed every 500 ms. It is down after three failed probes in a row, or after five failed connections in a
+//! row while calls wait, which takes about 0.1 s if the server is dead.
 //!
-//! A shard whose password is wrong is such a shard: [`RingBuilder::build`] succeeds, three probes fail, and its keys go
-//! elsewhere. What happens to shards is logged (`tracing`) and told by [`Ring::events`]; [`Ring::shards`] shows who is up.
+//! With [`OnDown::Reroute`], the default, it then leaves the ring and its keys go to the other shards. With
+//! [`OnDown::Fail`] calls for its keys fail at once with [`Kind::ShardDown`]; with [`OnDown::Miss`] reads answer as if its
+//! keys did not exist. At most half of the shards are taken out ([`RingBuilder::max_ejected`]), and the keys of further
+//! dead ones fail. A call that was not written yet waits, within its deadline, until its shard is taken out, and then goes
+//! where its key goes.
 //!
-//! Two good probes in a row bring it back, and its keys go back to it. With [`OnReturn::Forget`], the default, it first
-//! deletes the keys that were written or deleted elsewhere through this process while it was away, so that no reader
-//! sees a value that was overwritten; what is found instead is nothing, as after an eviction. Writes of other processes
-//! are not known here, nor are those through a [`Shard`](crate::Shard) or a script that hides its keys. With
-//! [`OnReturn::Keep`] it serves what it holds, also where that is out of date, and with [`OnReturn::Flush`] it forgets
-//! everything.
+//! A shard whose password is wrong counts as dead: [`RingBuilder::build`] succeeds, three probes fail, and its keys go
+//! elsewhere. What happens to shards is logged (`tracing`) and told by [`Ring::events`]; [`Ring::shards`] shows which are
+//! up.
+//!
+//! Two good probes in a row bring a shard back. With [`OnReturn::Forget`], the default, it first deletes the keys that
+//! were written or deleted elsewhere through this process while it was away, so that no reader sees a value that was
+//! overwritten. These keys miss, as after an eviction. What this process does not know is not deleted: writes of other
+//! processes, those before a restart, and those through a [`Shard`](crate::Shard) or a script that hides its keys. With
+//! [`OnReturn::Keep`] the shard serves what it holds, old values included; with [`OnReturn::Flush`] it forgets everything.
 //!
 //! # Pipelines
 //!
 //! A plain pipeline may use keys of any shards. Each shard gets its part in one write, the parts run side by side, and
 //! replies come in the order written. For one key things happen in the order written; between shards there is no
-//! order. Errors are those of the `redis` crate: the first one is the result, unless the pipeline says
-//! `ignore_errors`. An error of this crate stands there as an error reply, with a code such as `SHARDDOWN`, `TIMEOUT` or
-//! `REFUSED`.
+//! order. A command of a pipeline is retried only if it still comes in its turn: it never sees what was written behind it.
+//!
+//! The first error is the result, unless the pipeline says `ignore_errors`. An error of this crate stands in its place as
+//! an error reply, with a code such as `SHARDDOWN`, `TIMEOUT` or `REFUSED`.
 //!
 //! ```no_run
 //! # async fn example(mut ring: rendis::Ring) -> redis::RedisResult<()> {
@@ -296,8 +311,8 @@
 //!
 //! # Transactions and watch
 //!
-//! An atomic pipeline is `MULTI` … `EXEC` on one shard: all its keys must be there, so give them one hash tag. When
-//! they are not, it is refused with `CROSSSLOT` and nothing is sent.
+//! An atomic pipeline is `MULTI` … `EXEC` on one shard: all its keys must be there, so give them one hash tag. Otherwise
+//! it is refused with `CROSSSLOT` and nothing is sent.
 //!
 //! ```no_run
 //! # async fn example(mut ring: rendis::Ring) -> redis::RedisResult<()> {
@@ -310,8 +325,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`Ring::watch`] is the optimistic form: read, decide, write only if nothing watched has changed; else again, up to
-//! 16 times, and then [`Kind::Conflict`].
+//! [`Ring::watch`] is the optimistic form: read, decide, and write only if nothing watched has changed; otherwise again, up
+//! to 16 times in all, and then [`Kind::Conflict`].
 //!
 //! ```no_run
 //! use redis::AsyncCommands;
@@ -328,14 +343,15 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A watched transaction has a connection to itself, from the [`RingBuilder::pool_size`] of its shard. Scripts run on it
-//! (`redis::Script` makes them known to all shards where its own does not know them), and commands that wait.
+//! A watched transaction has a connection to itself, one of the [`RingBuilder::pool_size`] of its shard. Scripts and
+//! commands that block run on it too.
 //!
 //! # Pub/sub
 //!
-//! A channel lives on the shard of its name, where `PUBLISH` sends it; a pattern is listened to on every shard that is
-//! up, and so keyspace notifications of all shards arrive. All subscriptions of a ring share one connection a shard.
-//! When shards come and go, subscriptions move without a word.
+//! A channel lives on the shard of its name, where `PUBLISH` sends it. A pattern is listened to on every shard that is up,
+//! and so is a channel that begins with `__keyspace@` or `__keyevent@`: each server tells of its own keys (if it is set to:
+//! `CONFIG SET notify-keyspace-events KEA`). All subscriptions of a ring share one connection per shard. When shards come
+//! and go, subscriptions move by themselves.
 //!
 //! ```no_run
 //! # async fn example(ring: rendis::Ring) -> Result<(), rendis::Error> {
@@ -347,26 +363,30 @@
 //! # Ok(()) }
 //! ```
 //!
-//! As on one server, a message is delivered at most once: what is published while a connection is broken is lost, and so is
-//! what is published on a channel that moves to another shard, until that shard has confirmed the subscription. A
-//! listener that falls behind its [`SubscriptionLimits`] ends with [`Kind::Busy`]; the others do not notice.
+//! As on one server, a message is delivered at most once. What is published while a connection is broken is lost, and so is
+//! what is published on a channel that moves to another shard, by this process too, until that shard has confirmed the
+//! subscription. A listener that falls behind its [`SubscriptionLimits`] ends with [`Kind::Busy`]; the others do not
+//! notice.
 //!
 //! # Scripts
 //!
-//! `redis::Script`, `EVAL` and `EVALSHA` work when the keys are on one shard. A script without keys always runs on the
-//! same shard, as long as the same shards are up. Bodies that were seen are remembered (up to 16 MiB), so a shard that
-//! answers `NOSCRIPT` is given the script and asked again; not where that happens inside of a pipeline before a request that
-//! has run on that shard: there the caller sees `NOSCRIPT`. A transaction brings its scripts along. Functions are loaded on the
-//! shards that are up at that moment. A shard that returns gets those of another before it serves: where functions were
-//! changed through this ring meanwhile exactly those, so that what was deleted stays deleted, and else those beside its own.
-//! One that [`Ring::set_shards`] adds gets scripts and functions as soon as it is connected, beside its first calls, which
-//! may still miss them. A shard that refuses is logged.
+//! `redis::Script`, `EVAL` and `EVALSHA` work if the keys are on one shard. A script without keys always runs on the
+//! same shard, as long as the same shards are up.
+//!
+//! Scripts that were seen are remembered (up to 16 MiB), so a shard that answers `NOSCRIPT` is given the script and asked
+//! again. In a pipeline that is not so if a later request has already run on that shard: then the caller sees `NOSCRIPT`.
+//! A transaction brings its scripts along.
+//!
+//! Functions are loaded on the shards that are up. A shard that returns is given those of another shard before it serves:
+//! exactly those if functions were changed through this ring meanwhile, so that what was deleted stays deleted; otherwise
+//! those beside its own. A shard that [`Ring::set_shards`] adds is given scripts and functions as soon as it is connected,
+//! beside its first calls, which may still miss them. A shard that refuses them is logged.
 //!
 //! # Pool
 //!
 //! [`Pool`] is a fixed list of instances without health checks: a key is on instance `hash(key) % n`, and a dead
 //! instance fails its own keys. A call has a connection to itself, so anything can be done with it, by the `redis`
-//! crate's commands or by hand:
+//! crate's commands or by hand: send any number of commands, flush, and receive one reply for each.
 //!
 //! ```no_run
 //! use redis::AsyncCommands;
@@ -389,13 +409,14 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A connection goes back to the pool when the closure returned `Ok` and left it as new; else it is closed.
+//! A connection goes back to the pool if the closure returned `Ok` and left it as new. Otherwise it is closed.
 //!
 //! # Without async
 //!
 //! With the feature `blocking`, `rendis::blocking` has the same handles with methods that wait, and `redis::Commands`
 //! works on them. Each handle that is built has one thread of its own for its sockets. There is no `watch`,
-//! `subscribe`, `events` and `with_deadline`: use the async [`Ring`] for them, or `redis::transaction` on a connection of a `blocking::Pool`.
+//! `subscribe`, `events` and `with_deadline`: use the async [`Ring`] for them, or `redis::transaction` on a connection of a
+//! `blocking::Pool`.
 //!
 #![cfg_attr(
     feature = "blocking",
@@ -412,10 +433,10 @@ ring.set::<_, _, ()>("key", "value")?;
 //!
 //! # TLS, users and other settings of a shard
 //!
-//! A URL says most of it: `redis://user:password@host:port/db`, `rediss://…` for TLS, `unix://user:password@/path?db=N`;
-//! `host:port` alone will do too, though not in a configuration file. The rest is in [`ShardSettings`], per shard, or for
-//! all of them by [`RingBuilder::each_shard`], which [`Ring::set_shards`] applies to its list as well, with the client's
-//! name:
+//! A URL says most of it: `redis://[user:password@]host[:port][/db]`, `rediss://…` for TLS,
+//! `unix://[user:password@]/path[?db=N]`. `host:port` alone will do too, except in a configuration file. The rest is in
+//! [`ShardSettings`], per shard, or for all of them by [`RingBuilder::each_shard`]. It also holds for the shards that
+//! [`Ring::set_shards`] adds, and so does the client's name:
 //!
 //! ```
 //! use rendis::{Ring, Secret, TlsSettings};
@@ -433,15 +454,51 @@ ring.set::<_, _, ()>("key", "value")?;
 //! # drop(builder);
 //! ```
 //!
-//! Without certificates of your own those of the system are trusted. [`TlsSettings`] also has the client's certificate
+//! Without certificates of your own, those of the system are trusted. [`TlsSettings`] also has the client's certificate
 //! and the name to expect. A [`Secret`] is not shown by `Debug`, and errors never repeat a password.
+//!
+//! # While it runs
+//!
+//! | method | |
+//! |---|---|
+//! | [`Ring::set_shards`] | changes the list of shards; what stays keeps its connections. No data moves: see the repository's docs/operating.md |
+//! | [`Ring::shard_for`], [`Ring::for_each_shard`], [`Ring::shards`] | single servers |
+//! | [`Ring::events`] | what happens to shards: down, back, slow, and changes of the list |
+//! | [`Ring::with_deadline`] | the same ring with another reply deadline, for callers in a hurry |
+//! | [`Ring::stats`] | connections, calls and writes |
+//! | [`RingBuilder::heartbeat`] | an async closure that decides whether a shard is well |
+//! | [`RingBuilder::on_new_shard`] | is called with each shard that comes into use; it cannot change the ring itself |
+//!
+//! # Defaults
+//!
+//! | setting | [`Ring`] | [`Pool`] |
+//! |---|---|---|
+//! | placement | `go-redis` | `roshi`, `murmur3` |
+//! | connecting, with TLS and handshake | 1 s | 1 s |
+//! | waiting for a reply, all attempts together | 1 s | 1 s |
+//! | a socket takes no bytes | 1 s | 1 s |
+//! | waiting for an exclusive connection | 1 s | 1 s |
+//! | shared connections per shard | 1 | none |
+//! | exclusive connections per shard, at most | 16 | 10 |
+//! | what may wait on a shared connection | 16 384 requests, 64 MiB | |
+//! | attempts | 3 | 1 |
+//! | pause before a retry, at most | 10 ms before the first, then twice as long each time, up to 1 s | |
+//! | probes: interval, deadline | 500 ms, 1 s | none |
+//! | down after, up after | 3 failed probes, 2 good ones | |
+//! | longest interval between probes of a dead shard | 1.5 s | |
+//! | shards taken out at once | half, at least one | none |
+//! | a shard that returns | forgets what was written elsewhere, up to 64 MiB of keys | |
+//! | a shard that is slow | stays | |
+//! | a subscription's queue | 16 384 messages, 64 MiB | |
+//! | protocol | RESP3, or RESP2 if the server has no RESP3 | the same |
+//!
+//! A setting of zero with which nothing would work (a deadline, an interval, connections, a queue) is a
+//! [`Kind::Config`] error. Durations of more than a year mean for ever. For the proxy, `rendis.example.toml` shows every
+//! default.
 //!
 //! # Tuning
 //!
-//! A setting of zero with which nothing would work (a deadline, an interval, connections, a queue) is a
-//! [`Kind::Config`] error. Durations of more than a year mean for ever.
-//!
-//! The defaults suit servers on the same network. What to look at first, when they do not:
+//! The defaults suit servers on the same network. What to look at first if they do not:
 //!
 //! | you see | change |
 //! |---|---|
@@ -449,11 +506,12 @@ ring.set::<_, _, ()>("key", "value")?;
 //! | `Timeout` "no free connection" | [`RingBuilder::pool_size`]: blocking commands and watched transactions hold one each |
 //! | `Busy` | fewer calls at a time, or [`RingBuilder::queue_limits`] |
 //! | a dead shard noticed too late, or a slow one too soon | [`RingBuilder::heartbeat_frequency`], [`RingBuilder::heartbeat_thresholds`] |
-//! | large values hold small ones up | [`RingBuilder::wires`]: two or more connections a shard; the order of calls then holds on each only |
+//! | large values hold small ones up | [`RingBuilder::wires`]: two or more connections per shard; calls are then ordered on each only |
+//! | one shard far slower than the others | [`RingBuilder::slow_ejection`] |
 //!
-//! Every call of a ring goes over one shared connection a shard, and calls made at the same time share one write. So
-//! many tasks on one ring are served better than the same tasks on many rings. [`Ring::stats`] shows, a shard, how
-//! many calls went out in how many writes.
+//! Every call of a ring goes over one shared connection per shard, and calls made at the same time share one write. So
+//! many tasks on one ring are served better than the same tasks on many rings. [`Ring::stats`] shows, per shard, how many
+//! calls went out in how many writes.
 //!
 //! [`Error::kind`]: crate::Error::kind
 //! [`Error::of`]: crate::Error::of
@@ -469,6 +527,11 @@ ring.set::<_, _, ()>("key", "value")?;
 //! [`OnReturn::Forget`]: crate::OnReturn::Forget
 //! [`OnReturn::Keep`]: crate::OnReturn::Keep
 //! [`Ring::events`]: crate::Ring::events
+//! [`Ring::shard_for`]: crate::Ring::shard_for
+//! [`Ring::with_deadline`]: crate::Ring::with_deadline
+//! [`RingBuilder::heartbeat`]: crate::RingBuilder::heartbeat
+//! [`RingBuilder::on_new_shard`]: crate::RingBuilder::on_new_shard
+//! [`RingBuilder::slow_ejection`]: crate::RingBuilder::slow_ejection
 //! [`OnDown::Reroute`]: crate::OnDown::Reroute
 //! [`Pool`]: crate::Pool
 //! [`Ring`]: crate::Ring
@@ -498,3 +561,13 @@ ring.set::<_, _, ()>("key", "value")?;
 #[cfg(all(doctest, feature = "blocking"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The same for docs/coming-from.md.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/coming-from.md")]
+struct ComingFrom;
+
+/// The same for docs/placement.md.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/placement.md")]
+struct Placement;
