@@ -221,9 +221,12 @@ async fn delete(connection: &mut Connection, keys: &[Bytes]) -> Result<Reply, Ar
     }
 }
 
-/// A reply, unless it says that the server is not ready.
+/// A reply, unless it says that the server is not ready. One more than was asked for would be taken for the next.
 async fn ask(connection: &mut Connection, request: &RequestBuf) -> Result<Reply, Arc<Cause>> {
     let reply = connection.ask(request).await.map_err(|failure: Failure| failure.cause)?;
+    if !connection.is_clean() {
+        return Err(Cause::new(Kind::Protocol, "the server sends replies that nobody asked for"));
+    }
     match classify(&reply) {
         Probe::Loading | Probe::Busy => Err(Cause::new(Kind::ShardDown, "the server is not ready")),
         Probe::Good | Probe::Failed => Ok(reply),
@@ -293,5 +296,14 @@ mod tests {
         let mut forgetting = Forgetting::new(&ledger, "serves", Some(&now));
         forgetting.end(&mut connection).await.unwrap();
         assert_eq!(forgetting.forgot(), Forgot::Keys(ROUND));
+    }
+
+    #[tokio::test]
+    async fn a_reply_too_many_is_not_taken_for_that_of_a_deletion() {
+        let (mut connection, mut server) = connection();
+        tokio::io::AsyncWriteExt::write_all(&mut server, b"$1\r\na\r\n:1\r\n").await.unwrap();
+        let lesson = RequestBuf::pack([&b"SCRIPT"[..], b"LOAD", b"return 1"]);
+        let cause = teach_scripts(&mut connection, &[lesson]).await.unwrap_err();
+        assert_eq!(cause.kind, Kind::Protocol);
     }
 }

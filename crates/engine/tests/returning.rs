@@ -203,7 +203,8 @@ async fn a_shard_returns_though_another_takes_no_connections() {
     sleep(Duration::from_secs(5)).await;
     world.freeze("a").await;
     world.thaw("a").await;
-    assert!(world.serves("b"));
+    world.host("b").ignore(false);
+    world.until("b", true).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,13 +372,15 @@ async fn a_slow_shard_does_not_rest_when_another_has_fallen_meanwhile() {
     world.freeze("c").await;
     world.set(&key, "elsewhere").await;
     world.thaw("c").await;
-    // Whoever is to be taken out now waits for b, half a second.
+    // Whoever is to be taken out now waits for b, not quite half a second.
     world.host("b").hold(Some("UNLINK"));
     world.host("a").answer_after(millis(10));
     let _ = timeout(millis(100), world.load(["a", "b"])).await;
     let mut events = world.engine.events();
     world.host("c").kill(true);
-    let _ = timeout(millis(900), world.load(["a", "b"])).await;
+    let _ = timeout(millis(400), world.load(["a", "b"])).await;
+    world.host("b").hold(None);
+    let _ = timeout(millis(500), world.load(["a", "b"])).await;
     let down = events.next().await.unwrap();
     assert!(matches!(&down, Event::Down { shard, .. } if shard.name == "c"), "{down}");
     let rests = timeout(millis(1), events.next()).await;
@@ -462,6 +465,7 @@ async fn of_two_shards_that_fall_at_once_each_waits_for_what_its_stand_in_has_to
         settings.deadlines.connect = millis(200);
         let world = World::start(&["a", "b", "c", "d", "e"], Spec::go_redis(), settings).await;
         let key = with_old_value_on_b(&world).await;
+        world.host("b").ignore(false);
         world.set(&key, "new").await;
         // Its deletion from b is held up.
         world.host("b").hold(Some("UNLINK"));
@@ -576,9 +580,29 @@ async fn what_could_not_be_swept_is_forgotten_before_it_stands_in_again() {
     settings.deadlines.connect = millis(200);
     let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
     let key = with_old_value_on_b(&world).await;
+    world.host("b").ignore(false);
     world.set(&key, "new").await;
     world.freeze("a").await;
     assert_eq!(world.get(&key).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_forget_in_time_does_not_stand_in() {
+    let mut settings = settings();
+    settings.deadlines.connect = millis(200);
+    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings).await;
+    let key = with_old_value_on_b(&world).await;
+    let mut events = world.engine.events();
+    world.set(&key, "new").await;
+    world.freeze("a").await;
+    // It answers its probes all the while, and is out nevertheless.
+    assert!(!world.serves("b"));
+    assert_eq!(world.get(&key).await, None);
+    assert!(events.next().await.unwrap().to_string().contains("did not delete in time"));
+    world.host("b").ignore(false);
+    sleep(Duration::from_secs(5)).await;
+    assert!(world.serves("b"));
+    assert_eq!((world.home(&key).as_str(), world.get(&key).await), ("b", None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -691,7 +715,7 @@ async fn a_shard_that_loads_is_told_of_once_however_often_the_settings_change() 
     assert_eq!((loading, told.len()), (1, 3), "{told:?}");
 }
 
-/// A key of a that b holds an old value of, for its deletion from b failed.
+/// A key of a that b holds an old value of, for its deletion from b failed: b takes no new connections.
 async fn with_old_value_on_b(world: &World) -> String {
     let mut keys = world.keys_on("a", 60);
     world.freeze("a").await;
@@ -701,6 +725,5 @@ async fn with_old_value_on_b(world: &World) -> String {
     world.host("b").ignore(true);
     world.thaw("a").await;
     sleep(Duration::from_secs(5)).await;
-    world.host("b").ignore(false);
     key
 }

@@ -23,6 +23,7 @@ use rendis_core::health::{Status, Transition};
 use rendis_core::outlier;
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::sync::broadcast;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Cause, Kind};
@@ -164,13 +165,12 @@ impl Coordinator {
                         known.monitor.abort();
                         let status = if stranded { Status::Down } else { known.status };
                         Watched {
+                            shard: Arc::clone(shard),
+                            settings: Arc::clone(settings),
+                            status,
                             rests: known.rests.filter(|_| !stranded),
-                            standing: known.standing,
-                            answers: known.answers,
-                            was_out: known.was_out,
-                            falls: known.falls,
-                            turn: known.turn,
-                            ..self.watch(state, shard, status)
+                            monitor: self.monitor(state, shard, status),
+                            ..known
                         }
                     }
                 }
@@ -232,14 +232,8 @@ impl Coordinator {
         let _ = self.events.send(event);
     }
 
+    /// A shard of which no more is known than this.
     fn watch(self: &Arc<Self>, state: &State, shard: &Arc<Shard>, status: Status) -> Watched {
-        let coordinator = Arc::downgrade(self);
-        let report = async move |shard: &Arc<Shard>, transition| match Weak::upgrade(&coordinator) {
-            Some(coordinator) => coordinator.report(shard, transition).await,
-            None => true,
-        };
-        let (heartbeat, health) = (state.heartbeat.clone(), state.settings.health);
-        let task = monitor::watch(Arc::clone(shard), status, heartbeat, health, report);
         Watched {
             shard: Arc::clone(shard),
             settings: Arc::clone(&state.settings),
@@ -250,8 +244,18 @@ impl Coordinator {
             was_out: false,
             falls: 0,
             turn: Arc::default(),
-            monitor: tokio::spawn(task).abort_handle(),
+            monitor: self.monitor(state, shard, status),
         }
+    }
+
+    fn monitor(self: &Arc<Self>, state: &State, shard: &Arc<Shard>, status: Status) -> AbortHandle {
+        let coordinator = Arc::downgrade(self);
+        let report = async move |shard: &Arc<Shard>, transition| match Weak::upgrade(&coordinator) {
+            Some(coordinator) => coordinator.report(shard, transition).await,
+            None => true,
+        };
+        let (heartbeat, health) = (state.heartbeat.clone(), state.settings.health);
+        tokio::spawn(monitor::watch(Arc::clone(shard), status, heartbeat, health, report)).abort_handle()
     }
 
     /// A shard fell or rose. False when it rose and cannot be taken back yet.
@@ -301,6 +305,7 @@ impl Coordinator {
                     .leave_out(&shard, |known, may_rest| {
                         rests = known.is_up() && may_rest;
                         known.rests = known.rests.or(rests.then_some(now + settings.rest));
+                        rests
                     })
                     .await;
                 if rests {
@@ -332,37 +337,64 @@ impl Coordinator {
     /// A shard does not serve any more.
     async fn fell(self: &Arc<Self>, shard: &Arc<Shard>, status: Status) {
         self.leave_out(shard, |known, _| {
-            (known.status, known.answers, known.rests) = (status, false, None);
-            known.falls += 1;
+            known.fell(status);
+            true
         })
         .await;
     }
 
     /// A shard serves again, for all engines at once; unless it fell meanwhile.
-    fn returned(&self, shard: &Arc<Shard>, falls: u64) -> Result<(), Arc<Cause>> {
+    fn returned(self: &Arc<Self>, shard: &Arc<Shard>, falls: u64) -> Result<(), Arc<Cause>> {
         let mut stands = false;
-        self.change(shard, |known, _| {
+        self.change(shard, &[], |known, _| {
             stands = known.falls == falls;
             if stands {
                 (known.status, known.answers, known.rests, known.was_out) = (Status::Up, false, None, false);
             }
+            stands
         });
         if stands { Ok(()) } else { Err(Cause::new(Kind::ShardDown, "it is down again, or was removed")) }
     }
 
     /// Changes what is known of a shard, if it is still watched, and has all engines follow. `change` is told whether one
-    /// more may be taken out for being slow.
-    fn change(&self, shard: &Arc<Shard>, change: impl FnOnce(&mut Watched, bool)) {
-        self.with_engines(|state, engines| {
-            let may_rest = state.may_rest();
-            let Some(known) = state.watched.iter_mut().find(|known| Arc::ptr_eq(&known.shard, shard)) else {
-                return;
-            };
-            change(known, may_rest);
+    /// more may be taken out for being slow, and says whether there is a change. With it those that serve and are `late` in
+    /// forgetting are down, and their monitors take them back.
+    fn change(
+        self: &Arc<Self>,
+        shard: &Arc<Shard>,
+        late: &[Arc<Shard>],
+        change: impl FnOnce(&mut Watched, bool) -> bool,
+    ) {
+        let fallen = self.with_engines(|state, engines| {
+            let may_rest = state.may_rest() && late.is_empty();
+            let mut fallen = Vec::new();
+            let Some(known) = state.watched_mut(shard) else { return fallen };
+            if !change(known, may_rest) {
+                return fallen;
+            }
             known.shard.health_changed();
             state.settle();
+            for shard in late {
+                let monitor = self.monitor(state, shard, Status::Down);
+                match state.watched_mut(shard).filter(|known| known.is_up()) {
+                    Some(known) => {
+                        known.fell(Status::Down);
+                        std::mem::replace(&mut known.monitor, monitor).abort();
+                        known.shard.health_changed();
+                        fallen.push(Arc::clone(shard.endpoint()));
+                    }
+                    None => monitor.abort(),
+                }
+                // One by one: what is out already stays out.
+                state.settle();
+            }
             engines.iter().for_each(|engine| engine.follow(state));
+            fallen
         });
+        for shard in fallen {
+            let why = "it did not delete in time what others have overwritten".into();
+            self.emit(Event::Down { shard, why });
+        }
     }
 
     /// Works under the lock with the engines that follow. They are let go of after the lock: the last hold on an engine that

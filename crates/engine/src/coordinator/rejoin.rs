@@ -142,30 +142,35 @@ impl Coordinator {
 
     /// Takes a shard out. Whoever owns its keys from then on forgets first what he may hold of them that is old: what is
     /// still being swept, because the shard is back for a moment only; and, with placements that move more than its keys,
-    /// what he owned before.
+    /// what he owned before. Who cannot do that in time is out too, until it has forgotten, like one that was dead.
     pub(super) async fn leave_out(
         self: &Arc<Self>,
         shard: &Arc<Shard>,
-        change: impl FnOnce(&mut Watched, bool),
+        change: impl FnOnce(&mut Watched, bool) -> bool,
     ) {
         let sweeping = self.ledger.sweeping();
         if sweeping.is_empty() && self.others_to_forget(shard).is_empty() {
-            return self.change(shard, change);
+            return self.change(shard, &[], change);
         }
         let last = self.ledger.close();
-        let others = || self.lock().serving().filter(|other| !Arc::ptr_eq(other, shard)).cloned().collect();
-        let sweeps = sweeping.iter().map(|keys| self.sweep_from(others(), keys));
-        let forget = async {
-            let (swept, forgot) = tokio::join!(join_all(sweeps), self.forget_on_others(shard, Rounds::Last));
-            swept.into_iter().collect::<Result<(), _>>().and(forgot)
-        };
-        if !matches!(timeout(LAST_ROUND, forget).await, Ok(Ok(()))) {
-            tracing::warn!(
-                shard = shard.name(),
-                "shards that take over may hold values that were overwritten elsewhere"
-            );
+        let others: Vec<Arc<Shard>> =
+            self.lock().serving().filter(|other| !Arc::ptr_eq(other, shard)).cloned().collect();
+        let forgotten = join_all(others.iter().map(async |other| {
+            let all = async {
+                for keys in &sweeping {
+                    self.swept(other, keys).await?;
+                }
+                self.forget_on(other, Rounds::Last).await
+            };
+            matches!(timeout(LAST_ROUND, all).await, Ok(Ok(())))
+        }));
+        let forgotten = forgotten.await;
+        let late: Vec<Arc<Shard>> =
+            others.into_iter().zip(forgotten).filter(|(_, forgot)| !forgot).map(|(other, _)| other).collect();
+        for other in &late {
+            sweeping.iter().for_each(|keys| self.ledger.put_back(other.name(), keys));
         }
-        self.change(shard, change);
+        self.change(shard, &late, change);
         drop(last);
         self.sweep();
     }
@@ -179,16 +184,24 @@ impl Coordinator {
     }
 
     async fn forget_on_others(&self, shard: &Arc<Shard>, rounds: Rounds) -> Result<(), Arc<Cause>> {
-        let now = || self.topology();
         for other in self.others_to_forget(shard) {
-            let mut connection = other.dialer().dial().await?;
-            let mut forgetting = Forgetting::new(&self.ledger, other.name(), Some(&now));
-            match rounds {
-                Rounds::BesideWrites => forgetting.rounds(&mut connection).await?,
-                Rounds::Last => forgetting.end(&mut connection).await?,
-            }
+            self.forget_on(&other, rounds).await?;
         }
         Ok(())
+    }
+
+    /// Has a shard that serves forget what is not its own.
+    async fn forget_on(&self, shard: &Arc<Shard>, rounds: Rounds) -> Result<(), Arc<Cause>> {
+        if self.ledger.extent(shard.name()) == Extent::Keys(0) {
+            return Ok(());
+        }
+        let now = || self.topology();
+        let mut connection = shard.dialer().dial().await?;
+        let mut forgetting = Forgetting::new(&self.ledger, shard.name(), Some(&now));
+        match rounds {
+            Rounds::BesideWrites => forgetting.rounds(&mut connection).await,
+            Rounds::Last => forgetting.end(&mut connection).await,
+        }
     }
 
     /// Whether nobody but a shard that returns, or falls, has to do with its keys. See [`Spec::moves_least`].
@@ -231,20 +244,13 @@ impl Coordinator {
             }
             state.serving().cloned().collect::<Vec<Arc<Shard>>>()
         });
-        // Where it failed, the keys are in the ledger.
-        let _ = self.sweep_from(serving, keys).await;
-    }
-
-    /// Deletes keys from these shards, as far as others own them. Where that fails they are entered in the ledger.
-    async fn sweep_from(&self, shards: Vec<Arc<Shard>>, keys: &[Bytes]) -> Result<(), Arc<Cause>> {
-        let each = shards.iter().map(async |shard| {
-            let swept = self.swept(shard, keys).await;
-            if swept.is_err() {
+        // Where that fails they are entered in the ledger.
+        join_all(serving.iter().map(async |shard| {
+            if self.swept(shard, keys).await.is_err() {
                 self.ledger.put_back(shard.name(), keys);
             }
-            swept
-        });
-        join_all(each).await.into_iter().collect()
+        }))
+        .await;
     }
 
     /// Returns when a shard has answered all that any engine handed to its shared wires before.

@@ -51,6 +51,11 @@ impl Watched {
     pub(super) fn is_up(&self) -> bool {
         self.status == Status::Up
     }
+
+    pub(super) fn fell(&mut self, status: Status) {
+        (self.status, self.answers, self.rests) = (status, false, None);
+        self.falls += 1;
+    }
 }
 
 /// One at a time.
@@ -118,6 +123,10 @@ impl State {
         self.watched.iter().find(|known| known.shard.name() == shard)
     }
 
+    pub(super) fn watched_mut(&mut self, shard: &Arc<Shard>) -> Option<&mut Watched> {
+        self.watched.iter_mut().find(|known| Arc::ptr_eq(&known.shard, shard))
+    }
+
     /// Whether the monitor of this shard says that it answers; also while it rests.
     pub(super) fn is_up(&self, shard: &str) -> bool {
         self.known(shard).is_some_and(Watched::is_up)
@@ -135,7 +144,7 @@ impl State {
 
     /// Notes that a shard answers again, and says whether that was known.
     pub(super) fn answers(&mut self, shard: &Arc<Shard>) -> bool {
-        let known = self.watched.iter_mut().find(|known| Arc::ptr_eq(&known.shard, shard));
+        let known = self.watched_mut(shard);
         known.is_none_or(|known| std::mem::replace(&mut known.answers, true))
     }
 

@@ -34,6 +34,8 @@ impl World {
                 Ok(Told::Answer(Reply::Array(replies))) if replies.len() == asks.len() => {
                     Told::Answer(replies[index].clone())
                 }
+                // One lie about all of them.
+                Ok(told) if told.is_lie() && index > 0 => Told::Dropped,
                 Ok(told) => told.clone(),
                 Err(error) => Told::Failed(error.clone()),
             };
