@@ -91,6 +91,11 @@ impl Exclusive {
         Ok(Self { pool, limit, wait, counts })
     }
 
+    /// Closes the connections that nobody uses.
+    pub(crate) fn close_idle(&self) {
+        self.pool.retain(|_, _| false);
+    }
+
     /// A connection of one's own. Cancel safe: a dropped future loses its place in the queue and nothing else.
     ///
     /// # Errors

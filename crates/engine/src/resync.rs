@@ -24,9 +24,12 @@ pub(crate) async fn teach_scripts(
     lessons: &[RequestBuf],
 ) -> Result<(), Arc<Cause>> {
     for lesson in lessons {
-        ask(connection, lesson).await?;
+        connection.send(lesson).await.map_err(|failure| failure.cause)?;
     }
-    Ok(())
+    for _ in lessons {
+        answered(connection.receive().await)?;
+    }
+    in_step(connection)
 }
 
 /// What becomes of the functions that a shard has and its teacher has not.
@@ -221,16 +224,27 @@ async fn delete(connection: &mut Connection, keys: &[Bytes]) -> Result<Reply, Ar
     }
 }
 
-/// A reply, unless it says that the server is not ready. One more than was asked for would be taken for the next.
 async fn ask(connection: &mut Connection, request: &RequestBuf) -> Result<Reply, Arc<Cause>> {
-    let reply = connection.ask(request).await.map_err(|failure: Failure| failure.cause)?;
-    if !connection.is_clean() {
-        return Err(Cause::new(Kind::Protocol, "the server sends replies that nobody asked for"));
-    }
+    let reply = answered(connection.ask(request).await)?;
+    in_step(connection)?;
+    Ok(reply)
+}
+
+/// A reply, unless it says that the server is not ready.
+fn answered(reply: Result<Reply, Failure>) -> Result<Reply, Arc<Cause>> {
+    let reply = reply.map_err(|failure| failure.cause)?;
     match classify(&reply) {
         Probe::Loading | Probe::Busy => Err(Cause::new(Kind::ShardDown, "the server is not ready")),
         Probe::Good | Probe::Failed => Ok(reply),
     }
+}
+
+/// One reply more than was asked for would be taken for the next.
+fn in_step(connection: &Connection) -> Result<(), Arc<Cause>> {
+    if connection.is_clean() {
+        return Ok(());
+    }
+    Err(Cause::new(Kind::Protocol, "the server sends replies that nobody asked for"))
 }
 
 /// How many keys are deleted by one command.

@@ -266,9 +266,11 @@ impl Shard {
     }
 
     /// The server is known to be back: connections that rest try again now, and those with requests from before are
-    /// made anew.
+    /// made anew. What lay idle may have died meanwhile, and whoever took it would wait in vain.
     pub(crate) fn renew(&self) {
         self.running().for_each(Lane::renew);
+        self.newest.exclusive.close_idle();
+        self.resp2.exclusive.close_idle();
     }
 
     /// Returns when the server has answered all that was handed to the shared wires before.

@@ -459,6 +459,18 @@ async fn a_connection_that_is_given_back_with_a_reply_owed_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_from_before_a_shard_was_away_are_not_lent_any_more() {
+    let world = World::start(&["a", "b"], Spec::go_redis(), settings()).await;
+    let key = world.keys_on("a", 1).remove(0);
+    let shard = world.engine.shard_for(key.as_bytes()).unwrap();
+    world.engine.lease(&shard).await.unwrap().give_back();
+    world.freeze("a").await;
+    assert_eq!(shard.pool_stats().idle, 1);
+    world.thaw("a").await;
+    assert_eq!((shard.pool_stats().idle, shard.pool_stats().total), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_shards_that_fall_at_once_each_waits_for_what_its_stand_in_has_to_forget() {
     for between in [0, 20, 60, 140] {
         let mut settings = settings();
