@@ -1,0 +1,168 @@
+//! What is made again of a batch: requests that failed, and scripts that a shard did not know.
+//!
+//! A request comes in its turn, or not at all: it must not see what was written behind it.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rendis_core::command::{Found, Repeat};
+use rendis_core::reply::Reply;
+use rendis_core::request::Request;
+use rendis_core::retry::{Attempt, AttemptFailure, Decision};
+use rendis_core::session::Sent;
+
+use super::{Batch, Fate};
+use crate::engine::Engine;
+use crate::error::{Error, Kind};
+use crate::frames::Item;
+use crate::gather::Executed;
+use crate::scripts::is_unknown;
+use crate::settings::OnDown;
+use crate::shard::Shard;
+
+impl Batch {
+    /// Whether another attempt may help: the shard is down, and the ring may have changed or answer a read without it; or a
+    /// shard did not know a script, and can be told.
+    #[must_use]
+    pub fn can_mend(answer: &Result<Reply, Error>) -> bool {
+        match answer {
+            Ok(reply) => is_unknown(reply),
+            Err(error) => error.kind() == Kind::ShardDown,
+        }
+    }
+
+    /// Makes a request again whose answer [`Batch::poll_next`] has just given, where that is safe, where `core::retry` or the
+    /// shard's end allows it, and where it still comes in its turn: what was written behind it must not be seen by it.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn mend<I: Item + Send + Sync>(
+        &mut self,
+        engine: &Engine,
+        item: I,
+        answer: Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let again = match &answer {
+            Ok(_) => poll_fn(|context| self.poll_nothing_ran_since(context)).await,
+            Err(error) => {
+                let packed = item.pack();
+                let table = engine.table().load_full();
+                let found = table.find(packed.view());
+                let read = matches!(found, Found::Row(row) if row.is_read());
+                if read
+                    && engine.settings().on_down == OnDown::Miss
+                    && let Ok(reply) = self.missed(engine, packed.view(), found, error)
+                {
+                    return Ok(reply);
+                }
+                let repeat = match found {
+                    Found::Row(row) => row.repeat(packed.view()),
+                    _ => Repeat::Never,
+                };
+                self.comes_in_its_turn(error.sent(), read) && self.may_repeat(engine, error, repeat).await
+            }
+        };
+        if !again {
+            return answer;
+        }
+        let Some((rest, _)) = self.rest(engine) else { return answer };
+        match rest.run(item).await {
+            Ok(Executed::Reply(reply)) => Ok(reply),
+            Ok(_) => answer,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the read that was answered last answers where shards are down and the ring is set so: what the others hold.
+    fn missed(
+        &self,
+        engine: &Engine,
+        request: Request<'_>,
+        found: Found<'_>,
+        error: &Error,
+    ) -> Result<Reply, Error> {
+        let last = self.answered.checked_sub(1).and_then(|last| self.fates.get(last));
+        let Some(Fate::Merged(merge)) = last else { return engine.missed(request, found, error.clone()) };
+        let parts = merge.parts.iter().enumerate().map(|(number, part)| match part {
+            Ok(reply) => Ok(reply.clone()),
+            Err(error) => match merge.cut.as_ref().and_then(|cut| cut.part(number)) {
+                Some(part) => engine.missed(part.pack(request).view(), found, error.clone()),
+                None => Err(error.clone()),
+            },
+        });
+        merge.merge(parts.collect(), &self.shards, self.topology.as_deref())
+    }
+
+    /// Whether the request that was answered last sees what it would have seen, when it is run now: nothing that it could meet
+    /// was written behind it.
+    fn comes_in_its_turn(&self, sent: Sent, read: bool) -> bool {
+        let Some(index) = self.answered.checked_sub(1) else { return false };
+        let undisturbed =
+            |shard: &usize| self.shards.get(*shard).is_some_and(|shard| shard.writes_nothing_behind(index));
+        match (self.fates.get(index), sent) {
+            // What goes to a shard goes out as a whole: nothing behind it has run either.
+            (Some(Fate::One(_) | Fate::Refused(_)), Sent::No) => true,
+            (Some(Fate::One(shard)), Sent::Maybe) => read && undisturbed(shard),
+            // Some parts of a read may have run, with what is behind them.
+            (Some(Fate::Merged(merged)), _) if read => merged.shards.iter().all(undisturbed),
+            (Some(Fate::Merged(_)), Sent::No) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a request that failed so may go out again, by the rules of single ones. It has waited then.
+    async fn may_repeat(&mut self, engine: &Engine, error: &Error, repeat: Repeat) -> bool {
+        let Some((_, remaining)) = self.rest(engine) else { return false };
+        let failure = match error.sent() {
+            Sent::No => AttemptFailure::NotWritten,
+            Sent::Maybe => AttemptFailure::OutcomeUnknown,
+        };
+        match engine.decide(&Attempt { repeat, failure, attempts: 1, remaining: Some(remaining) }) {
+            Decision::Again { after } => {
+                // Of a batch that failed the first waits, for all.
+                if !std::mem::replace(&mut self.paused, true) {
+                    tokio::time::sleep(after).await;
+                }
+                true
+            }
+            Decision::GiveUp(_) => {
+                let Some((shard, connects)) = self.failed_at(error) else { return false };
+                failure == AttemptFailure::NotWritten && engine.out_or_back(&shard, connects, remaining).await
+            }
+        }
+    }
+
+    /// The shard that an error names, and how many connections it had made when the batch was sent.
+    fn failed_at(&self, error: &Error) -> Option<(Arc<Shard>, u64)> {
+        let topology = self.topology.as_ref()?;
+        let shards = self.shards.iter().take(self.used);
+        shards.filter_map(|shard| Some((topology.member(shard.id())?, shard.connects()))).find_map(
+            |(member, connects)| {
+                (error.shard() == Some(member.shard.name())).then(|| (Arc::clone(&member.shard), connects))
+            },
+        )
+    }
+
+    /// The engine for what is left of the deadline that all attempts share, and how much that is.
+    fn rest(&self, engine: &Engine) -> Option<(Engine, Duration)> {
+        let shard = &self.topology.as_ref()?.members().first()?.shard;
+        let remaining = engine.manner_since(self.began?, shard).deadline;
+        (!remaining.is_zero()).then(|| (engine.for_the_rest(remaining), remaining))
+    }
+
+    /// Whether nothing has run on the shard of the last answer since, so that what is made again there comes in its turn:
+    /// what followed met the same error.
+    fn poll_nothing_ran_since(&mut self, context: &Context<'_>) -> Poll<bool> {
+        let Some(Fate::One(index)) = self.answered.checked_sub(1).and_then(|last| self.fates.get(last))
+        else {
+            return Poll::Ready(false);
+        };
+        let Some(shard) = self.shards.get_mut(*index) else { return Poll::Ready(false) };
+        if shard.poll_ended(context).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(shard.all_owed_are(is_unknown))
+    }
+}
