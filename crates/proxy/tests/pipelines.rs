@@ -67,13 +67,22 @@ impl Stage {
 
     /// How many clients were dropped for what they did not read.
     fn dropped(&self) -> u64 {
+        self.metric("rendis_clients_dropped_total")
+    }
+
+    /// How much the clients make the proxy hold.
+    fn held(&self) -> u64 {
+        self.metric("rendis_client_memory_bytes")
+    }
+
+    fn metric(&self, name: &str) -> u64 {
         let at: SocketAddr = self.proxy.admin_address().unwrap().parse().unwrap();
         let mut stream = TcpStream::connect(at).unwrap();
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
         let mut page = String::new();
         stream.read_to_string(&mut page).unwrap();
-        let name = "rendis_clients_dropped_total{ring=\"cache\"} ";
-        page.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
+        let name = format!("{name}{{ring=\"cache\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
     }
 }
 
@@ -183,6 +192,7 @@ fn all_clients_together_hold_no_more_than_is_allowed() {
         .collect();
     let mut halves = vec![stage.raw(), stage.raw()];
     halves[0].write_all(&half).unwrap();
+    until("all of it is held", || stage.held() >= 50 << 20);
     assert_eq!(stage.dropped(), 0);
     // All of it would be too much, and this one wants most.
     let told = halves[1].write_all(&half).map(|()| {
@@ -199,6 +209,7 @@ fn all_clients_together_hold_no_more_than_is_allowed() {
         assert_eq!(client.command(&["EXEC"]).unwrap(), Reply::array([Reply::simple("OK")]));
     }
     drop(halves);
+    until("all of it is free again", || stage.held() == 0);
     let value = vec![b'v'; 50 << 20];
     let mut other = stage.client();
     assert!(other.command(&[&b"SET"[..], stage.keys[1].as_bytes(), &value]).unwrap().is_ok());
