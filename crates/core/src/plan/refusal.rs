@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::{
-    command::{Class, KeyError, LocalCommand, Row, Transaction},
+    command::{Anchor, Class, KeyError, LocalCommand, Row, Transaction},
     request::Request,
     tag::Tag,
 };
@@ -32,7 +32,7 @@ pub enum RefusalKind {
     Arguments,
     /// The keys must be on one shard and are not.
     CrossShard,
-    /// A ring does not run this command.
+    /// A ring does not run this command, or not in a transaction.
     NotOnARing,
     /// The command has no place in a transaction.
     InTransaction,
@@ -105,11 +105,10 @@ impl Refusal {
     }
 
     pub(super) fn refused(row: &Row, because: &str) -> Self {
-        let name = row.name().replace('|', " ").to_ascii_uppercase();
+        let name = written(row);
         let hint = match row.class() {
             Class::Refused { allowable: true, .. } => format!(
-                "; outside of transactions, allow = [\"{name}\"] in the configuration, or RingBuilder::allow, lets it \
-                 through to every shard"
+                "; outside of transactions, allow = [\"{name}\"] of the ring lets it through to every shard"
             ),
             Class::Local(LocalCommand::Select) => {
                 "; the URL of a shard can name another, as in redis://host:6379/1".to_owned()
@@ -120,10 +119,21 @@ impl Refusal {
     }
 
     pub(super) fn in_transaction(row: &Row, text: &str) -> Self {
-        let name = row.name().replace('|', " ").to_ascii_uppercase();
-        let text =
-            if text.starts_with("Command") { format!("ERR {text} ({name})") } else { format!("ERR {text}") };
+        let text = if text.starts_with("Command") {
+            format!("ERR {text} ({})", written(row))
+        } else {
+            format!("ERR {text}")
+        };
         Self::new(RefusalKind::InTransaction, text)
+    }
+
+    /// A ring that has no one shard for the command runs it outside of transactions alone.
+    pub(super) fn not_on_one_shard(row: &Row) -> Self {
+        let text = format!(
+            "ERR Command not allowed inside a transaction on a ring: it does not run on one shard ({})",
+            written(row)
+        );
+        Self::new(RefusalKind::NotOnARing, text)
     }
 
     pub(super) fn cross_shard(first: &[u8], other: &[u8], tag: Tag) -> Self {
@@ -133,11 +143,15 @@ impl Refusal {
 
     pub(super) fn cross_transaction(request: Request<'_>, row: &Row, tag: Tag) -> Self {
         let key = row.keys(request).ok().and_then(|mut keys| keys.next());
-        let key = key.and_then(|key| request.argument(key.index)).unwrap_or_else(|| row.name().as_bytes());
-        Self::crossslot(
-            format_args!("'{}' is not on the one that the transaction's first key chose", Shortened(key)),
-            tag,
-        )
+        let which = match (key.and_then(|key| request.argument(key.index)), row.class()) {
+            (Some(key), _) => format!("'{}'", Shortened(key)),
+            (None, Class::Anchored(Anchor::Argument(index) | Anchor::Name(index))) => {
+                let place = request.argument(usize::from(index)).unwrap_or_default();
+                format!("'{}' of {}", Shortened(place), written(row))
+            }
+            (None, _) => written(row),
+        };
+        Self::crossslot(format_args!("{which} is not on the one that the transaction's first key chose"), tag)
     }
 
     fn crossslot(which: fmt::Arguments<'_>, tag: Tag) -> Self {
@@ -170,6 +184,11 @@ impl fmt::Debug for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// A command as people write it.
+fn written(row: &Row) -> String {
+    row.name().replace('|', " ").to_ascii_uppercase()
+}
 
 /// How much of a name, and of all arguments, servers show.
 const SHOWN: usize = 128;
