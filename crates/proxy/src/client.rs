@@ -203,7 +203,7 @@ impl Client {
             UserChange::Gone => return Flow::End,
         }
         // What was queued was allowed to somebody who could do other things.
-        self.transaction.spoil();
+        self.transaction.spoil(Some(USER_CHANGED));
         let Some(subscriber) = &self.subscriber else { return Flow::On };
         match self.identity.user() {
             Some(user) if subscriber.suits(user) => Flow::On,
@@ -330,6 +330,9 @@ fn held(
 
 /// What a client is told whose user is not there any more.
 const USER_GONE: &str = "the user was removed, or has another password; log in again";
+
+/// Why what a user queued does not run.
+const USER_CHANGED: &str = "the rules of the user were changed";
 
 /// What is said of a request that is given up because the ring ends.
 const ENDING: &str = "rendis is shutting down; may have been executed";
