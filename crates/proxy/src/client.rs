@@ -28,6 +28,7 @@ use crate::inbox::{Front, Inbox};
 use crate::memory::{Holding, TooMuch};
 use crate::outbox::{Held, Outbox, TooSlow};
 use crate::peer::Peer;
+use crate::stats::ErrorKind;
 use crate::subscription::Subscriber;
 use crate::transaction::{Transaction, push_line};
 use crate::window::Window;
@@ -124,6 +125,7 @@ impl Client {
                 }
             };
             if let (Some(error), Flow::On) = (wrong, flow) {
+                self.context.stats.error(ErrorKind::Malformed);
                 push_error(&mut self.out.bytes, "ERR", &format!("Protocol error: {error}"));
                 return self.flush().await;
             }
@@ -190,6 +192,7 @@ impl Client {
         if !self.identity.is_outdated(&self.context.shared) || self.become_current() == Flow::On {
             return Flow::On;
         }
+        self.context.stats.error(ErrorKind::NotLoggedIn);
         if self.identity.reply == ReplyMode::On {
             push_error(&mut self.out.bytes, "NOAUTH", USER_GONE);
         }

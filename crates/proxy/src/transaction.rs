@@ -81,15 +81,21 @@ impl Transaction {
         self.queue.as_ref().map_or(0, |queue| queue.bytes)
     }
 
-    /// Queues a command, or refuses it, and says so in `out`.
-    pub(crate) fn queue(&mut self, request: Request<'_>, table: &Table, engine: &Engine, out: &mut Vec<u8>) {
+    /// Queues a command, or refuses it, and says so in `out`. Gives the kind of the refusal.
+    pub(crate) fn queue(
+        &mut self,
+        request: Request<'_>,
+        table: &Table,
+        engine: &Engine,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Kind> {
         let topology = engine.topology();
         let watched = self.watch.as_ref().and_then(|watch| {
             let same =
                 |member: &rendis_core::topology::Member<Shard>| same_server(&member.shard, &watch.shard);
             topology.members().iter().position(same).map(ShardId::new)
         });
-        let Some(queue) = &mut self.queue else { return };
+        let Some(queue) = &mut self.queue else { return Ok(()) };
         let ring = view(&topology);
         let chosen = queue.chosen.or(watched);
         let found = table.find(request);
@@ -101,6 +107,7 @@ impl Transaction {
                 );
                 push_line(out, line.as_bytes());
                 queue.abort(Some(line.as_bytes()));
+                Err(Kind::Refused)
             }
             Ok(place) => {
                 if let Queued::On(shard) = place {
@@ -109,6 +116,7 @@ impl Transaction {
                 queue.bytes += request.bytes().len();
                 queue.requests.push(request.to_buf());
                 push_simple(out, b"QUEUED");
+                Ok(())
             }
             Err(refusal) => {
                 push_line(out, refusal.text());
@@ -118,6 +126,7 @@ impl Transaction {
                     RefusalKind::CrossShard | RefusalKind::NotOnARing => queue.abort(Some(refusal.text())),
                     _ => queue.abort(None),
                 }
+                Err(refusal.kind().into())
             }
         }
     }

@@ -103,6 +103,52 @@ fn what_clients_do_is_counted_over_all_threads() {
 }
 
 #[test]
+fn errors_that_only_clients_of_a_proxy_meet_are_counted_too() {
+    let servers = Cluster::start(2);
+    let user = "[[ring.user]]\nname = \"app\"\npassword = \"secret\"\nrules = \"+@all -del ~* &*\"\n";
+    let text = ADMIN.to_owned() + &ring("cache", "", &servers.urls()) + user;
+    let proxy = Proxy::start(&config(&text)).unwrap();
+    let mut client = client(&proxy, "cache");
+    let fails = |client: &mut rendis_testkit::Client, words: &[&str], code: &str| {
+        let reply = client.command(words).unwrap();
+        assert!(reply.error().is_some_and(|line| line.starts_with(code)), "{words:?}: {reply}");
+    };
+    fails(&mut client, &["GET", "a"], "NOAUTH ");
+    fails(&mut client, &["HELLO", "3"], "NOAUTH ");
+    fails(&mut client, &["AUTH", "app", "wrong"], "WRONGPASS ");
+    assert!(client.command(&["AUTH", "app", "secret"]).unwrap().is_ok());
+    fails(&mut client, &["DEL", "a"], "NOPERM ");
+    fails(&mut client, &["CLIENT", "REPLY", "LOUD"], "ERR ");
+    assert!(client.command(&["MULTI"]).unwrap().is_ok());
+    fails(&mut client, &["SAVE"], "ERR ");
+    fails(&mut client, &["EXEC"], "EXECABORT ");
+    assert!(client.command(&["MULTI"]).unwrap().is_ok());
+    let crossed: u64 = (0..20)
+        .map(|number| client.command(&["SET", &format!("key:{number}"), "v"]).unwrap())
+        .map(|reply| u64::from(reply.error().is_some_and(|line| line.starts_with("CROSSSLOT "))))
+        .sum();
+    assert!(crossed > 0);
+    fails(&mut client, &["EXEC"], "EXECABORT ");
+    fails(&mut client, &["EXEC"], "ERR EXEC without MULTI");
+    client.send_raw(b"*1\r\n+no\r\n").unwrap();
+    assert!(client.read().unwrap().error().unwrap().starts_with("ERR Protocol error"));
+    let (_, page) = get(admin(&proxy), "/metrics");
+    for (kind, count) in [
+        ("not_logged_in", 3),
+        ("denied", 1),
+        ("malformed", 1),
+        ("aborted", 2),
+        ("cross_shard", crossed),
+        ("refused", 1),
+        ("server", 2),
+    ] {
+        let name = format!("rendis_errors_total{{ring=\"cache\",kind=\"{kind}\"}}");
+        assert_eq!(sample(&page, &name), count, "{kind}");
+    }
+    assert_eq!(sample(&page, "rendis_error_replies_total{ring=\"cache\"}"), 0);
+}
+
+#[test]
 fn it_is_ready_while_every_ring_has_a_live_shard() {
     let servers = Cluster::start(2);
     let urls = servers.urls();

@@ -11,7 +11,7 @@ use super::View;
 use super::shards::{Overview, overview};
 use super::text::Text;
 use crate::context::{Shared, ThreadRing};
-use crate::stats::Stats;
+use crate::stats::{ErrorKind, Stats};
 
 /// A ring, read once for all metrics.
 struct Ring {
@@ -134,7 +134,7 @@ fn requests(text: &mut Text, rings: &[Ring]) {
     let name = "rendis_errors_total";
     text.metric(name, "counter", "Requests that rendis answered with an error of its own, by its kind.");
     for ring in rings {
-        let mut kinds: Vec<(Kind, u64)> = Vec::new();
+        let mut kinds: Vec<(ErrorKind, u64)> = Vec::new();
         for (kind, count) in ring.threads.iter().flat_map(|seat| seat.stats.errors()) {
             match kinds.iter_mut().find(|(known, _)| *known == kind) {
                 Some((_, sum)) => *sum += count,
@@ -142,7 +142,7 @@ fn requests(text: &mut Text, rings: &[Ring]) {
             }
         }
         for (kind, count) in kinds {
-            text.sample(name, &[("ring", &ring.shared.name), ("kind", word(kind))], count);
+            text.sample(name, &[("ring", &ring.shared.name), ("kind", label(kind))], count);
         }
     }
     let name = "rendis_reply_seconds";
@@ -220,6 +220,17 @@ fn shards(text: &mut Text, rings: &[Ring]) {
         for shard in &ring.shards {
             text.histogram(name, &[("ring", &ring.shared.name), ("shard", &shard.name)], &shard.probes);
         }
+    }
+}
+
+/// What an error is about, as a label.
+const fn label(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Engine(kind) => word(kind),
+        ErrorKind::NotLoggedIn => "not_logged_in",
+        ErrorKind::Denied => "denied",
+        ErrorKind::Malformed => "malformed",
+        ErrorKind::Aborted => "aborted",
     }
 }
 

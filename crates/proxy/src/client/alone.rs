@@ -20,6 +20,7 @@ use super::{Client, Flow};
 use crate::identity::ReplyMode;
 use crate::local::{self, After};
 use crate::redact::redact;
+use crate::stats::ErrorKind;
 use crate::subscription::{Subscriber, confirm_nothing};
 use crate::transaction::{Transaction, ends_queue, push_line, watches};
 
@@ -49,7 +50,9 @@ impl Client {
             self.refuse(found, &not_while_subscribed(view)).await;
             self.hush(before);
         } else if self.transaction.is_queueing() && !ends_queue(found) && !is_leaving(found) {
-            self.transaction.queue(view, &table, &engine, &mut self.out.bytes);
+            if let Err(kind) = self.transaction.queue(view, &table, &engine, &mut self.out.bytes) {
+                self.context.stats.error(kind);
+            }
             self.hush(before);
         } else {
             flow = match self.run_watched(request, &engine).await? {
@@ -63,11 +66,20 @@ impl Client {
 
     /// Answers a request that does not run with this line, in which a server says so too.
     async fn refuse(&mut self, found: Found<'_>, line: &str) {
+        let before = self.out.bytes.len();
         if self.transaction.refused(found).await {
             let reason = line.strip_prefix("ERR ").unwrap_or(line);
             push_line(&mut self.out.bytes, format!("{EXEC_ABORTED} {reason}").as_bytes());
         } else {
             push_line(&mut self.out.bytes, line.as_bytes());
+        }
+        self.count_error(before);
+    }
+
+    /// Counts what was answered here since `before`, where it is an error.
+    fn count_error(&self, before: usize) {
+        if let Some((b'-', line)) = self.out.bytes.get(before..).and_then(<[u8]>::split_first) {
+            self.context.stats.error(ErrorKind::of_line(line));
         }
     }
 
@@ -84,7 +96,10 @@ impl Client {
         let mut flow = Flow::On;
         match result {
             Ok(Executed::Reply(reply)) => self.reply(&redact(engine, view, &reply)).await?,
-            Ok(Executed::Local(command)) => flow = self.local(command, view).await,
+            Ok(Executed::Local(command)) => {
+                flow = self.local(command, view).await;
+                self.count_error(before);
+            }
             Ok(Executed::Subscription(command)) => {
                 self.subscription(command, view).await;
                 return Ok(Flow::On);
@@ -94,7 +109,7 @@ impl Client {
                     self.transaction.command(command, request, shard, engine, &mut self.out.bytes).await;
                 match done {
                     Ok(Some(reply)) => self.reply(&reply).await?,
-                    Ok(None) => {}
+                    Ok(None) => self.count_error(before),
                     Err(error) => self.error(&error),
                 }
             }
