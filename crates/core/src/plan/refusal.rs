@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::{
-    command::{Anchor, Class, KeyError, LocalCommand, Row, Transaction},
+    command::{Anchor, Class, KeyError, Row, Transaction},
     request::Request,
     tag::Tag,
 };
@@ -104,15 +104,24 @@ impl Refusal {
         Self::new(RefusalKind::Arguments, format!("ERR {text}"))
     }
 
+    /// A database that is not the only one, in the words of a server that has no other.
+    pub(super) fn other_database(number: &[u8]) -> Self {
+        let text = std::str::from_utf8(number).unwrap_or_default();
+        // Servers read no sign, blank or zero that is not needed.
+        let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+        Self::arguments(match number.map(i32::try_from) {
+            None => "value is not an integer or out of range",
+            Some(Err(_)) => "value is out of range, value must between -2147483648 and 2147483647",
+            Some(Ok(_)) => "DB index is out of range",
+        })
+    }
+
     pub(super) fn refused(row: &Row, because: &str) -> Self {
         let name = written(row);
         let hint = match row.class() {
             Class::Refused { allowable: true, .. } => format!(
                 "; outside of transactions, allow = [\"{name}\"] of the ring lets it through to every shard"
             ),
-            Class::Local(LocalCommand::Select) => {
-                "; the URL of a shard can name another, as in redis://host:6379/1".to_owned()
-            }
             _ => String::new(),
         };
         Self::new(RefusalKind::NotOnARing, format!("ERR {name} is refused, because {because}{hint}"))

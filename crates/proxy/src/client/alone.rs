@@ -33,8 +33,9 @@ impl Client {
         let engine = self.context.engine(self.identity.resp3).clone();
         let allowed = self.identity.check(&self.context.shared, &engine, view).await;
         let mut table = engine.table().load_full();
+        let restricted = self.subscriber.is_some() && !self.identity.resp3;
         if allowed.is_ok()
-            && self.transaction.is_queueing()
+            && (self.transaction.is_queueing() || restricted)
             && matches!(table.find(view), Found::Unknown)
             && engine.learn(view.name()).await.unwrap_or_default()
         {
@@ -46,8 +47,8 @@ impl Client {
         if let Err(denied) = allowed {
             self.refuse(found, &denied.to_string()).await;
             self.hush(before);
-        } else if self.subscriber.is_some() && !self.identity.resp3 && !allowed_while_subscribed(found) {
-            self.refuse(found, &not_while_subscribed(view)).await;
+        } else if restricted && let Some(line) = not_while_subscribed(found, view) {
+            self.refuse(found, &line).await;
             self.hush(before);
         } else if self.transaction.is_queueing() && !ends_queue(found) && !is_leaving(found) {
             if let Err(kind) = self.transaction.queue(view, &table, &engine, &mut self.out.bytes) {
@@ -176,24 +177,21 @@ impl Client {
     }
 }
 
-/// What a RESP2 client may send while it listens.
-fn allowed_while_subscribed(found: Found<'_>) -> bool {
-    matches!(
-        found,
-        Found::Row(row) if matches!(
-            row.class(),
-            Class::Subscription(_) | Class::Local(LocalCommand::Ping | LocalCommand::Quit | LocalCommand::Reset)
+/// What a RESP2 client that listens is told of a request that it may not send meanwhile. What no server runs at any
+/// time is refused as at any time.
+fn not_while_subscribed(found: Found<'_>, request: Request<'_>) -> Option<String> {
+    let Found::Row(row) = found else { return None };
+    let allowed = matches!(
+        row.class(),
+        Class::Subscription(_) | Class::Local(LocalCommand::Ping | LocalCommand::Quit | LocalCommand::Reset)
+    );
+    (!allowed && row.takes(request.count())).then(|| {
+        format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+             context",
+            row.name()
         )
-    )
-}
-
-/// What it is told of anything else.
-fn not_while_subscribed(request: Request<'_>) -> String {
-    let name = request.name().to_ascii_lowercase();
-    format!(
-        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-        String::from_utf8_lossy(&name)
-    )
+    })
 }
 
 /// What ends a transaction by ending more than that.
