@@ -6,7 +6,7 @@ mod ring;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rendis_proxy::serve::Proxy;
 use rendis_testkit::{Cluster, Port};
@@ -69,6 +69,7 @@ fn what_clients_do_is_counted_over_all_threads() {
     assert_eq!(status, 200);
     assert_eq!(sample(&page, "rendis_ready"), 1);
     assert_eq!(sample(&page, "rendis_clients{ring=\"cache\"}"), 8);
+    assert_eq!(sample(&page, "rendis_max_clients{ring=\"cache\"}"), 8);
     assert_eq!(sample(&page, "rendis_clients_accepted_total{ring=\"cache\"}"), 8);
     assert_eq!(sample(&page, "rendis_clients_refused_total{ring=\"cache\"}"), 1);
     assert_eq!(sample(&page, "rendis_logins_failed_total{ring=\"cache\"}"), 1);
@@ -146,6 +147,46 @@ fn errors_that_only_clients_of_a_proxy_meet_are_counted_too() {
         assert_eq!(sample(&page, &name), count, "{kind}");
     }
     assert_eq!(sample(&page, "rendis_error_replies_total{ring=\"cache\"}"), 0);
+}
+
+#[test]
+fn the_process_is_described_in_the_words_of_prometheus() {
+    let servers = Cluster::start(1);
+    let text = ADMIN.to_owned() + &ring("cache", "", &servers.urls());
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let mut proxy = Proxy::start(&config(&text)).unwrap();
+    let at = admin(&proxy);
+    let read = |names: [&str; 4]| {
+        let (_, page) = get(at, "/metrics");
+        names.map(|name| {
+            let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("{name} is not in\n{page}")).parse::<f64>().unwrap()
+        })
+    };
+    let names = [
+        "process_start_time_seconds",
+        "rendis_config_loaded_timestamp_seconds",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+    ];
+    let [started, loaded, memory, files] = read(names);
+    assert!(before <= started && started < before + 60.0, "{started} {before}");
+    assert!((loaded - started).abs() < 0.001, "{loaded} {started}");
+    assert!(memory > 1e6 && memory < 1e10, "{memory}");
+    let _clients: Vec<_> = (0..50).map(|_| client(&proxy, "cache")).collect();
+    until("their sockets are counted", || read(names)[3] >= files + 50.0);
+    proxy.reload(&config(&text)).unwrap();
+    let [still, again, ..] = read(names);
+    assert!(still.to_bits() == started.to_bits() && again > loaded, "{still} {again}");
+    // What is refused is counted by who tells of it, and changes nothing.
+    let taken =
+        text.replace("listen = \"127.0.0.1:0\"\n\n", &format!("listen = \"{}\"\n", servers[0].address()));
+    assert!(proxy.reload(&config(&taken)).is_err());
+    proxy.note_refused();
+    let (_, page) = get(at, "/metrics");
+    assert_eq!(sample(&page, "rendis_reloads_total{result=\"refused\"}"), 1);
+    assert_eq!(sample(&page, "rendis_reloads_total{result=\"done\"}"), 1);
+    assert_eq!(read(names)[1].to_bits(), again.to_bits());
 }
 
 #[test]

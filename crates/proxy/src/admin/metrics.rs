@@ -1,7 +1,9 @@
 //! `/metrics`: the threads' counters, added up when somebody asks.
 
-use std::sync::Arc;
+use std::fmt::Display;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rendis_core::command::Table;
 use rendis_engine::error::Kind;
@@ -11,6 +13,7 @@ use super::View;
 use super::shards::{Overview, overview};
 use super::text::Text;
 use crate::context::{Shared, ThreadRing};
+use crate::process;
 use crate::stats::{ErrorKind, Stats};
 
 /// A ring, read once for all metrics.
@@ -58,6 +61,28 @@ fn process(text: &mut Text, view: &View) {
     text.metric(reloads, "counter", "Configurations that were taken over or could not be had while running.");
     text.sample(reloads, &[("result", "done")], view.reloads.load(Ordering::Relaxed));
     text.sample(reloads, &[("result", "refused")], view.refused.load(Ordering::Relaxed));
+    let mut gauge = |name: &str, help: &str, value: &dyn Display| {
+        text.metric(name, "gauge", help);
+        text.sample(name, &[], value);
+    };
+    let configured = *view.configured.lock().unwrap_or_else(PoisonError::into_inner);
+    gauge(
+        "rendis_config_loaded_timestamp_seconds",
+        "When the configuration in force was taken over.",
+        &unix(configured),
+    );
+    gauge("process_start_time_seconds", "When the process began to serve.", &unix(view.started));
+    if let Some(memory) = process::memory() {
+        gauge("process_resident_memory_bytes", "Memory that the process holds.", &memory.now);
+    }
+    if let Some(files) = process::open_files() {
+        gauge("process_open_fds", "Files and sockets that are open.", &files);
+    }
+}
+
+/// A time in seconds since 1970, as Prometheus has it.
+fn unix(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 fn clients(text: &mut Text, rings: &[Ring]) {
@@ -69,6 +94,9 @@ fn clients(text: &mut Text, rings: &[Ring]) {
     };
     each("rendis_clients", "gauge", "Clients that are connected.", &|ring| {
         u64::try_from(ring.shared.connected.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
+    });
+    each("rendis_max_clients", "gauge", "How many clients may be connected.", &|ring| {
+        u64::try_from(ring.shared.max_clients.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
     });
     each(
         "rendis_clients_blocked",

@@ -105,7 +105,7 @@ impl Proxy {
             rings: Vec::new(),
             workers: (0..threads).map(|number| Worker::start(number, &end)).collect::<io::Result<_>>()?,
             admin: None,
-            view: Arc::default(),
+            view: Arc::new(View::new()),
             addresses: Vec::new(),
         };
         proxy.become_configured(config)?;
@@ -119,9 +119,9 @@ impl Proxy {
     /// [`StartError`]; nothing is changed then, unless it is [`StartError::Thread`]: the admin pages are where they should
     /// be then, and a part of the threads may serve the new configuration.
     pub fn reload(&mut self, config: &Config) -> Result<(), StartError> {
-        let result = self.become_configured(config);
-        self.view.reloaded(result.is_ok());
-        result
+        self.become_configured(config)?;
+        self.view.reloaded();
+        Ok(())
     }
 
     /// Reads the files of listeners' certificates, keys and clients' authorities again, whatever became of the configuration
@@ -149,9 +149,9 @@ impl Proxy {
         self.workers.iter().all(Worker::works)
     }
 
-    /// Counts a configuration that could not even be read, for the admin pages.
+    /// Counts a configuration that could not be read, or that [`Proxy::reload`] refused, for the admin pages.
     pub fn note_refused(&self) {
-        self.view.reloaded(false);
+        self.view.refused();
     }
 
     /// The ring and the address of each listener, as the configuration would write it.
