@@ -207,12 +207,19 @@ fn it_is_ready_while_every_ring_has_a_live_shard() {
     assert_eq!(shards[0]["ring"], "one");
     assert_eq!(shards[0]["shards"][0]["up"], true);
     assert_eq!(shards[0]["shards"][0]["state"], "up");
+    assert_eq!(shards[0]["shards"][0]["last_error"], serde_json::Value::Null);
     assert_eq!(shards[1]["shards"][0]["name"], "shard1");
     assert_eq!(shards[1]["shards"][0]["address"], servers[1].address().to_string());
     assert_eq!(shards[1]["shards"][0]["up"], false);
     // The only shard of its ring: there is nobody who could take its keys.
     let state = shards[1]["shards"][0]["state"].as_str().unwrap();
     assert!(["down,keys=elsewhere", "down,keys=here"].contains(&state), "{state}");
+    let why = shards[1]["shards"][0]["last_error"].as_str().unwrap();
+    assert!(why.contains("connection"), "{why}");
+    let info = client(&proxy, "two").command(&["INFO", "shards"]).unwrap().text().to_owned();
+    assert!(info.contains(",last_error=") && info.ends_with("\r\n") && info.lines().count() == 4, "{info}");
+    let info = client(&proxy, "one").command(&["INFO", "shards"]).unwrap().text().to_owned();
+    assert!(!info.contains("last_error"), "{info}");
     let (_, page) = get(at, "/metrics");
     assert!(sample(&page, "rendis_shard_health_changes_total{ring=\"two\",shard=\"shard1\"}") > 0);
     servers[1].restart();

@@ -183,9 +183,16 @@ fn shards(context: &Context) -> String {
         let place = member.shard.endpoint();
         let _ = write!(
             text,
-            "shard{at}:name={},address={},state={state},requests={requests},in_flight={in_flight}\r\n",
+            "shard{at}:name={},address={},state={state},requests={requests},in_flight={in_flight}",
             place.name, place.address
         );
+        if member.standing != Standing::Serving
+            && let Some(trouble) = member.shard.trouble()
+        {
+            // The last field, and one line: whoever splits at commas loses no other.
+            let _ = write!(text, ",last_error={}", trouble.replace(['\r', '\n'], " "));
+        }
+        text.push_str("\r\n");
     }
     text
 }
