@@ -6,10 +6,10 @@ mod ring;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rendis_proxy::serve::Proxy;
-use rendis_testkit::{Cluster, Port};
+use rendis_testkit::{Client, Cluster, Port};
 
 use ring::{client, config, refuses, ring, until};
 
@@ -110,7 +110,7 @@ fn errors_that_only_clients_of_a_proxy_meet_are_counted_too() {
     let text = ADMIN.to_owned() + &ring("cache", "", &servers.urls()) + user;
     let proxy = Proxy::start(&config(&text)).unwrap();
     let mut client = client(&proxy, "cache");
-    let fails = |client: &mut rendis_testkit::Client, words: &[&str], code: &str| {
+    let fails = |client: &mut Client, words: &[&str], code: &str| {
         let reply = client.command(words).unwrap();
         assert!(reply.error().is_some_and(|line| line.starts_with(code)), "{words:?}: {reply}");
     };
@@ -290,4 +290,25 @@ fn it_is_not_ready_while_it_drains() {
     servers[0].cont();
     stopping.join().unwrap();
     assert!(refuses(at));
+}
+
+#[test]
+fn clients_are_served_for_a_while_after_it_is_not_ready_any_more() {
+    const DELAY: Duration = Duration::from_millis(700);
+    let servers = Cluster::start(1);
+    let text = "shutdown_delay = \"700ms\"\n".to_owned() + ADMIN + &ring("cache", "", &servers.urls());
+    let proxy = Proxy::start(&config(&text)).unwrap();
+    let (at, port) = (admin(&proxy), ring::address(&proxy, "cache"));
+    let mut before = client(&proxy, "cache");
+    let begun = Instant::now();
+    let stopping = std::thread::spawn(move || proxy.stop());
+    until("it says so", || get(at, "/readyz") == (503, "shutting down\n".to_owned()));
+    assert!(begun.elapsed() < DELAY, "too late to tell anything");
+    let mut late = Client::connect(port).unwrap();
+    assert!(late.command(&["SET", "k", "v"]).unwrap().is_ok());
+    assert!(before.command(&["GET", "k"]).unwrap().error().is_none());
+    stopping.join().unwrap();
+    assert!(begun.elapsed() >= DELAY);
+    assert!(refuses(port) && refuses(at));
+    assert_eq!(late.read_to_end().unwrap(), b"");
 }

@@ -53,8 +53,8 @@ pub(crate) struct View {
     refused: AtomicU64,
 }
 
-impl View {
-    pub(crate) fn new() -> Self {
+impl Default for View {
+    fn default() -> Self {
         let now = SystemTime::now();
         Self {
             started: now,
@@ -65,7 +65,9 @@ impl View {
             refused: AtomicU64::new(0),
         }
     }
+}
 
+impl View {
     /// These are the rings now.
     pub(crate) fn show(&self, rings: Vec<Arc<Shared>>) {
         *self.rings.lock().unwrap_or_else(PoisonError::into_inner) = rings;

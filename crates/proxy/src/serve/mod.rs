@@ -30,7 +30,7 @@ pub use self::watch::Watch;
 use self::prepare::{BoundListener, Numbers, Prepared, Renewed, ServedRing, bounds, prepare};
 use self::worker::{Order, Worker};
 
-/// A proxy that listens. Dropping it drains it, as [`Proxy::stop`] does.
+/// A proxy that listens. Dropping it drains it, as [`Proxy::stop`] does, without a delay.
 pub struct Proxy {
     config: Config,
     numbers: Numbers,
@@ -105,7 +105,7 @@ impl Proxy {
             rings: Vec::new(),
             workers: (0..threads).map(|number| Worker::start(number, &end)).collect::<io::Result<_>>()?,
             admin: None,
-            view: Arc::new(View::new()),
+            view: Arc::default(),
             addresses: Vec::new(),
         };
         proxy.become_configured(config)?;
@@ -166,9 +166,11 @@ impl Proxy {
         self.admin.as_ref().map(Admin::address)
     }
 
-    /// Stops accepting, lets clients finish what is in flight for as long as their ring's `drain` allows, answers the
-    /// rest with `-SHUTDOWN`, and ends the threads.
+    /// Is not ready any more and serves on for `shutdown_delay`. Then stops accepting, lets clients finish what is in flight
+    /// for as long as their ring's `drain` allows, answers the rest with `-SHUTDOWN`, and ends the threads.
     pub fn stop(mut self) {
+        self.view.drain();
+        std::thread::sleep(self.config.shutdown_delay);
         self.end();
     }
 
