@@ -301,16 +301,16 @@ fn what_a_ring_does_not_do_is_refused_by_name_and_reason() {
     assert_eq!(
         refused("config rewrite"),
         "ERR CONFIG REWRITE is refused, because it administers a server, and a ring has many; outside of transactions, \
-         allow = [\"CONFIG REWRITE\"] in the configuration, or RingBuilder::allow, lets it through to every shard"
+         allow = [\"CONFIG REWRITE\"] of the ring lets it through to every shard"
     );
+    // As a server with one database says it; tests of the proxy ask one.
+    assert_eq!(refused("select 1"), "ERR DB index is out of range");
+    assert_eq!(refused("select x"), "ERR value is not an integer or out of range");
+    assert_eq!(refused("copy a1 b1 db 2"), "ERR DB index is out of range");
+    assert_eq!(refused("copy a1 b1 replace DB"), "ERR syntax error");
     assert_eq!(
-        refused("select 1"),
-        "ERR SELECT is refused, because a ring has one database, number 0; the URL of a shard can name another, as in \
-         redis://host:6379/1"
-    );
-    assert_eq!(
-        refused("copy a1 b1 db 2"),
-        "ERR COPY is refused, because it names another database, and a ring has one"
+        refused("copy a1 b1 db 0"),
+        "ERR COPY is refused, because DB means a database of the shard; leave it out"
     );
     for words in [
         "sync",
@@ -458,6 +458,12 @@ fn a_transaction_stays_on_the_shard_of_its_first_key() {
         "CROSSSLOT Keys in request don't hash to the same shard: 'k2' is not on the one that the transaction's first \
          key chose; give keys that belong together one hash tag, as in '{tag}a' and '{tag}b'"
     );
+    for (words, which) in
+        [("publish k2 m", "'k2' of PUBLISH is not"), ("Spublish k2 m", "'k2' of SPUBLISH is not")]
+    {
+        let refused = queue(words, Some(1)).unwrap_err();
+        assert!(refused.starts_with("CROSSSLOT ") && refused.contains(which), "{refused}");
+    }
     assert!(queue("mget a1 b2", None).unwrap_err().starts_with("CROSSSLOT"));
     assert!(queue("publish channel2 m", Some(1)).unwrap_err().starts_with("CROSSSLOT"));
     assert_eq!(queue("multi", None).unwrap_err(), "ERR MULTI calls can not be nested");

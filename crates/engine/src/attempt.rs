@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rendis_core::command::{Blocks, Found, Repeat, Speaker, Table};
 use rendis_core::id::ShardId;
-use rendis_core::plan::{Plan, Queued, Refusal, RefusalKind, plan, same_shard, view};
+use rendis_core::plan::{Plan, Queued, Refusal, plan, same_shard, view};
 use rendis_core::reply::Reply;
 use rendis_core::request::{Request, RequestBuf};
 use rendis_core::retry::{Attempt, AttemptFailure, Decision};
@@ -322,11 +322,7 @@ pub(crate) fn single(replies: Replies<Reply>) -> Result<Reply, Error> {
 
 /// A refusal as an error.
 pub(crate) fn refused(refusal: &Refusal) -> Error {
-    let kind = match refusal.kind() {
-        RefusalKind::CrossShard => Kind::CrossShard,
-        RefusalKind::Unknown | RefusalKind::Arity | RefusalKind::Arguments => Kind::Server,
-        _ => Kind::Refused,
-    };
+    let kind = Kind::from(refusal.kind());
     let text = String::from_utf8_lossy(refusal.text());
     // The code of a refusal is put in front where a RESP client gets it.
     let text = if kind == Kind::Refused { text.trim_start_matches("ERR ") } else { &text };

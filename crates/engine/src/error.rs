@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rendis_core::plan::RefusalKind;
 use rendis_core::session::{Failed, Sent};
 
 /// What kind of condition a caller met.
@@ -72,6 +73,16 @@ impl Kind {
             Self::Config => "CONFIG",
             Self::Server => "ERR",
             Self::Conflict => "CONFLICT",
+        }
+    }
+}
+
+impl From<RefusalKind> for Kind {
+    fn from(refusal: RefusalKind) -> Self {
+        match refusal {
+            RefusalKind::CrossShard => Self::CrossShard,
+            RefusalKind::Unknown | RefusalKind::Arity | RefusalKind::Arguments => Self::Server,
+            _ => Self::Refused,
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::inbox::{Front, Inbox};
 use crate::memory::{Holding, TooMuch};
 use crate::outbox::{Held, Outbox, TooSlow};
 use crate::peer::Peer;
+use crate::stats::ErrorKind;
 use crate::subscription::Subscriber;
 use crate::transaction::{Transaction, push_line};
 use crate::window::Window;
@@ -124,6 +125,7 @@ impl Client {
                 }
             };
             if let (Some(error), Flow::On) = (wrong, flow) {
+                self.context.stats.error(ErrorKind::Malformed);
                 push_error(&mut self.out.bytes, "ERR", &format!("Protocol error: {error}"));
                 return self.flush().await;
             }
@@ -190,6 +192,7 @@ impl Client {
         if !self.identity.is_outdated(&self.context.shared) || self.become_current() == Flow::On {
             return Flow::On;
         }
+        self.context.stats.error(ErrorKind::NotLoggedIn);
         if self.identity.reply == ReplyMode::On {
             push_error(&mut self.out.bytes, "NOAUTH", USER_GONE);
         }
@@ -203,7 +206,7 @@ impl Client {
             UserChange::Gone => return Flow::End,
         }
         // What was queued was allowed to somebody who could do other things.
-        self.transaction.spoil();
+        self.transaction.spoil(Some(USER_CHANGED));
         let Some(subscriber) = &self.subscriber else { return Flow::On };
         match self.identity.user() {
             Some(user) if subscriber.suits(user) => Flow::On,
@@ -330,6 +333,9 @@ fn held(
 
 /// What a client is told whose user is not there any more.
 const USER_GONE: &str = "the user was removed, or has another password; log in again";
+
+/// Why what a user queued does not run.
+const USER_CHANGED: &str = "the rules of the user were changed";
 
 /// What is said of a request that is given up because the ring ends.
 const ENDING: &str = "rendis is shutting down; may have been executed";

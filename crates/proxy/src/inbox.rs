@@ -37,6 +37,17 @@ pub(crate) enum Front {
     Partial,
 }
 
+/// Why bytes are no request. Lines of people are refused in the words of servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error(transparent)]
+    Frame(#[from] ScanError),
+    #[error("unbalanced quotes in request")]
+    Quotes,
+    #[error("too big inline request")]
+    Long,
+}
+
 impl Inbox {
     pub(crate) fn new() -> Self {
         Self {
@@ -75,8 +86,8 @@ impl Inbox {
     /// one: what comes behind it is looked at when it may have logged in.
     ///
     /// # Errors
-    /// [`ScanError`] when the bytes after those found are no request; the requests found before are still there.
-    pub(crate) fn look(&mut self, guest: bool) -> Result<Front, ScanError> {
+    /// [`Malformed`] when the bytes after those found are no request; the requests found before are still there.
+    pub(crate) fn look(&mut self, guest: bool) -> Result<Front, Malformed> {
         let (limits, most) = if guest { (Limits::GUEST, 1) } else { (Limits::REQUEST, MOST_REQUESTS) };
         self.scanner.limit(limits);
         while self.found.len() < most && self.looked < MOST_BYTES {
@@ -142,23 +153,19 @@ impl Inbox {
     }
 
     /// A line of words, as a person types it; `None` where there are none on it.
-    fn inline(&mut self) -> Result<Option<Front>, ScanError> {
+    fn inline(&mut self) -> Result<Option<Front>, Malformed> {
         let Some(end) = memchr::memchr(b'\n', &self.arrived) else {
             let limit = Limits::REQUEST.line;
-            return if self.arrived.len() > limit {
-                Err(ScanError::LineTooLong { limit })
-            } else {
-                Ok(Some(Front::Partial))
-            };
+            return if self.arrived.len() > limit { Err(Malformed::Long) } else { Ok(Some(Front::Partial)) };
         };
         let line = self.arrived.split_to(end + 1);
-        let words = words(line.trim_ascii()).ok_or(ScanError::BadLength)?;
+        let words = words(line.trim_ascii()).ok_or(Malformed::Quotes)?;
         self.looked = 0;
         match words.first() {
             None => return Ok(None),
             // Not ours: a web page could otherwise have a browser send commands in what it posts.
             Some(word) if word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"Host:") => {
-                return Err(ScanError::UnknownType(word.first().copied().unwrap_or_default()));
+                return Err(ScanError::UnknownType(word.first().copied().unwrap_or_default()).into());
             }
             Some(_) => {}
         }

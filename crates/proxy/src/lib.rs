@@ -10,6 +10,7 @@ mod ticker;
 mod stats;
 mod peer;
 mod memory;
+mod process;
 mod outbox;
 mod window;
 mod inbox;

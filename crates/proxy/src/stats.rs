@@ -26,11 +26,63 @@ pub(crate) struct Stats {
     pub(crate) dropped: Count,
     /// Error replies that servers gave.
     pub(crate) refusals: Count,
-    /// Requests that ended with an error of this proxy, by its kind.
-    errors: [Count; Kind::ALL.len()],
+    /// Requests that ended with an error of this proxy, by its kind: those of the engine, then those of clients.
+    errors: [Count; Kind::ALL.len() + ErrorKind::OF_CLIENTS.len()],
     /// From taking a batch of requests in until its last reply, for one batch in [`SAMPLE`].
     pub(crate) replies: Times,
     batches: Count,
+}
+
+/// What an error that a client got is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorKind {
+    /// What an engine reports too.
+    Engine(Kind),
+    /// The client has not logged in, or tried to in vain.
+    NotLoggedIn,
+    /// Its user may not do that.
+    Denied,
+    /// What it sent is no request.
+    Malformed,
+    /// Its transaction did not run, because of an error before.
+    Aborted,
+}
+
+impl ErrorKind {
+    /// Those that no engine reports.
+    const OF_CLIENTS: [Self; 4] = [Self::NotLoggedIn, Self::Denied, Self::Malformed, Self::Aborted];
+
+    /// What an error line made here is about, by its code, as servers count theirs (`INFO errorstats`).
+    pub(crate) fn of_line(line: &[u8]) -> Self {
+        let code = line.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+        match code {
+            b"NOAUTH" | b"WRONGPASS" => Self::NotLoggedIn,
+            b"NOPERM" => Self::Denied,
+            b"EXECABORT" => Self::Aborted,
+            _ => {
+                let known = Kind::ALL.iter().find(|kind| kind.code().as_bytes() == code);
+                Self::Engine(known.copied().unwrap_or(Kind::Server))
+            }
+        }
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        Kind::ALL.iter().copied().map(Self::Engine).chain(Self::OF_CLIENTS)
+    }
+
+    /// Its place in [`ErrorKind::all`].
+    fn index(self) -> usize {
+        match self {
+            Self::Engine(kind) => kind.index(),
+            own => Self::all().position(|known| known == own).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<Kind> for ErrorKind {
+    fn from(kind: Kind) -> Self {
+        Self::Engine(kind)
+    }
 }
 
 /// A number that one thread adds to and all read.
@@ -81,15 +133,16 @@ impl Stats {
     }
 
     /// Counts an error of this proxy.
-    pub(crate) fn error(&self, kind: Kind) {
+    pub(crate) fn error(&self, kind: impl Into<ErrorKind>) {
+        let kind: ErrorKind = kind.into();
         if let Some(count) = self.errors.get(kind.index()) {
             count.add(1);
         }
     }
 
     /// Errors by kind.
-    pub(crate) fn errors(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
-        Kind::ALL.iter().zip(&self.errors).map(|(kind, count)| (*kind, count.read()))
+    pub(crate) fn errors(&self) -> impl Iterator<Item = (ErrorKind, u64)> + '_ {
+        ErrorKind::all().zip(&self.errors).map(|(kind, count)| (kind, count.read()))
     }
 
     /// Begins a batch of requests. Gives the time where the batch is one of those that are timed.
@@ -127,12 +180,29 @@ mod tests {
     }
 
     #[test]
+    fn an_error_line_is_told_by_its_code() {
+        for (line, kind) in [
+            ("WRONGPASS invalid username-password pair or user is disabled.", ErrorKind::NotLoggedIn),
+            ("NOAUTH Authentication required.", ErrorKind::NotLoggedIn),
+            ("NOPERM this user has no permissions", ErrorKind::Denied),
+            ("EXECABORT Transaction discarded", ErrorKind::Aborted),
+            ("SHARDDOWN no shard is up", Kind::ShardDown.into()),
+            ("ERR syntax error", Kind::Server.into()),
+            ("NOPROTO unsupported protocol version", Kind::Server.into()),
+            ("", Kind::Server.into()),
+        ] {
+            assert_eq!(ErrorKind::of_line(line.as_bytes()), kind, "{line}");
+        }
+    }
+
+    #[test]
     fn errors_are_counted_by_kind_and_one_batch_in_sixteen_is_timed() {
         let stats = Stats::default();
         stats.error(Kind::Busy);
         stats.error(Kind::Busy);
-        let busy: Vec<_> = stats.errors().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(busy, [(Kind::Busy, 2)]);
+        stats.error(ErrorKind::Aborted);
+        let met: Vec<_> = stats.errors().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(met, [(ErrorKind::Engine(Kind::Busy), 2), (ErrorKind::Aborted, 1)]);
         for _ in 0..32 {
             stats.end(stats.begin());
         }

@@ -47,6 +47,18 @@ struct Queue {
     chosen: Option<ShardId>,
     /// Something was refused: `EXEC` aborts.
     broken: bool,
+    /// What was refused first that a server would have taken: `EXEC` says so too.
+    reason: Option<Vec<u8>>,
+}
+
+impl Queue {
+    /// `EXEC` aborts, and says why where a server would not know.
+    fn abort(&mut self, reason: Option<&[u8]>) {
+        self.broken = true;
+        if self.reason.is_none() {
+            self.reason = reason.map(<[u8]>::to_vec);
+        }
+    }
 }
 
 struct Watch {
@@ -69,22 +81,33 @@ impl Transaction {
         self.queue.as_ref().map_or(0, |queue| queue.bytes)
     }
 
-    /// Queues a command, or refuses it, and says so in `out`.
-    pub(crate) fn queue(&mut self, request: Request<'_>, table: &Table, engine: &Engine, out: &mut Vec<u8>) {
+    /// Queues a command, or refuses it, and says so in `out`. Gives the kind of the refusal.
+    pub(crate) fn queue(
+        &mut self,
+        request: Request<'_>,
+        table: &Table,
+        engine: &Engine,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Kind> {
         let topology = engine.topology();
         let watched = self.watch.as_ref().and_then(|watch| {
             let same =
                 |member: &rendis_core::topology::Member<Shard>| same_server(&member.shard, &watch.shard);
             topology.members().iter().position(same).map(ShardId::new)
         });
-        let Some(queue) = &mut self.queue else { return };
+        let Some(queue) = &mut self.queue else { return Ok(()) };
         let ring = view(&topology);
         let chosen = queue.chosen.or(watched);
         let found = table.find(request);
         match queued(request, found, &ring, chosen) {
             Ok(_) if queue.bytes > MOST_BYTES || queue.requests.len() >= MOST_REQUESTS => {
-                queue.broken = true;
-                push_error(out, "ERR", "the transaction is too long");
+                let line = format!(
+                    "ERR the transaction is too long: it may have {MOST_REQUESTS} commands, and {} MiB",
+                    MOST_BYTES >> 20
+                );
+                push_line(out, line.as_bytes());
+                queue.abort(Some(line.as_bytes()));
+                Err(Kind::Refused)
             }
             Ok(place) => {
                 if let Queued::On(shard) = place {
@@ -93,19 +116,25 @@ impl Transaction {
                 queue.bytes += request.bytes().len();
                 queue.requests.push(request.to_buf());
                 push_simple(out, b"QUEUED");
+                Ok(())
             }
             Err(refusal) => {
-                // A nested MULTI and a late WATCH are refused by themselves: servers run the rest.
-                queue.broken |= !(is_own(found) && refusal.kind() == RefusalKind::InTransaction);
                 push_line(out, refusal.text());
+                match refusal.kind() {
+                    // A nested MULTI and a late WATCH are refused by themselves: servers run the rest.
+                    RefusalKind::InTransaction if is_own(found) => {}
+                    RefusalKind::CrossShard | RefusalKind::NotOnARing => queue.abort(Some(refusal.text())),
+                    _ => queue.abort(None),
+                }
+                Err(refusal.kind().into())
             }
         }
     }
 
-    /// What was queued shall not run: `EXEC` aborts.
-    pub(crate) fn spoil(&mut self) {
+    /// What was queued shall not run: `EXEC` aborts, and gives the reason where it is none that a server would have.
+    pub(crate) fn spoil(&mut self, reason: Option<&str>) {
         if let Some(queue) = &mut self.queue {
-            queue.broken = true;
+            queue.abort(reason.map(str::as_bytes));
         }
     }
 
@@ -116,7 +145,7 @@ impl Transaction {
         if aborts {
             self.end().await;
         } else {
-            self.spoil();
+            self.spoil(None);
         }
         aborts
     }
@@ -202,7 +231,12 @@ impl Transaction {
         let unwatched = self.unwatched.take();
         if queue.broken {
             self.unwatch().await;
-            push_error(out, "EXECABORT", "Transaction discarded because of previous errors.");
+            let mut line = EXEC_BROKEN.as_bytes().to_vec();
+            if let Some(reason) = queue.reason {
+                line.extend_from_slice(b" The first: ");
+                line.extend(reason);
+            }
+            push_line(out, &line);
             return Ok(None);
         }
         if let Some(reason) = unwatched {
@@ -291,6 +325,9 @@ fn is_own(found: Found<'_>) -> bool {
 fn is(found: Found<'_>, which: impl FnOnce(Command) -> bool) -> bool {
     matches!(found, Found::Row(row) if matches!(row.class(), Class::Transaction(command) if which(command)))
 }
+
+/// What servers say of a transaction in which something was refused.
+const EXEC_BROKEN: &str = "EXECABORT Transaction discarded because of previous errors.";
 
 /// What one transaction may hold.
 const MOST_REQUESTS: usize = 1 << 16;

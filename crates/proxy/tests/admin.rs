@@ -6,10 +6,10 @@ mod ring;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rendis_proxy::serve::Proxy;
-use rendis_testkit::{Cluster, Port};
+use rendis_testkit::{Client, Cluster, Port};
 
 use ring::{client, config, refuses, ring, until};
 
@@ -69,6 +69,7 @@ fn what_clients_do_is_counted_over_all_threads() {
     assert_eq!(status, 200);
     assert_eq!(sample(&page, "rendis_ready"), 1);
     assert_eq!(sample(&page, "rendis_clients{ring=\"cache\"}"), 8);
+    assert_eq!(sample(&page, "rendis_max_clients{ring=\"cache\"}"), 8);
     assert_eq!(sample(&page, "rendis_clients_accepted_total{ring=\"cache\"}"), 8);
     assert_eq!(sample(&page, "rendis_clients_refused_total{ring=\"cache\"}"), 1);
     assert_eq!(sample(&page, "rendis_logins_failed_total{ring=\"cache\"}"), 1);
@@ -103,6 +104,92 @@ fn what_clients_do_is_counted_over_all_threads() {
 }
 
 #[test]
+fn errors_that_only_clients_of_a_proxy_meet_are_counted_too() {
+    let servers = Cluster::start(2);
+    let user = "[[ring.user]]\nname = \"app\"\npassword = \"secret\"\nrules = \"+@all -del ~* &*\"\n";
+    let text = ADMIN.to_owned() + &ring("cache", "", &servers.urls()) + user;
+    let proxy = Proxy::start(&config(&text)).unwrap();
+    let mut client = client(&proxy, "cache");
+    let fails = |client: &mut Client, words: &[&str], code: &str| {
+        let reply = client.command(words).unwrap();
+        assert!(reply.error().is_some_and(|line| line.starts_with(code)), "{words:?}: {reply}");
+    };
+    fails(&mut client, &["GET", "a"], "NOAUTH ");
+    fails(&mut client, &["HELLO", "3"], "NOAUTH ");
+    fails(&mut client, &["AUTH", "app", "wrong"], "WRONGPASS ");
+    assert!(client.command(&["AUTH", "app", "secret"]).unwrap().is_ok());
+    fails(&mut client, &["DEL", "a"], "NOPERM ");
+    fails(&mut client, &["CLIENT", "REPLY", "LOUD"], "ERR ");
+    assert!(client.command(&["MULTI"]).unwrap().is_ok());
+    fails(&mut client, &["SAVE"], "ERR ");
+    fails(&mut client, &["EXEC"], "EXECABORT ");
+    assert!(client.command(&["MULTI"]).unwrap().is_ok());
+    let crossed: u64 = (0..20)
+        .map(|number| client.command(&["SET", &format!("key:{number}"), "v"]).unwrap())
+        .map(|reply| u64::from(reply.error().is_some_and(|line| line.starts_with("CROSSSLOT "))))
+        .sum();
+    assert!(crossed > 0);
+    fails(&mut client, &["EXEC"], "EXECABORT ");
+    fails(&mut client, &["EXEC"], "ERR EXEC without MULTI");
+    client.send_raw(b"*1\r\n+no\r\n").unwrap();
+    assert!(client.read().unwrap().error().unwrap().starts_with("ERR Protocol error"));
+    let (_, page) = get(admin(&proxy), "/metrics");
+    for (kind, count) in [
+        ("not_logged_in", 3),
+        ("denied", 1),
+        ("malformed", 1),
+        ("aborted", 2),
+        ("cross_shard", crossed),
+        ("refused", 1),
+        ("server", 2),
+    ] {
+        let name = format!("rendis_errors_total{{ring=\"cache\",kind=\"{kind}\"}}");
+        assert_eq!(sample(&page, &name), count, "{kind}");
+    }
+    assert_eq!(sample(&page, "rendis_error_replies_total{ring=\"cache\"}"), 0);
+}
+
+#[test]
+fn the_process_is_described_in_the_words_of_prometheus() {
+    let servers = Cluster::start(1);
+    let text = ADMIN.to_owned() + &ring("cache", "", &servers.urls());
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let mut proxy = Proxy::start(&config(&text)).unwrap();
+    let at = admin(&proxy);
+    let read = |names: [&str; 4]| {
+        let (_, page) = get(at, "/metrics");
+        names.map(|name| {
+            let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("{name} is not in\n{page}")).parse::<f64>().unwrap()
+        })
+    };
+    let names = [
+        "process_start_time_seconds",
+        "rendis_config_loaded_timestamp_seconds",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+    ];
+    let [started, loaded, memory, files] = read(names);
+    assert!(before <= started && started < before + 60.0, "{started} {before}");
+    assert!((loaded - started).abs() < 0.001, "{loaded} {started}");
+    assert!(memory > 1e6 && memory < 1e10, "{memory}");
+    let _clients: Vec<_> = (0..50).map(|_| client(&proxy, "cache")).collect();
+    until("their sockets are counted", || read(names)[3] >= files + 50.0);
+    proxy.reload(&config(&text)).unwrap();
+    let [still, again, ..] = read(names);
+    assert!(still.to_bits() == started.to_bits() && again > loaded, "{still} {again}");
+    // What is refused is counted by who tells of it, and changes nothing.
+    let taken =
+        text.replace("listen = \"127.0.0.1:0\"\n\n", &format!("listen = \"{}\"\n", servers[0].address()));
+    assert!(proxy.reload(&config(&taken)).is_err());
+    proxy.note_refused();
+    let (_, page) = get(at, "/metrics");
+    assert_eq!(sample(&page, "rendis_reloads_total{result=\"refused\"}"), 1);
+    assert_eq!(sample(&page, "rendis_reloads_total{result=\"done\"}"), 1);
+    assert_eq!(read(names)[1].to_bits(), again.to_bits());
+}
+
+#[test]
 fn it_is_ready_while_every_ring_has_a_live_shard() {
     let servers = Cluster::start(2);
     let urls = servers.urls();
@@ -120,12 +207,19 @@ fn it_is_ready_while_every_ring_has_a_live_shard() {
     assert_eq!(shards[0]["ring"], "one");
     assert_eq!(shards[0]["shards"][0]["up"], true);
     assert_eq!(shards[0]["shards"][0]["state"], "up");
+    assert_eq!(shards[0]["shards"][0]["last_error"], serde_json::Value::Null);
     assert_eq!(shards[1]["shards"][0]["name"], "shard1");
     assert_eq!(shards[1]["shards"][0]["address"], servers[1].address().to_string());
     assert_eq!(shards[1]["shards"][0]["up"], false);
     // The only shard of its ring: there is nobody who could take its keys.
     let state = shards[1]["shards"][0]["state"].as_str().unwrap();
     assert!(["down,keys=elsewhere", "down,keys=here"].contains(&state), "{state}");
+    let why = shards[1]["shards"][0]["last_error"].as_str().unwrap();
+    assert!(why.contains("connection"), "{why}");
+    let info = client(&proxy, "two").command(&["INFO", "shards"]).unwrap().text().to_owned();
+    assert!(info.contains(",last_error=") && info.ends_with("\r\n") && info.lines().count() == 4, "{info}");
+    let info = client(&proxy, "one").command(&["INFO", "shards"]).unwrap().text().to_owned();
+    assert!(!info.contains("last_error"), "{info}");
     let (_, page) = get(at, "/metrics");
     assert!(sample(&page, "rendis_shard_health_changes_total{ring=\"two\",shard=\"shard1\"}") > 0);
     servers[1].restart();
@@ -196,4 +290,25 @@ fn it_is_not_ready_while_it_drains() {
     servers[0].cont();
     stopping.join().unwrap();
     assert!(refuses(at));
+}
+
+#[test]
+fn clients_are_served_for_a_while_after_it_is_not_ready_any_more() {
+    const DELAY: Duration = Duration::from_millis(700);
+    let servers = Cluster::start(1);
+    let text = "shutdown_delay = \"700ms\"\n".to_owned() + ADMIN + &ring("cache", "", &servers.urls());
+    let proxy = Proxy::start(&config(&text)).unwrap();
+    let (at, port) = (admin(&proxy), ring::address(&proxy, "cache"));
+    let mut before = client(&proxy, "cache");
+    let begun = Instant::now();
+    let stopping = std::thread::spawn(move || proxy.stop());
+    until("it says so", || get(at, "/readyz") == (503, "shutting down\n".to_owned()));
+    assert!(begun.elapsed() < DELAY, "too late to tell anything");
+    let mut late = Client::connect(port).unwrap();
+    assert!(late.command(&["SET", "k", "v"]).unwrap().is_ok());
+    assert!(before.command(&["GET", "k"]).unwrap().error().is_none());
+    stopping.join().unwrap();
+    assert!(begun.elapsed() >= DELAY);
+    assert!(refuses(port) && refuses(at));
+    assert_eq!(late.read_to_end().unwrap(), b"");
 }

@@ -116,6 +116,7 @@ fn the_example_is_good_and_shows_the_defaults() {
 fn what_is_not_said_has_its_documented_default() {
     let config = parse(&ring("")).unwrap();
     assert_eq!((config.threads, config.log, config.admin), (None, LogLevel::Info, None));
+    assert_eq!(config.shutdown_delay, Duration::ZERO);
     let ring = &config.rings[0];
     assert_eq!(ring.listen, [Listen::Tcp("127.0.0.1:6380".parse().unwrap())]);
     assert_eq!(ring.placement, Spec::go_redis());
@@ -180,8 +181,10 @@ fn every_field_is_read() {
         max_clients = 1
         allow = ["save", "Config Rewrite"]"#,
     );
-    let config = parse(&format!("threads = 3\nlog = \"debug\"\n[admin]\n{text}")).unwrap();
+    let head = "threads = 3\nlog = \"debug\"\nshutdown_delay = \"1m\"\n[admin]\n";
+    let config = parse(&format!("{head}{text}")).unwrap();
     assert_eq!((config.threads.unwrap().get(), config.log), (3, LogLevel::Debug));
+    assert_eq!(config.shutdown_delay, Duration::from_secs(60));
     assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:9180");
     let ring = &config.rings[0];
     assert_eq!(
@@ -494,7 +497,7 @@ fn mistakes_outside_of_rings() {
         (format!("\nlog = \"loud\"\n{good}"), "f.toml:2: log: found \"loud\"; allowed: \"off\", \"error\""),
         (
             format!("ports = 1\n{good}"),
-            "f.toml:1: unknown field \"ports\"; allowed: threads, log, watch, admin, ring",
+            "f.toml:1: unknown field \"ports\"; allowed: threads, log, watch, shutdown_delay, admin, ring",
         ),
         (format!("[admin]\nport = 1\n{good}"), "f.toml:2: admin: unknown field \"port\"; allowed: listen"),
         (

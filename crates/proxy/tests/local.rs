@@ -115,6 +115,72 @@ fn local_answers_are_those_of_a_server_byte_for_byte() {
     }
 }
 
+/// What a server with one database refuses, and then what it refuses a client that listens.
+const REFUSED: &str = "
+    SELECT -1
+    SELECT x
+    SELECT 00
+    SELECT +0
+    SELECT ''
+    SELECT 1
+    SELECT 16
+    SELECT 2147483648
+    SELECT -2147483649
+    SELECT 99999999999999999999
+    SELECT
+    SELECT 0 1
+    SET a v
+    COPY a b DB foo
+    COPY a b DB -1
+    COPY a b REPLACE db 1
+    COPY a b DB
+    COPY a b DB 99999999999
+    COPY a b FOO
+    EXISTS b
+    SUBSCRIBE channel
+    GET a
+    gEt a
+    GET
+    NOSUCH a b
+    CONFIG GET a
+    CONFIG FOO
+    CONFIG
+    client list
+    XGROUP CREATE a b c
+    MULTI
+    EXEC
+    HELLO 3
+    AUTH a
+    SELECT 1
+    SELECT
+    SAVE
+    MONITOR
+    PING a b
+    SUBSCRIBE
+";
+
+#[test]
+fn what_a_server_with_one_database_refuses_is_refused_in_its_words() {
+    let side = Side::start(1, "");
+    let server = RedisServer::builder().setting("databases", "1").start();
+    compare(&mut Raw::connect(server.address()), &mut side.raw(), REFUSED, |reply| reply);
+}
+
+#[test]
+fn lines_that_cannot_be_read_are_refused_in_the_words_of_a_server() {
+    let side = Side::start(1, "");
+    let server = RedisServer::start();
+    let long = "x".repeat(65_600);
+    for lines in ["SET \"a b\r\n", "PING\r\nSET 'a\r\nPING\r\n", "SET \"a\"b c\r\n", &long] {
+        let heard = |address| {
+            let mut client = Client::connect(address).unwrap();
+            client.send_raw(lines.as_bytes()).unwrap();
+            String::from_utf8(client.read_to_end().unwrap()).unwrap()
+        };
+        assert_eq!(heard(side.address()), heard(server.address()), "{lines:.20}");
+    }
+}
+
 #[test]
 fn a_client_is_described_with_the_fields_of_a_server() {
     let side = Side::start(1, "");

@@ -185,7 +185,7 @@ where
         Class::Subscription(command) => Plan::Subscription(command),
         Class::Transaction(command) => transaction::plan(request, row, command, ring),
         Class::Local(LocalCommand::Select) if request.argument(1) != Some(b"0") => {
-            Plan::Refused(Refusal::refused(row, "a ring has one database, number 0"))
+            Plan::Refused(Refusal::other_database(request.argument(1).unwrap_or_default()))
         }
         Class::Local(command) => Plan::Local(command),
         Class::Refused { because, allowable } => {
@@ -260,10 +260,17 @@ where
                 }
             }
         }
-        Care::Database(..) if row.care().applies(request) => {
-            return Err(Refusal::refused(row, "it names another database, and a ring has one"));
+        Care::Database(word, from) => {
+            let mut words = request.arguments().skip(usize::from(from));
+            if words.any(|argument| argument.eq_ignore_ascii_case(word.as_bytes())) {
+                return Err(match words.next() {
+                    None => Refusal::arguments("syntax error"),
+                    // The shard's own number 0 may be another than the one that its URL names.
+                    Some(b"0") => Refusal::refused(row, "DB means a database of the shard; leave it out"),
+                    Some(number) => Refusal::other_database(number),
+                });
+            }
         }
-        Care::Database(..) => {}
     }
     Ok(Target::On(shard))
 }

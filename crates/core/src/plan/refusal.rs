@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::{
-    command::{Class, KeyError, LocalCommand, Row, Transaction},
+    command::{Anchor, Class, KeyError, Row, Transaction},
     request::Request,
     tag::Tag,
 };
@@ -32,7 +32,7 @@ pub enum RefusalKind {
     Arguments,
     /// The keys must be on one shard and are not.
     CrossShard,
-    /// A ring does not run this command.
+    /// A ring does not run this command, or not in a transaction.
     NotOnARing,
     /// The command has no place in a transaction.
     InTransaction,
@@ -104,26 +104,45 @@ impl Refusal {
         Self::new(RefusalKind::Arguments, format!("ERR {text}"))
     }
 
+    /// A database that is not the only one, in the words of a server that has no other.
+    pub(super) fn other_database(number: &[u8]) -> Self {
+        let text = std::str::from_utf8(number).unwrap_or_default();
+        // Servers read no sign, blank or zero that is not needed.
+        let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+        Self::arguments(match number.map(i32::try_from) {
+            None => "value is not an integer or out of range",
+            Some(Err(_)) => "value is out of range, value must between -2147483648 and 2147483647",
+            Some(Ok(_)) => "DB index is out of range",
+        })
+    }
+
     pub(super) fn refused(row: &Row, because: &str) -> Self {
-        let name = row.name().replace('|', " ").to_ascii_uppercase();
+        let name = written(row);
         let hint = match row.class() {
             Class::Refused { allowable: true, .. } => format!(
-                "; outside of transactions, allow = [\"{name}\"] in the configuration, or RingBuilder::allow, lets it \
-                 through to every shard"
+                "; outside of transactions, allow = [\"{name}\"] of the ring lets it through to every shard"
             ),
-            Class::Local(LocalCommand::Select) => {
-                "; the URL of a shard can name another, as in redis://host:6379/1".to_owned()
-            }
             _ => String::new(),
         };
         Self::new(RefusalKind::NotOnARing, format!("ERR {name} is refused, because {because}{hint}"))
     }
 
     pub(super) fn in_transaction(row: &Row, text: &str) -> Self {
-        let name = row.name().replace('|', " ").to_ascii_uppercase();
-        let text =
-            if text.starts_with("Command") { format!("ERR {text} ({name})") } else { format!("ERR {text}") };
+        let text = if text.starts_with("Command") {
+            format!("ERR {text} ({})", written(row))
+        } else {
+            format!("ERR {text}")
+        };
         Self::new(RefusalKind::InTransaction, text)
+    }
+
+    /// A ring that has no one shard for the command runs it outside of transactions alone.
+    pub(super) fn not_on_one_shard(row: &Row) -> Self {
+        let text = format!(
+            "ERR Command not allowed inside a transaction on a ring: it does not run on one shard ({})",
+            written(row)
+        );
+        Self::new(RefusalKind::NotOnARing, text)
     }
 
     pub(super) fn cross_shard(first: &[u8], other: &[u8], tag: Tag) -> Self {
@@ -133,11 +152,15 @@ impl Refusal {
 
     pub(super) fn cross_transaction(request: Request<'_>, row: &Row, tag: Tag) -> Self {
         let key = row.keys(request).ok().and_then(|mut keys| keys.next());
-        let key = key.and_then(|key| request.argument(key.index)).unwrap_or_else(|| row.name().as_bytes());
-        Self::crossslot(
-            format_args!("'{}' is not on the one that the transaction's first key chose", Shortened(key)),
-            tag,
-        )
+        let which = match (key.and_then(|key| request.argument(key.index)), row.class()) {
+            (Some(key), _) => format!("'{}'", Shortened(key)),
+            (None, Class::Anchored(Anchor::Argument(index) | Anchor::Name(index))) => {
+                let place = request.argument(usize::from(index)).unwrap_or_default();
+                format!("'{}' of {}", Shortened(place), written(row))
+            }
+            (None, _) => written(row),
+        };
+        Self::crossslot(format_args!("{which} is not on the one that the transaction's first key chose"), tag)
     }
 
     fn crossslot(which: fmt::Arguments<'_>, tag: Tag) -> Self {
@@ -170,6 +193,11 @@ impl fmt::Debug for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// A command as people write it.
+fn written(row: &Row) -> String {
+    row.name().replace('|', " ").to_ascii_uppercase()
+}
 
 /// How much of a name, and of all arguments, servers show.
 const SHOWN: usize = 128;

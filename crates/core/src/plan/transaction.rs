@@ -70,10 +70,7 @@ where
             Err(Refusal::in_transaction(row, "WATCH inside MULTI is not allowed"))
         }
         Class::Refused { because, .. } => Err(Refusal::refused(row, because)),
-        _ => Err(Refusal::in_transaction(
-            row,
-            "Command not allowed inside a transaction on a ring: it does not run on one shard",
-        )),
+        _ => Err(Refusal::not_on_one_shard(row)),
     }
 }
 

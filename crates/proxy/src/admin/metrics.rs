@@ -1,7 +1,9 @@
 //! `/metrics`: the threads' counters, added up when somebody asks.
 
-use std::sync::Arc;
+use std::fmt::Display;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rendis_core::command::Table;
 use rendis_engine::error::Kind;
@@ -11,7 +13,8 @@ use super::View;
 use super::shards::{Overview, overview};
 use super::text::Text;
 use crate::context::{Shared, ThreadRing};
-use crate::stats::Stats;
+use crate::process;
+use crate::stats::{ErrorKind, Stats};
 
 /// A ring, read once for all metrics.
 struct Ring {
@@ -58,6 +61,28 @@ fn process(text: &mut Text, view: &View) {
     text.metric(reloads, "counter", "Configurations that were taken over or could not be had while running.");
     text.sample(reloads, &[("result", "done")], view.reloads.load(Ordering::Relaxed));
     text.sample(reloads, &[("result", "refused")], view.refused.load(Ordering::Relaxed));
+    let mut gauge = |name: &str, help: &str, value: &dyn Display| {
+        text.metric(name, "gauge", help);
+        text.sample(name, &[], value);
+    };
+    let configured = *view.configured.lock().unwrap_or_else(PoisonError::into_inner);
+    gauge(
+        "rendis_config_loaded_timestamp_seconds",
+        "When the configuration in force was taken over.",
+        &unix(configured),
+    );
+    gauge("process_start_time_seconds", "When the process began to serve.", &unix(view.started));
+    if let Some(memory) = process::memory() {
+        gauge("process_resident_memory_bytes", "Memory that the process holds.", &memory.now);
+    }
+    if let Some(files) = process::open_files() {
+        gauge("process_open_fds", "Files and sockets that are open.", &files);
+    }
+}
+
+/// A time in seconds since 1970, as Prometheus has it.
+fn unix(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 fn clients(text: &mut Text, rings: &[Ring]) {
@@ -69,6 +94,9 @@ fn clients(text: &mut Text, rings: &[Ring]) {
     };
     each("rendis_clients", "gauge", "Clients that are connected.", &|ring| {
         u64::try_from(ring.shared.connected.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
+    });
+    each("rendis_max_clients", "gauge", "How many clients may be connected.", &|ring| {
+        u64::try_from(ring.shared.max_clients.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
     });
     each(
         "rendis_clients_blocked",
@@ -134,7 +162,7 @@ fn requests(text: &mut Text, rings: &[Ring]) {
     let name = "rendis_errors_total";
     text.metric(name, "counter", "Requests that rendis answered with an error of its own, by its kind.");
     for ring in rings {
-        let mut kinds: Vec<(Kind, u64)> = Vec::new();
+        let mut kinds: Vec<(ErrorKind, u64)> = Vec::new();
         for (kind, count) in ring.threads.iter().flat_map(|seat| seat.stats.errors()) {
             match kinds.iter_mut().find(|(known, _)| *known == kind) {
                 Some((_, sum)) => *sum += count,
@@ -142,7 +170,7 @@ fn requests(text: &mut Text, rings: &[Ring]) {
             }
         }
         for (kind, count) in kinds {
-            text.sample(name, &[("ring", &ring.shared.name), ("kind", word(kind))], count);
+            text.sample(name, &[("ring", &ring.shared.name), ("kind", label(kind))], count);
         }
     }
     let name = "rendis_reply_seconds";
@@ -220,6 +248,17 @@ fn shards(text: &mut Text, rings: &[Ring]) {
         for shard in &ring.shards {
             text.histogram(name, &[("ring", &ring.shared.name), ("shard", &shard.name)], &shard.probes);
         }
+    }
+}
+
+/// What an error is about, as a label.
+const fn label(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Engine(kind) => word(kind),
+        ErrorKind::NotLoggedIn => "not_logged_in",
+        ErrorKind::Denied => "denied",
+        ErrorKind::Malformed => "malformed",
+        ErrorKind::Aborted => "aborted",
     }
 }
 

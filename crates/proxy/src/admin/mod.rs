@@ -19,7 +19,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -42,12 +42,29 @@ pub(crate) struct Admin {
 }
 
 /// What the pages are about.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct View {
+    /// Since when the process serves, and since when it has this configuration.
+    started: SystemTime,
+    configured: Mutex<SystemTime>,
     rings: Mutex<Vec<Arc<Shared>>>,
     draining: AtomicBool,
     reloads: AtomicU64,
     refused: AtomicU64,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        let now = SystemTime::now();
+        Self {
+            started: now,
+            configured: Mutex::new(now),
+            rings: Mutex::default(),
+            draining: AtomicBool::new(false),
+            reloads: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
 }
 
 impl View {
@@ -61,10 +78,15 @@ impl View {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// A configuration was taken over, or refused.
-    pub(crate) fn reloaded(&self, good: bool) {
-        let count = if good { &self.reloads } else { &self.refused };
-        count.fetch_add(1, Ordering::Relaxed);
+    /// A configuration was taken over.
+    pub(crate) fn reloaded(&self) {
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+        *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = SystemTime::now();
+    }
+
+    /// A configuration was not taken over.
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     fn rings(&self) -> Vec<Arc<Shared>> {

@@ -29,6 +29,8 @@ pub(super) struct Overview {
     pub(super) bytes: (u64, u64),
     pub(super) errors: Vec<(Kind, u64)>,
     pub(super) replies: Distribution,
+    /// What went wrong last, if anything ever did.
+    trouble: Option<String>,
 }
 
 impl Overview {
@@ -68,6 +70,7 @@ pub(super) fn overview(threads: &[ThreadRing]) -> Vec<Overview> {
                     bytes: shard.bytes(),
                     errors: shard.errors().filter(|(_, count)| *count > 0).collect(),
                     replies: shard.replies().read(),
+                    trouble: shard.trouble(),
                 });
                 shards.len() - 1
             });
@@ -106,6 +109,7 @@ pub(super) fn page(rings: &[Arc<Shared>]) -> String {
                         "queued_bytes": shard.wires.queued,
                         "connections": shard.wires.connected + shard.exclusive.total,
                         "health_changes": shard.health_changes,
+                        "last_error": shard.trouble,
                     })
                 })
                 .collect();

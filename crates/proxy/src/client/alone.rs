@@ -20,6 +20,7 @@ use super::{Client, Flow};
 use crate::identity::ReplyMode;
 use crate::local::{self, After};
 use crate::redact::redact;
+use crate::stats::ErrorKind;
 use crate::subscription::{Subscriber, confirm_nothing};
 use crate::transaction::{Transaction, ends_queue, push_line, watches};
 
@@ -32,8 +33,9 @@ impl Client {
         let engine = self.context.engine(self.identity.resp3).clone();
         let allowed = self.identity.check(&self.context.shared, &engine, view).await;
         let mut table = engine.table().load_full();
+        let restricted = self.subscriber.is_some() && !self.identity.resp3;
         if allowed.is_ok()
-            && self.transaction.is_queueing()
+            && (self.transaction.is_queueing() || restricted)
             && matches!(table.find(view), Found::Unknown)
             && engine.learn(view.name()).await.unwrap_or_default()
         {
@@ -45,11 +47,13 @@ impl Client {
         if let Err(denied) = allowed {
             self.refuse(found, &denied.to_string()).await;
             self.hush(before);
-        } else if self.subscriber.is_some() && !self.identity.resp3 && !allowed_while_subscribed(found) {
-            self.refuse(found, &not_while_subscribed(view)).await;
+        } else if restricted && let Some(line) = not_while_subscribed(found, view) {
+            self.refuse(found, &line).await;
             self.hush(before);
         } else if self.transaction.is_queueing() && !ends_queue(found) && !is_leaving(found) {
-            self.transaction.queue(view, &table, &engine, &mut self.out.bytes);
+            if let Err(kind) = self.transaction.queue(view, &table, &engine, &mut self.out.bytes) {
+                self.context.stats.error(kind);
+            }
             self.hush(before);
         } else {
             flow = match self.run_watched(request, &engine).await? {
@@ -63,11 +67,20 @@ impl Client {
 
     /// Answers a request that does not run with this line, in which a server says so too.
     async fn refuse(&mut self, found: Found<'_>, line: &str) {
+        let before = self.out.bytes.len();
         if self.transaction.refused(found).await {
             let reason = line.strip_prefix("ERR ").unwrap_or(line);
             push_line(&mut self.out.bytes, format!("{EXEC_ABORTED} {reason}").as_bytes());
         } else {
             push_line(&mut self.out.bytes, line.as_bytes());
+        }
+        self.count_error(before);
+    }
+
+    /// Counts what was answered here since `before`, where it is an error.
+    fn count_error(&self, before: usize) {
+        if let Some((b'-', line)) = self.out.bytes.get(before..).and_then(<[u8]>::split_first) {
+            self.context.stats.error(ErrorKind::of_line(line));
         }
     }
 
@@ -84,7 +97,10 @@ impl Client {
         let mut flow = Flow::On;
         match result {
             Ok(Executed::Reply(reply)) => self.reply(&redact(engine, view, &reply)).await?,
-            Ok(Executed::Local(command)) => flow = self.local(command, view).await,
+            Ok(Executed::Local(command)) => {
+                flow = self.local(command, view).await;
+                self.count_error(before);
+            }
             Ok(Executed::Subscription(command)) => {
                 self.subscription(command, view).await;
                 return Ok(Flow::On);
@@ -94,7 +110,7 @@ impl Client {
                     self.transaction.command(command, request, shard, engine, &mut self.out.bytes).await;
                 match done {
                     Ok(Some(reply)) => self.reply(&reply).await?,
-                    Ok(None) => {}
+                    Ok(None) => self.count_error(before),
                     Err(error) => self.error(&error),
                 }
             }
@@ -161,24 +177,21 @@ impl Client {
     }
 }
 
-/// What a RESP2 client may send while it listens.
-fn allowed_while_subscribed(found: Found<'_>) -> bool {
-    matches!(
-        found,
-        Found::Row(row) if matches!(
-            row.class(),
-            Class::Subscription(_) | Class::Local(LocalCommand::Ping | LocalCommand::Quit | LocalCommand::Reset)
+/// What a RESP2 client that listens is told of a request that it may not send meanwhile. What no server runs at any
+/// time is refused as at any time.
+fn not_while_subscribed(found: Found<'_>, request: Request<'_>) -> Option<String> {
+    let Found::Row(row) = found else { return None };
+    let allowed = matches!(
+        row.class(),
+        Class::Subscription(_) | Class::Local(LocalCommand::Ping | LocalCommand::Quit | LocalCommand::Reset)
+    );
+    (!allowed && row.takes(request.count())).then(|| {
+        format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+             context",
+            row.name()
         )
-    )
-}
-
-/// What it is told of anything else.
-fn not_while_subscribed(request: Request<'_>) -> String {
-    let name = request.name().to_ascii_lowercase();
-    format!(
-        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-        String::from_utf8_lossy(&name)
-    )
+    })
 }
 
 /// What ends a transaction by ending more than that.

@@ -40,6 +40,7 @@ use std::collections::HashSet;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -63,6 +64,9 @@ pub struct Config {
     /// `watch`: whether the file, and those that it names, are watched and reloaded when they change. Default: false;
     /// SIGHUP reloads in any case, and the files of listeners' certificates are watched in any case.
     pub watch: bool,
+    /// `shutdown_delay`: for how long listeners stay open once `/readyz` says that the process is ending, up to one hour.
+    /// Default: 0.
+    pub shutdown_delay: Duration,
     /// `[admin] listen`: where the admin pages are; `"127.0.0.1:9180"` when the table is there without an address.
     /// Default: off.
     pub admin: Option<Listen>,
@@ -189,12 +193,15 @@ pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
         table.get_ref(),
         0..0,
         String::new(),
-        &["threads", "log", "watch", "admin", "ring"],
+        &["threads", "log", "watch", "shutdown_delay", "admin", "ring"],
     )?;
     let mut listeners = Listeners::default();
     let threads = section.read("threads", None, |field| field.integer::<u32>(1..=1024).map(Some))?;
     let log = section.read("log", LogLevel::default(), |field| field.choice(&LEVELS))?;
     let watch = section.read("watch", false, section::Field::boolean)?;
+    let shutdown_delay = section.read("shutdown_delay", Duration::ZERO, |field| {
+        field.duration(Duration::ZERO..=Duration::from_secs(3600))
+    })?;
     let admin = match section.field("admin") {
         Some(field) => Some(admin(&field.section(&["listen"])?, &mut listeners)?),
         None => None,
@@ -217,7 +224,7 @@ pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
         rings.push(ring);
     }
     let threads = threads.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new);
-    Ok(Config { threads, log, watch, admin, rings })
+    Ok(Config { threads, log, watch, shutdown_delay, admin, rings })
 }
 
 const LEVELS: [(&str, LogLevel); 6] = [

@@ -107,15 +107,9 @@ fn clients(shared: &Shared) -> String {
     )
 }
 
-/// What this process holds, not its servers: all of it, since nothing else can be told apart cheaply.
+/// What this process holds, not its servers.
 fn memory() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let bytes = |name: &str| -> u64 {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-        kibibytes.unwrap_or(0) << 10
-    };
-    let (now, peak) = (bytes("VmRSS"), bytes("VmHWM"));
+    let (now, peak) = crate::process::memory().map_or((0, 0), |memory| (memory.now, memory.peak));
     let (shown, shown_peak) = (human(now), human(peak));
     format!(
         "used_memory:{now}\r\nused_memory_human:{shown}\r\nused_memory_rss:{now}\r\nused_memory_rss_human:{shown}\r\n\
@@ -189,9 +183,16 @@ fn shards(context: &Context) -> String {
         let place = member.shard.endpoint();
         let _ = write!(
             text,
-            "shard{at}:name={},address={},state={state},requests={requests},in_flight={in_flight}\r\n",
+            "shard{at}:name={},address={},state={state},requests={requests},in_flight={in_flight}",
             place.name, place.address
         );
+        if member.standing != Standing::Serving
+            && let Some(trouble) = member.shard.trouble()
+        {
+            // The last field, and one line: whoever splits at commas loses no other.
+            let _ = write!(text, ",last_error={}", trouble.replace(['\r', '\n'], " "));
+        }
+        text.push_str("\r\n");
     }
     text
 }

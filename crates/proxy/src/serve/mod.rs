@@ -30,7 +30,7 @@ pub use self::watch::Watch;
 use self::prepare::{BoundListener, Numbers, Prepared, Renewed, ServedRing, bounds, prepare};
 use self::worker::{Order, Worker};
 
-/// A proxy that listens. Dropping it drains it, as [`Proxy::stop`] does.
+/// A proxy that listens. Dropping it drains it, as [`Proxy::stop`] does, without a delay.
 pub struct Proxy {
     config: Config,
     numbers: Numbers,
@@ -119,9 +119,9 @@ impl Proxy {
     /// [`StartError`]; nothing is changed then, unless it is [`StartError::Thread`]: the admin pages are where they should
     /// be then, and a part of the threads may serve the new configuration.
     pub fn reload(&mut self, config: &Config) -> Result<(), StartError> {
-        let result = self.become_configured(config);
-        self.view.reloaded(result.is_ok());
-        result
+        self.become_configured(config)?;
+        self.view.reloaded();
+        Ok(())
     }
 
     /// Reads the files of listeners' certificates, keys and clients' authorities again, whatever became of the configuration
@@ -149,9 +149,9 @@ impl Proxy {
         self.workers.iter().all(Worker::works)
     }
 
-    /// Counts a configuration that could not even be read, for the admin pages.
+    /// Counts a configuration that could not be read, or that [`Proxy::reload`] refused, for the admin pages.
     pub fn note_refused(&self) {
-        self.view.reloaded(false);
+        self.view.refused();
     }
 
     /// The ring and the address of each listener, as the configuration would write it.
@@ -166,9 +166,11 @@ impl Proxy {
         self.admin.as_ref().map(Admin::address)
     }
 
-    /// Stops accepting, lets clients finish what is in flight for as long as their ring's `drain` allows, answers the
-    /// rest with `-SHUTDOWN`, and ends the threads.
+    /// Is not ready any more and serves on for `shutdown_delay`. Then stops accepting, lets clients finish what is in flight
+    /// for as long as their ring's `drain` allows, answers the rest with `-SHUTDOWN`, and ends the threads.
     pub fn stop(mut self) {
+        self.view.drain();
+        std::thread::sleep(self.config.shutdown_delay);
         self.end();
     }
 

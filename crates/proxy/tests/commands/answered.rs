@@ -69,7 +69,6 @@ fn what_is_refused_is_refused_with_its_name_and_the_reason() {
         "LASTSAVE",
         "FAILOVER",
         "CLUSTER MEET host 1",
-        "SELECT 1",
         "SWAPDB 0 1",
         "MOVE key 1",
         "WAIT 0 0",
@@ -80,7 +79,7 @@ fn what_is_refused_is_refused_with_its_name_and_the_reason() {
         "CLIENT TRACKING ON",
         "CONFIG REWRITE",
         "SCRIPT DEBUG YES",
-        "COPY {t}a {t}b DB 1",
+        "COPY {t}a {t}b DB 0",
     ] {
         let reply = ask(&mut client, &words(command));
         let text = reply.error().unwrap_or_else(|| panic!("{command}: {reply}"));

@@ -28,18 +28,23 @@ fn a_transaction_runs_on_the_shard_of_its_first_key() {
     let refused = ask(&mut client, &["SET", &keys[1], "9"]);
     assert!(refused.error().unwrap().starts_with("CROSSSLOT "), "{refused}");
     let abort = "EXECABORT Transaction discarded because of previous errors.";
-    assert_eq!(ask(&mut client, &["EXEC"]).error(), Some(abort));
+    let because = |refused: &Reply| format!("{abort} The first: {}", refused.error().unwrap());
+    assert_eq!(ask(&mut client, &["EXEC"]).error(), Some(&*because(&refused)));
     assert_eq!(ask(&mut client, &["GET", &keys[0]]), Reply::bulk("2"));
-    for broken in [
-        vec!["NOSUCH"],
-        vec!["GET"],
-        vec!["DBSIZE"],
-        vec!["SUBSCRIBE", "x"],
-        vec!["MGET", &keys[0], &keys[1]],
-    ] {
+    // What a server refuses too, and what only a ring does.
+    for broken in [vec!["NOSUCH"], vec!["GET"], vec!["SYNC"]] {
         assert!(ask(&mut client, &["MULTI"]).is_ok());
         assert!(ask(&mut client, &broken).error().is_some(), "{broken:?}");
         assert_eq!(ask(&mut client, &["EXEC"]).error(), Some(abort), "{broken:?}");
+    }
+    for broken in
+        [vec!["DBSIZE"], vec!["SUBSCRIBE", "x"], vec!["SWAPDB", "0", "1"], vec!["MGET", &keys[0], &keys[1]]]
+    {
+        assert!(ask(&mut client, &["MULTI"]).is_ok());
+        let refused = ask(&mut client, &broken);
+        // One more does not change which was the first.
+        assert!(ask(&mut client, &["KEYS", "*"]).error().is_some());
+        assert_eq!(ask(&mut client, &["EXEC"]).error(), Some(&*because(&refused)), "{broken:?}");
     }
     assert!(ask(&mut client, &["MULTI"]).is_ok());
     assert_eq!(ask(&mut client, &["SET", &keys[0], "9"]), Reply::simple("QUEUED"));
@@ -49,6 +54,19 @@ fn a_transaction_runs_on_the_shard_of_its_first_key() {
     assert_eq!(ask(&mut client, &["DISCARD"]).error(), Some("ERR DISCARD without MULTI"));
     assert!(ask(&mut client, &["MULTI"]).is_ok());
     assert_eq!(ask(&mut client, &["EXEC"]), Reply::array([]));
+}
+
+#[test]
+fn a_transaction_that_is_too_long_is_told_how_long_it_may_be() {
+    let stage = Stage::start();
+    let mut client = stage.client();
+    ask(&mut client, &["MULTI"]);
+    client.send_raw(&b"*1\r\n$4\r\nPING\r\n".repeat(65_536)).unwrap();
+    (0..65_536).for_each(|_| assert_eq!(client.read().unwrap(), Reply::simple("QUEUED")));
+    let limit = "ERR the transaction is too long: it may have 65536 commands, and 64 MiB";
+    assert_eq!(ask(&mut client, &["PING"]).error(), Some(limit));
+    let abort = "EXECABORT Transaction discarded because of previous errors. The first: ";
+    assert_eq!(ask(&mut client, &["EXEC"]).error(), Some(&*format!("{abort}{limit}")));
 }
 
 #[test]
