@@ -303,10 +303,13 @@ fn what_a_ring_does_not_do_is_refused_by_name_and_reason() {
         "ERR CONFIG REWRITE is refused, because it administers a server, and a ring has many; outside of transactions, \
          allow = [\"CONFIG REWRITE\"] of the ring lets it through to every shard"
     );
-    // As a server with one database says it; tests of the proxy ask one.
-    assert_eq!(refused("select 1"), "ERR DB index is out of range");
+    let why = "is refused, because a ring has one database, number 0; the URL of a shard can name another, as in \
+               redis://host:6379/1";
+    assert_eq!(refused("select 1"), format!("ERR SELECT {why}"));
+    assert_eq!(refused("copy a1 b1 db 2"), format!("ERR COPY {why}"));
+    // As a server says it; tests of the proxy ask one.
+    assert_eq!(refused("select -1"), "ERR DB index is out of range");
     assert_eq!(refused("select x"), "ERR value is not an integer or out of range");
-    assert_eq!(refused("copy a1 b1 db 2"), "ERR DB index is out of range");
     assert_eq!(refused("copy a1 b1 replace DB"), "ERR syntax error");
     assert_eq!(
         refused("copy a1 b1 db 0"),

@@ -185,7 +185,7 @@ where
         Class::Subscription(command) => Plan::Subscription(command),
         Class::Transaction(command) => transaction::plan(request, row, command, ring),
         Class::Local(LocalCommand::Select) if request.argument(1) != Some(b"0") => {
-            Plan::Refused(Refusal::other_database(request.argument(1).unwrap_or_default()))
+            Plan::Refused(Refusal::other_database(row, request.argument(1).unwrap_or_default()))
         }
         Class::Local(command) => Plan::Local(command),
         Class::Refused { because, allowable } => {
@@ -267,7 +267,7 @@ where
                     None => Refusal::arguments("syntax error"),
                     // The shard's own number 0 may be another than the one that its URL names.
                     Some(b"0") => Refusal::refused(row, "DB means a database of the shard; leave it out"),
-                    Some(number) => Refusal::other_database(number),
+                    Some(number) => Refusal::other_database(row, number),
                 });
             }
         }

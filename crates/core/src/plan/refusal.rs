@@ -104,16 +104,22 @@ impl Refusal {
         Self::new(RefusalKind::Arguments, format!("ERR {text}"))
     }
 
-    /// A database that is not the only one, in the words of a server that has no other.
-    pub(super) fn other_database(number: &[u8]) -> Self {
+    /// A database that is not the only one. What no server takes for one is refused in the words of a server.
+    pub(super) fn other_database(row: &Row, number: &[u8]) -> Self {
         let text = std::str::from_utf8(number).unwrap_or_default();
         // Servers read no sign, blank or zero that is not needed.
         let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
-        Self::arguments(match number.map(i32::try_from) {
-            None => "value is not an integer or out of range",
-            Some(Err(_)) => "value is out of range, value must between -2147483648 and 2147483647",
-            Some(Ok(_)) => "DB index is out of range",
-        })
+        match number.map(i32::try_from) {
+            None => Self::arguments("value is not an integer or out of range"),
+            Some(Err(_)) => {
+                Self::arguments("value is out of range, value must between -2147483648 and 2147483647")
+            }
+            Some(Ok(..0)) => Self::arguments("DB index is out of range"),
+            Some(Ok(_)) => Self::refused(
+                row,
+                "a ring has one database, number 0; the URL of a shard can name another, as in redis://host:6379/1",
+            ),
+        }
     }
 
     pub(super) fn refused(row: &Row, because: &str) -> Self {
