@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Clients of other languages meet a ring of three servers: redis-py, ioredis, node-redis, redis-cli and
+# Clients of other languages meet a ring of three servers: redis-py, ioredis, node-redis, go-redis, redis-cli and
 # redis-benchmark, each by its own public interface. Ends by itself, and leaves nothing running.
 #
-# Called by scripts/test.sh; Python and Node.js are installed by scripts/setup.sh.
+# Called by scripts/test.sh; Python and Node.js are installed by scripts/setup.sh. go-redis is left out where there is no Go.
 #
 #   scripts/clients.sh                what is missing of the clients is installed first, in pinned versions, into a
 #                                     directory below target/ that can be thrown away
-#   scripts/clients.sh NAME…          only these: redis_py, ioredis, node_redis, redis_cli
+#   scripts/clients.sh NAME…          only these: redis_py, ioredis, node_redis, go_redis, redis_cli
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -54,16 +54,28 @@ prepare() {
             fi
             program=(env "NODE_PATH=$node/node_modules" node "tests/clients/$1.cjs")
             ;;
+        go_redis)
+            need go go-redis "Go 1.26 or newer"
+            (cd tests/clients/go_redis && go build -o "$installed/go-redis" .)
+            program=("$installed/go-redis")
+            ;;
         redis_cli)
             need redis-cli "redis-cli" "the tools of Redis (redis-tools)"
             need redis-benchmark "redis-benchmark" "the tools of Redis (redis-tools)"
             program=(bash tests/clients/redis_cli.sh)
             ;;
-        *) fail "no client $1; there are redis_py, ioredis, node_redis, redis_cli" ;;
+        *) fail "no client $1; there are redis_py, ioredis, node_redis, go_redis, redis_cli" ;;
     esac
 }
 
-[ $# -gt 0 ] || set -- redis_py ioredis node_redis redis_cli
+if [ $# -eq 0 ]; then
+    set -- redis_py ioredis node_redis redis_cli
+    if command -v go >/dev/null 2>&1; then
+        set -- "$@" go_redis
+    else
+        printf 'left out go_redis: Go is not installed\n'
+    fi
+fi
 
 need cargo "every client" "Rust with rustup"
 cargo build --quiet --package rendis-proxy --example stage
