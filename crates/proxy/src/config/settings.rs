@@ -30,7 +30,8 @@ pub struct Ring {
     /// `on_return`: what happens before a shard serves again. Default `"forget"`.
     pub on_return: OnReturn,
     /// `slow_ejection = { factor, floor, window, windows, rest }`: when a shard that is far slower than its peers is taken
-    /// out, and for how long. Default: never; what is left out of the table has its default.
+    /// out, and for how long. Only where shards are taken out: with `on_down = "reroute"` and a `max_ejected` above 0.
+    /// Default: never; what is left out of the table has its default.
     pub slow_ejection: Option<outlier::Settings>,
     /// `max_ejected`: the most shards that are taken out at once; 0 takes none out. Default: half of them, at least one.
     pub max_ejected: usize,
@@ -75,7 +76,8 @@ pub struct Health {
     pub fall: u32,
     /// `rise`: good probes in a row that bring it back. Default 2.
     pub rise: u32,
-    /// `probe`: the command that probes, as a list of its words. Default `["PING"]`.
+    /// `probe`: the command that probes, as a list of its words. Not one that waits, subscribes, or spoils its connection.
+    /// Default `["PING"]`.
     pub probe: Vec<String>,
 }
 
