@@ -26,7 +26,8 @@ pub(crate) enum Command {
     /// Validate a configuration
     ///
     /// Reads the file as the proxy would, the secrets that it names included, and says what is wrong: file, line, field,
-    /// what was found and what is allowed. What is allowed and seldom meant is warned of, on standard error.
+    /// what was found and what is allowed. What is allowed and seldom meant is warned of, on standard error. With --connect
+    /// it also connects to every shard, logs in, probes it as its ring says, and prints a line about each.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArguments),
     /// Show which shard has which key
@@ -87,6 +88,9 @@ pub(crate) enum LogFormat {
 pub(crate) struct CheckArguments {
     /// The configuration
     pub(crate) file: PathBuf,
+    /// Connect to every shard; exit status 1 when one cannot be used
+    #[arg(long)]
+    pub(crate) connect: bool,
 }
 
 #[derive(Debug, Args)]
@@ -144,8 +148,9 @@ Exit status: 0 after SIGTERM or SIGINT, 1 failed, 2 wrong usage or configuration
 not wait for what was in flight.";
 
 const CHECK_EXAMPLES: &str = "\
-Example:
-  rendis check rendis.toml && systemctl reload rendis";
+Examples:
+  rendis check rendis.toml && systemctl reload rendis
+  rendis check --connect rendis.toml";
 
 const LOCATE_EXAMPLES: &str = "\
 Examples:

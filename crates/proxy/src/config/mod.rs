@@ -71,6 +71,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// How many threads serve.
+    #[must_use]
+    pub fn thread_count(&self) -> usize {
+        self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+
     /// The files of the certificates that listeners show, of their keys, and of clients' authorities.
     #[must_use]
     pub fn certificate_files(&self) -> Vec<PathBuf> {

@@ -16,14 +16,15 @@ mod worker;
 mod prepare;
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::thread;
+
+use rendis_engine::dial::Dialer;
 
 use crate::admin::{Admin, View};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::listen::Bound;
+use crate::settings;
 
 pub use self::watch::Watch;
 
@@ -89,6 +90,14 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     config.rings.iter().try_for_each(prepare::check)
 }
 
+/// What connects to the shards of a ring as serving it would, in their order.
+///
+/// # Errors
+/// [`StartError::Ring`]
+pub fn dialers(ring: &config::Ring) -> Result<Vec<Dialer>, StartError> {
+    settings::dialers(ring).map_err(|text| StartError::Ring { ring: ring.name.clone(), text })
+}
+
 impl Proxy {
     /// Takes all places, starts the threads, and returns when all listeners are open: the servers have been connected to
     /// by then, or could not be.
@@ -96,14 +105,14 @@ impl Proxy {
     /// # Errors
     /// [`StartError`]; nothing listens then.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        let threads =
-            config.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let end = tokio::sync::watch::Sender::new(());
         let mut proxy = Self {
             config: Config { admin: None, rings: Vec::new(), ..config.clone() },
             numbers: Numbers::default(),
             rings: Vec::new(),
-            workers: (0..threads).map(|number| Worker::start(number, &end)).collect::<io::Result<_>>()?,
+            workers: (0..config.thread_count())
+                .map(|number| Worker::start(number, &end))
+                .collect::<io::Result<_>>()?,
             admin: None,
             view: Arc::default(),
             addresses: Vec::new(),
