@@ -19,10 +19,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
+use rendis_core::topology::Standing;
 use rendis_engine::dial::Dialer;
+use rendis_engine::engine::Engine;
 
 use crate::admin::{Admin, View};
-use crate::config::{self, Config};
+use crate::config::{self, Config, OnReturn};
 use crate::listen::Bound;
 use crate::settings;
 
@@ -254,7 +256,16 @@ impl Proxy {
             match self.rings.iter().find(|served_rings| served_rings.config.name == ring.name) {
                 None => tracing::info!(ring = ring.name, shards = ring.shards.len(), "ring is served"),
                 Some(served_rings) if *served_rings.config != *ring => {
-                    tracing::info!(ring = ring.name, shards = ring.shards.len(), "ring is changed");
+                    let changes = ring.shards_since(&served_rings.config);
+                    let listed = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
+                    tracing::info!(
+                        ring = ring.name,
+                        shards = ring.shards.len(),
+                        added = listed(&changes.added),
+                        removed = listed(&changes.removed),
+                        changed = listed(&changes.changed),
+                        "ring is changed"
+                    );
                 }
                 Some(_) => {}
             }
@@ -266,7 +277,29 @@ impl Proxy {
         }
     }
 
+    /// The rings and shards that are away, whose keys go to others, and that are to forget these when they return. Only this
+    /// process knows which, and only while it runs.
+    fn owed(&self) -> Vec<(String, String)> {
+        let mut owed = Vec::new();
+        for ring in self.rings.iter().filter(|ring| ring.config.on_return == OnReturn::Forget) {
+            let mut away: Vec<_> =
+                ring.shared.threads().iter().flat_map(|thread| away(&thread.engine)).collect();
+            away.sort_unstable();
+            away.dedup();
+            owed.extend(away.into_iter().map(|shard| (ring.config.name.clone(), shard)));
+        }
+        owed
+    }
+
     fn end(&mut self) {
+        for (ring, shard) in self.owed() {
+            tracing::warn!(
+                ring,
+                shard,
+                "the proxy stops while a shard is away: it will not forget what was written elsewhere, and old values may \
+                 be read when it returns"
+            );
+        }
         self.view.drain();
         // All of them at the same time, and the admin pages last.
         let threads: Vec<_> = self.workers.drain(..).map(Worker::end).collect();
@@ -276,6 +309,13 @@ impl Proxy {
         self.admin = None;
         self.rings.clear();
     }
+}
+
+/// The shards whose keys go to others.
+fn away(engine: &Engine) -> Vec<String> {
+    let topology = engine.topology();
+    let away = topology.members().iter().filter(|member| member.standing == Standing::Ejected);
+    away.map(|member| member.shard.name().to_owned()).collect()
 }
 
 impl Drop for Proxy {
