@@ -32,7 +32,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Show which shard has which key
     ///
-    /// Needs no server and no secrets. Prints each key as it was given, a tab, and the shard's name, one key a line.
+    /// Needs no server and no secrets. Prints each key as it was given, a tab, and the shard's name, one key a line. With
+    /// --only it prints the keys of one shard, without its name.
     #[command(after_help = LOCATE_EXAMPLES)]
     Locate(LocateArguments),
     /// Show a ring at work: local servers, one of them killed under load
@@ -107,6 +108,12 @@ pub(crate) struct LocateArguments {
     /// Print a JSON object a line: {"key": …, "shard": …}; keys that are hexadecimal or not UTF-8 are "key_hex"
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print only the keys of this shard, and nothing but the keys
+    #[arg(long, value_name = "SHARD")]
+    pub(crate) only: Option<String>,
+    /// Keys on standard input end with NUL instead of a line end, and so do the lines that are printed, as for xargs -0
+    #[arg(short = '0', long)]
+    pub(crate) null: bool,
     /// The keys; when there is none, standard input, one a line, any bytes
     #[arg(value_name = "KEY")]
     pub(crate) keys: Vec<OsString>,
@@ -144,8 +151,8 @@ Examples:
   rendis serve --local 3
   rendis serve --config /etc/rendis.toml --log-format json
 
-Exit status: 0 after SIGTERM or SIGINT, 1 failed, 2 wrong usage or configuration; 143 or 130 when a second signal did
-not wait for what was in flight.";
+Exit status: 0 after SIGTERM or SIGINT, 1 failed, 2 wrong usage or configuration.
+143 or 130 when a second signal did not wait for what was in flight.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -156,7 +163,8 @@ const LOCATE_EXAMPLES: &str = "\
 Examples:
   rendis locate --config rendis.toml user:1 '{user:1}:cart'
   rendis locate --config rendis.toml --ring sessions --hex 00ff
-  rendis locate --config rendis.toml --json < keys.txt";
+  rendis locate --config rendis.toml --json < keys.txt
+  rendis locate --config rendis.toml --only shard4 -0 < keys | xargs -r -0 redis-cli -p 7001 UNLINK";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

@@ -307,6 +307,38 @@ fn keys_are_bytes() {
 }
 
 #[test]
+fn the_keys_of_one_shard_alone_are_printed_where_that_is_asked_for() {
+    let keys: String = (0..20).map(|number| format!("key:{number}\n")).collect();
+    let all = located(&[], keys.as_bytes());
+    for shard in ["shard1", "shard2"] {
+        let expected: Vec<_> =
+            text(&all).lines().filter_map(|line| line.strip_suffix(&format!("\t{shard}"))).collect();
+        let only = located(&["--only", shard], keys.as_bytes());
+        assert_eq!(text(&only).lines().collect::<Vec<_>>(), expected);
+        assert!(!expected.is_empty());
+    }
+    assert_eq!(located(&["--only", "shard1", "--json", "b"], b""), located(&["--json", "b"], b""));
+    let files = Files::new();
+    let config = files.write("rendis.toml", TWO);
+    let output = rendis(&["locate", "--config", config.to_str().unwrap(), "--only", "none", "b"], b"");
+    assert_eq!(status(&output), 2);
+    assert_eq!(text(&output.stderr), "error: --only: there is no shard \"none\"; allowed: shard1, shard2\n");
+}
+
+#[test]
+fn keys_with_line_ends_are_read_and_printed_with_nul() {
+    let shard = located(&["a\nb"], b"").split_off(4);
+    let expected = [b"a\nb\t", shard.strip_suffix(b"\n").unwrap(), b"\0", b"b\tshard1\0"].concat();
+    for word in ["-0", "--null"] {
+        assert_eq!(located(&[word], b"a\nb\0b\0"), expected);
+        assert_eq!(located(&[word], b"a\nb\0b"), expected, "the last one needs no end");
+        assert_eq!(located(&[word, "a\nb", "b"], b""), expected);
+    }
+    assert_eq!(located(&["-0", "--only", "shard1"], b"b\0{b}\nx\0"), b"b\0{b}\nx\0");
+    assert_eq!(located(&["-0", "--json"], b"b\0"), b"{\"key\":\"b\",\"shard\":\"shard1\"}\0");
+}
+
+#[test]
 fn json_is_one_object_a_line() {
     let output = located(&["--json"], b"b\n\"q\"\n\xff\n");
     let lines: Vec<serde_json::Value> =
