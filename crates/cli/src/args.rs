@@ -26,12 +26,14 @@ pub(crate) enum Command {
     /// Validate a configuration
     ///
     /// Reads the file as the proxy would, the secrets that it names included, and says what is wrong: file, line, field,
-    /// what was found and what is allowed. What is allowed and seldom meant is warned of, on standard error.
+    /// what was found and what is allowed. What is allowed and seldom meant is warned of, on standard error. With --connect
+    /// it also connects to every shard, logs in, probes it as its ring says, and prints a line about each.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArguments),
     /// Show which shard has which key
     ///
-    /// Needs no server and no secrets. Prints each key as it was given, a tab, and the shard's name, one key a line.
+    /// Needs no server and no secrets. Prints each key as it was given, a tab, and the shard's name, one key a line. With
+    /// --only it prints the keys of one shard, without its name.
     #[command(after_help = LOCATE_EXAMPLES)]
     Locate(LocateArguments),
     /// Show a ring at work: local servers, one of them killed under load
@@ -87,6 +89,9 @@ pub(crate) enum LogFormat {
 pub(crate) struct CheckArguments {
     /// The configuration
     pub(crate) file: PathBuf,
+    /// Connect to every shard; exit status 1 when one cannot be used
+    #[arg(long)]
+    pub(crate) connect: bool,
 }
 
 #[derive(Debug, Args)]
@@ -103,6 +108,12 @@ pub(crate) struct LocateArguments {
     /// Print a JSON object a line: {"key": …, "shard": …}; keys that are hexadecimal or not UTF-8 are "key_hex"
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print only the keys of this shard, and nothing but the keys
+    #[arg(long, value_name = "SHARD")]
+    pub(crate) only: Option<String>,
+    /// Keys on standard input end with NUL instead of a line end, and so do the lines that are printed, as for xargs -0
+    #[arg(short = '0', long)]
+    pub(crate) null: bool,
     /// The keys; when there is none, standard input, one a line, any bytes
     #[arg(value_name = "KEY")]
     pub(crate) keys: Vec<OsString>,
@@ -140,18 +151,20 @@ Examples:
   rendis serve --local 3
   rendis serve --config /etc/rendis.toml --log-format json
 
-Exit status: 0 after SIGTERM or SIGINT, 1 failed, 2 wrong usage or configuration; 143 or 130 when a second signal did
-not wait for what was in flight.";
+Exit status: 0 after SIGTERM or SIGINT, 1 failed, 2 wrong usage or configuration.
+143 or 130 when a second signal did not wait for what was in flight.";
 
 const CHECK_EXAMPLES: &str = "\
-Example:
-  rendis check rendis.toml && systemctl reload rendis";
+Examples:
+  rendis check rendis.toml && systemctl reload rendis
+  rendis check --connect rendis.toml";
 
 const LOCATE_EXAMPLES: &str = "\
 Examples:
   rendis locate --config rendis.toml user:1 '{user:1}:cart'
   rendis locate --config rendis.toml --ring sessions --hex 00ff
-  rendis locate --config rendis.toml --json < keys.txt";
+  rendis locate --config rendis.toml --json < keys.txt
+  rendis locate --config rendis.toml --only shard4 -0 < keys | xargs -r -0 redis-cli -p 7001 UNLINK";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

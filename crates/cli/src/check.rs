@@ -3,28 +3,50 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use rendis_proxy::config::{self, Config, Secrets};
+use rendis_core::request::RequestBuf;
+use rendis_engine::address::{Address, ServerUrl};
+use rendis_engine::dial::Dialer;
+use rendis_proxy::config::{self, Config, Ring, Secrets};
 use rendis_proxy::serve;
 
 use crate::args::CheckArguments;
 use crate::outcome::{self, Failure};
 
-/// Reads the configuration and says what it is. What is allowed and seldom meant is warned of.
+/// Reads the configuration and says what it is. What is allowed and seldom meant is warned of. Shards are connected to
+/// where that is asked for.
 pub(crate) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     let config = config::load(&arguments.file, Secrets::Read)?;
     serve::check(&config)?;
     let mut out = io::stdout().lock();
-    writeln!(out, "{}: good", arguments.file.display())
-        .and_then(|()| describe(&mut out, &config))
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::output(&error))?;
+    let output = |error: io::Error| Failure::output(&error);
+    writeln!(out, "{}: good", arguments.file.display()).map_err(output)?;
+    if let Some(admin) = &config.admin {
+        writeln!(out, "admin pages on {admin}").map_err(output)?;
+    }
+    let mut bad = 0;
+    for ring in &config.rings {
+        describe(&mut out, ring).map_err(output)?;
+        if arguments.connect {
+            for (shard, found) in ring.shards.iter().zip(connect(ring)?) {
+                bad += usize::from(found.is_err());
+                let (Ok(text) | Err(text)) = found;
+                writeln!(out, "{} {}: {text}", shard.name, shown(&shard.url)).map_err(output)?;
+            }
+        }
+    }
+    out.flush().map_err(output)?;
     for warning in warnings(&config) {
         outcome::warn(&format_args!("{}: {warning}", arguments.file.display()));
     }
-    Ok(())
+    match bad {
+        0 => Ok(()),
+        1 => Err(Failure::Failed("1 shard cannot be used".to_owned())),
+        _ => Err(Failure::Failed(format!("{bad} shards cannot be used"))),
+    }
 }
 
-fn warnings(config: &Config) -> Vec<String> {
+/// What is allowed in a configuration and seldom meant.
+pub(crate) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(admin) = config.admin.as_ref().filter(|admin| !admin.is_local()) {
         warnings.push(format!(
@@ -41,21 +63,77 @@ fn warnings(config: &Config) -> Vec<String> {
                     ring.name, shard.name, server.0, server.1
                 ));
             }
+            // The user is not repeated, because it is most likely the password.
+            if shard.url.username.is_some() && shard.url.password.is_none() {
+                warnings.push(format!(
+                    "ring \"{}\": shard \"{}\": url: there is a user without a password; a password without a user has \
+                     a colon before it, as in redis://:password@host",
+                    ring.name, shard.name
+                ));
+            }
         }
     }
     warnings
 }
 
-fn describe(out: &mut impl Write, config: &Config) -> io::Result<()> {
-    if let Some(admin) = &config.admin {
-        writeln!(out, "admin pages on {admin}")?;
+fn describe(out: &mut impl Write, ring: &Ring) -> io::Result<()> {
+    let listen: Vec<_> = ring.listen.iter().map(ToString::to_string).collect();
+    let shards = ring.shards.len();
+    let noun = if shards == 1 { "shard" } else { "shards" };
+    let (name, listen, like) = (&ring.name, listen.join(", "), ring.placement.like());
+    writeln!(out, "ring {name}: on {listen}, {shards} {noun}, placed as by {like}")
+}
+
+/// A URL without credentials.
+fn shown(url: &ServerUrl) -> String {
+    let database = |before: &str| match url.database {
+        0 => String::new(),
+        number => format!("{before}{number}"),
+    };
+    match &url.address {
+        Address::Tcp { .. } if url.tls => format!("rediss://{}{}", url.address, database("/")),
+        Address::Tcp { .. } => format!("redis://{}{}", url.address, database("/")),
+        Address::Unix(path) => format!("unix://{}{}", path.display(), database("?db=")),
     }
-    for ring in &config.rings {
-        let listen: Vec<_> = ring.listen.iter().map(ToString::to_string).collect();
-        let shards = ring.shards.len();
-        let noun = if shards == 1 { "shard" } else { "shards" };
-        let (name, listen, like) = (&ring.name, listen.join(", "), ring.placement.like());
-        writeln!(out, "ring {name}: on {listen}, {shards} {noun}, placed as by {like}")?;
+}
+
+/// Connects to all shards of a ring at the same time. What is found of each, in words: that it is good, or why not.
+fn connect(ring: &Ring) -> Result<Vec<Result<String, String>>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("no runtime: {error}")))?;
+    let dialers = serve::dialers(ring)?;
+    let found = runtime.block_on(async {
+        let probe = || RequestBuf::pack(ring.health.probe.iter().map(String::as_bytes).collect::<Vec<_>>());
+        let visits: Vec<_> = dialers.into_iter().map(|dialer| tokio::spawn(visit(dialer, probe()))).collect();
+        let mut found = Vec::with_capacity(visits.len());
+        for visit in visits {
+            found.push(visit.await.unwrap_or_else(|fault| Err(fault.to_string())));
+        }
+        found
+    });
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    Ok(found)
+}
+
+/// Does what has to succeed before a shard is used, and asks for the server's version, which users may be forbidden.
+async fn visit(dialer: Dialer, probe: RequestBuf) -> Result<String, String> {
+    let mut connection = dialer.dial().await.map_err(|cause| cause.text.clone())?;
+    let reply = connection.ask(&probe).await.map_err(|failure| failure.cause.text.clone())?;
+    if let Some(error) = reply.as_error() {
+        return Err(format!("it answers the probe with {error}"));
     }
-    Ok(())
+    let info = connection.ask(&RequestBuf::pack([&b"INFO"[..], b"server"])).await.ok();
+    let version = info.as_ref().and_then(|info| info.text()).and_then(version);
+    Ok(version.map_or_else(|| "good".to_owned(), |version| format!("good ({version})")))
+}
+
+/// The version in the reply to `INFO server`. Valkey tells that of the Redis that it is like, too.
+fn version(info: &[u8]) -> Option<String> {
+    let info = std::str::from_utf8(info).ok()?;
+    let field = |name| info.lines().find_map(|line| line.strip_prefix(name));
+    match field("valkey_version:") {
+        Some(version) => Some(format!("valkey {version}")),
+        None => field("redis_version:").map(str::to_owned),
+    }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Write};
 use std::os::unix::ffi::OsStrExt as _;
 
+use rendis_core::id::ShardId;
 use rendis_core::placement::Placement;
 use rendis_proxy::config::{self, Config, Ring, Secrets};
 
@@ -15,8 +16,10 @@ pub(crate) fn run(arguments: &LocateArguments) -> Result<(), Failure> {
     let ring = choose(&config, arguments.ring.as_deref())?;
     let placement = ring.place().map_err(|error| Failure::Usage(error.to_string()))?;
     let out = io::BufWriter::with_capacity(BUFFER, io::stdout().lock());
-    let mut locator =
-        Locator { ring, placement, hex: arguments.hex, json: arguments.json, key: Vec::new(), out };
+    let only = arguments.only.as_deref().map(|name| find_shard(ring, name)).transpose()?;
+    let end = if arguments.null { 0 } else { b'\n' };
+    let (hex, json) = (arguments.hex, arguments.json);
+    let mut locator = Locator { ring, placement, hex, json, only, end, key: Vec::new(), out };
     if arguments.keys.is_empty() {
         locator.lines(&mut io::BufReader::with_capacity(BUFFER, io::stdin().lock()))?;
     } else {
@@ -41,11 +44,23 @@ fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Ring, Failur
     }
 }
 
+/// The position of a shard. One that does not exist has no keys, but is nearly always a slip.
+fn find_shard(ring: &Ring, name: &str) -> Result<usize, Failure> {
+    ring.shards.iter().position(|shard| shard.name == name).ok_or_else(|| {
+        let names: Vec<_> = ring.shards.iter().map(|shard| shard.name.as_str()).collect();
+        Failure::Usage(format!("--only: there is no shard {name:?}; allowed: {}", names.join(", ")))
+    })
+}
+
 struct Locator<'a, W> {
     ring: &'a Ring,
     placement: Placement,
     hex: bool,
     json: bool,
+    /// The position of the only shard whose keys are printed.
+    only: Option<usize>,
+    /// What ends each key, in what is read and in what is printed.
+    end: u8,
     /// The bytes of a key that was given in hexadecimal; kept to be used again.
     key: Vec<u8>,
     out: W,
@@ -65,13 +80,13 @@ impl<W: Write> Locator<'_, W> {
         let mut number = 0;
         loop {
             line.clear();
-            let read = input.read_until(b'\n', &mut line);
+            let read = input.read_until(self.end, &mut line);
             if read.map_err(|error| Failure::Failed(format!("standard input cannot be read: {error}")))? == 0
             {
                 return Ok(());
             }
             number += 1;
-            let given = line.strip_suffix(b"\n").unwrap_or(&line);
+            let given = line.strip_suffix(&[self.end]).unwrap_or(&line);
             self.one(given, Located::Line(number))?;
         }
     }
@@ -87,18 +102,25 @@ impl<W: Write> Locator<'_, W> {
         } else {
             given
         };
-        let shard = self.placement.locate(key).and_then(|shard| self.ring.shards.get(shard.index()));
-        let Some(shard) = shard else {
+        let at = self.placement.locate(key).map(ShardId::index);
+        let Some((at, shard)) = at.and_then(|at| Some((at, self.ring.shards.get(at)?))) else {
             return Err(Failure::Failed(format!("no shard has the key {}", key.escape_ascii())));
         };
+        if self.only.is_some_and(|only| only != at) {
+            return Ok(());
+        }
+        let end = [self.end];
         let written = if self.json {
             let (field, text) = match std::str::from_utf8(key) {
                 Ok(text) if !self.hex => ("key", serde_json::Value::from(text)),
                 _ => ("key_hex", serde_json::Value::from(hex(key))),
             };
-            writeln!(self.out, "{}", serde_json::json!({ field: text, "shard": shard.name }))
+            write!(self.out, "{}", serde_json::json!({ field: text, "shard": shard.name }))
+                .and_then(|()| self.out.write_all(&end))
+        } else if self.only.is_some() {
+            [given, &end].into_iter().try_for_each(|part| self.out.write_all(part))
         } else {
-            let parts = [given, b"\t", shard.name.as_bytes(), b"\n"];
+            let parts = [given, b"\t", shard.name.as_bytes(), &end];
             parts.into_iter().try_for_each(|part| self.out.write_all(part))
         };
         written.map_err(|error| Failure::output(&error))

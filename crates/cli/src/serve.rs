@@ -4,11 +4,12 @@
 //!   configuration ──► Proxy ──► "listening" on standard output, READY=1
 //!        ▲                │
 //!        └ SIGHUP, watch ─┤ ◄── certificates, when their files change
-//!                         └ SIGTERM, SIGINT ──► STOPPING=1, drained ──► exit status 0
+//!                         └ SIGTERM, SIGINT ──► STOPPING=1, drained ──► "stopped", exit status 0
 //! ```
 //! This thread serves no client: it waits for signals, looks at files, and gives orders.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,8 +21,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::args::ServeArguments;
+use crate::check;
 use crate::files;
-use crate::local::LocalServers;
+use crate::local::{LocalServer, LocalServers};
 use crate::log::Log;
 use crate::outcome::{self, Failure};
 
@@ -48,8 +50,11 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             watch.follow(files);
             let certificates = Watch::new(config.certificate_files());
             let log = Log::start(arguments.log_format, config.log);
+            let (version, threads, rings) =
+                (env!("CARGO_PKG_VERSION"), config.thread_count(), config.rings.len());
+            tracing::info!(version, config = %file.display(), threads, rings, "starting");
             files::raise_limit();
-            files::warn_of_too_many(&config);
+            warn_of(&config);
             let mut proxy = Proxy::start(&config)?;
             // They may have changed since the configuration read them, before they were watched.
             proxy.renew_certificates();
@@ -63,16 +68,20 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
         (None, Some(count)) => {
             // Shards that go and come back are told at this level, and there is nowhere to ask for it.
             Log::start(arguments.log_format, config::LogLevel::Info);
+            let listen = arguments.listen.as_deref();
+            // A wrong address is told before there are servers.
+            local_config(&[], listen.unwrap_or(USUAL))?;
+            tracing::info!(version = env!("CARGO_PKG_VERSION"), local = count, "starting");
             let servers = tokio::select! {
                 servers = LocalServers::start(usize::from(count)) => servers?,
-                _ = signals.any() => return Ok(ExitCode::SUCCESS),
+                () = signals.end_local() => return Ok(ExitCode::SUCCESS),
             };
             for (number, server) in servers.iter().enumerate() {
                 say(&format!("shard{}: {} on {}", number + 1, servers.program().display(), server.address()));
             }
-            let proxy = start_local(&servers, arguments.listen.as_deref())?;
+            let proxy = start_local(&servers, listen)?;
             announce(&proxy);
-            signals.any().await;
+            signals.end_local().await;
             // The servers go when this is over, whatever ends it.
             Ok(stop(proxy, &mut signals).await)
         }
@@ -141,7 +150,7 @@ impl Served {
         // Those that were not watched before may have changed since the configuration read them.
         self.proxy.renew_certificates();
         self.log.set(config.log);
-        files::warn_of_too_many(config);
+        warn_of(config);
         for (ring, address) in self.proxy.addresses() {
             if !before.iter().any(|(name, old)| (name, old) == (ring, address)) {
                 say(&listening(ring, address));
@@ -156,32 +165,31 @@ async fn stop(proxy: Proxy, signals: &mut Signals) -> ExitCode {
     tell(&[NotifyState::Stopping]);
     tracing::info!("shutting down");
     let draining = tokio::task::spawn_blocking(move || proxy.stop());
-    tokio::select! {
-        _ = draining => ExitCode::SUCCESS,
-        _ = signals.interrupt.recv() => ExitCode::from(130),
-        _ = signals.terminate.recv() => ExitCode::from(143),
+    let status = tokio::select! {
+        _ = draining => {
+            tracing::info!("stopped");
+            return ExitCode::SUCCESS;
+        }
+        _ = signals.interrupt.recv() => 130,
+        _ = signals.terminate.recv() => 143,
+    };
+    tracing::warn!("stopped by a second signal, without waiting for what was in flight");
+    ExitCode::from(status)
+}
+
+/// Says in the log what a configuration allows and seldom means.
+fn warn_of(config: &Config) {
+    files::warn_of_too_many(config);
+    for warning in check::warnings(config) {
+        tracing::warn!("{warning}");
     }
 }
 
 /// A ring of these servers, on the usual port, or on a free one where that is taken and no other was asked for.
 fn start_local(servers: &LocalServers, listen: Option<&str>) -> Result<Proxy, Failure> {
-    let shards: String = servers
-        .iter()
-        .enumerate()
-        .map(|(number, server)| {
-            format!(
-                "[[ring.shard]]\nname = \"shard{}\"\nurl = \"redis://{}\"\n",
-                number + 1,
-                server.address()
-            )
-        })
-        .collect();
-    let start = |listen: &str| {
-        let text = format!("[[ring]]\nname = \"local\"\nlisten = {}\n{shards}", serde_json::json!(listen));
-        let sources = Sources { file: "--listen", directory: Path::new(""), lookup: None };
-        Ok::<_, Failure>(Proxy::start(&config::parse(&text, &sources)?))
-    };
-    match start(listen.unwrap_or("127.0.0.1:6380"))? {
+    let addresses: Vec<_> = servers.iter().map(LocalServer::address).collect();
+    let start = |listen: &str| Ok::<_, Failure>(Proxy::start(&local_config(&addresses, listen)?));
+    match start(listen.unwrap_or(USUAL))? {
         Err(StartError::Listen { error, .. })
             if listen.is_none() && error.kind() == io::ErrorKind::AddrInUse =>
         {
@@ -189,6 +197,30 @@ fn start_local(servers: &LocalServers, listen: Option<&str>) -> Result<Proxy, Fa
         }
         started => Ok(started?),
     }
+}
+
+/// A ring of these servers that listens there. Where there are none yet, one stands for them.
+fn local_config(servers: &[SocketAddr], listen: &str) -> Result<Config, Failure> {
+    let to_come = [SocketAddr::from((Ipv4Addr::LOCALHOST, 1))];
+    let servers = if servers.is_empty() { &to_come } else { servers };
+    let shards: String = (1..)
+        .zip(servers)
+        .map(|(number, server)| {
+            format!("[[ring.shard]]\nname = \"shard{number}\"\nurl = \"redis://{server}\"\n")
+        })
+        .collect();
+    let text = format!("[[ring]]\nname = \"local\"\nlisten = {}\n{shards}", serde_json::json!(listen));
+    let sources = Sources { file: "", directory: Path::new(""), lookup: None };
+    config::parse(&text, &sources).map_err(|error| {
+        // The rest of the text is good, and what it could say besides cannot be said here.
+        let message = error.message();
+        let message = message.strip_prefix("ring \"local\": listen: ").unwrap_or(message);
+        let found = message.split_once("; allowed: ").map_or(message, |(found, _)| found);
+        Failure::Usage(format!(
+            "--listen: {found}; allowed with --local: an address of this machine with a port (\"{USUAL}\", \
+             \"[::1]:6380\"), \"unix:/absolute/path\""
+        ))
+    })
 }
 
 /// Says that clients can come.
@@ -237,15 +269,27 @@ impl Signals {
         })
     }
 
-    /// Waits for one of them.
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+    /// Waits for one that ends a proxy without a configuration. SIGHUP does where it says that the terminal is gone, so
+    /// that the servers do not outlive it.
+    async fn end_local(&mut self) {
+        let interactive = io::stdin().is_terminal();
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hangup.recv() => {
+                    if interactive && !io::stdin().is_terminal() {
+                        return;
+                    }
+                    tracing::warn!("there is nothing to reload: --local has no configuration");
+                }
+            }
         }
     }
 }
+
+/// Where local servers are served when nobody says otherwise.
+const USUAL: &str = "127.0.0.1:6380";
 
 /// How often the threads and the files that are watched are looked at.
 const LOOK: Duration = Duration::from_millis(500);

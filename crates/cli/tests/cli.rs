@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use rendis_testkit::Certificates;
+use rendis_testkit::{Certificates, Port, RedisServer};
 use tempfile::TempDir;
 
 const TWO: &str = r#"
@@ -107,6 +107,89 @@ fn check_warns_of_what_is_seldom_meant() {
 }
 
 #[test]
+fn a_password_in_the_place_of_the_user_is_warned_of_and_not_shown() {
+    let files = Files::new();
+    let shard = |url: &str| {
+        let plain = TWO.replace(":${RENDIS_TEST_NOT_SET}@", "").replace("redis://127.0.0.1:7001", url);
+        files.write("rendis.toml", &plain)
+    };
+    let config = shard("redis://hunter2@127.0.0.1:7001");
+    let output = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
+    let expected = format!(
+        "warning: {}: ring \"cache\": shard \"shard1\": url: there is a user without a password; a password without a \
+         user has a colon before it, as in redis://:password@host\n",
+        config.display()
+    );
+    assert_eq!((status(&output), text(&output.stderr)), (0, &*expected));
+    assert!(!text(&output.stdout).contains("hunter2"));
+    files.write("pw", "hunter2\n");
+    for good in ["redis://:hunter2@h", "redis://app:hunter2@h", "redis://app@h\"\npassword_file = \"pw"] {
+        let output = rendis(&[OsStr::new("check"), shard(good).as_os_str()], b"");
+        assert_eq!((status(&output), text(&output.stderr)), (0, ""), "{good}");
+    }
+}
+
+#[test]
+fn check_connects_where_that_is_asked_for_and_says_which_shard_is_not_good() {
+    let files = Files::new();
+    let tls = RedisServer::builder().tls().start();
+    let locked = RedisServer::builder().password("hunter2").start();
+    let gone = Port::free();
+    let (encrypted, ca) = (tls.address(), tls.certificates().unwrap().ca());
+    let shards = [
+        format!("url = \"rediss://localhost:{}/3\"\ntls = {{ ca = \"{}\" }}", encrypted.port(), ca.display()),
+        format!("url = \"redis://:hunter2@{}\"", locked.address()),
+        format!("url = \"redis://:hunter3@{}/1\"", locked.address()),
+        format!("url = \"redis://:hunter2@{}\"", gone.address()),
+    ];
+    let configuration = |shards: &[String]| {
+        let shards: String = (shards.iter().enumerate())
+            .map(|(at, fields)| format!("[[ring.shard]]\nname = \"shard{}\"\n{fields}\n", at + 1))
+            .collect();
+        files.write("rendis.toml", &format!("[[ring]]\nname = \"cache\"\n{shards}"))
+    };
+    let check = |config: &Path| rendis(&["check".as_ref(), "--connect".as_ref(), config.as_os_str()], b"");
+    let output = check(&configuration(&shards));
+    let lines: Vec<_> = text(&output.stdout).lines().skip(2).collect();
+    let version = |line: &str, url: &str| {
+        let version = line.strip_prefix(&format!("{url}: good (")).unwrap_or_else(|| panic!("{line}"));
+        assert!(version.contains('.') && version.ends_with(')'), "{line}");
+    };
+    version(lines[0], &format!("shard1 rediss://localhost:{}/3", encrypted.port()));
+    version(lines[1], &format!("shard2 redis://{}", locked.address()));
+    assert!(
+        lines[2].starts_with(&format!("shard3 redis://{}/1: WRONGPASS", locked.address())),
+        "{}",
+        lines[2]
+    );
+    assert_eq!(lines[3], format!("shard4 redis://{}: connection refused", gone.address()));
+    assert_eq!((status(&output), text(&output.stderr)), (1, "error: 2 shards cannot be used\n"));
+    assert!(!text(&output.stdout).contains("hunter"));
+    let good = configuration(&shards[..2]);
+    let output = check(&good);
+    assert_eq!((status(&output), text(&output.stderr)), (0, ""));
+    // Without the word nobody is asked.
+    let output = rendis(&[OsStr::new("check"), configuration(&shards).as_os_str()], b"");
+    assert_eq!((status(&output), text(&output.stdout).lines().count()), (0, 2));
+}
+
+#[test]
+fn a_shard_that_does_not_answer_the_probe_is_not_good() {
+    let files = Files::new();
+    let server = RedisServer::builder().user("app", "on >hunter2 ~* +@all -get").start();
+    let config = files.write(
+        "rendis.toml",
+        &format!(
+            "[[ring]]\nname = \"cache\"\nprobe = [\"GET\", \"x\"]\n[[ring.shard]]\nname = \"a\"\nurl = \"redis://app:hunter2@{}\"\n",
+            server.address()
+        ),
+    );
+    let output = rendis(&["check".as_ref(), "--connect".as_ref(), config.as_os_str()], b"");
+    assert!(text(&output.stdout).contains(": it answers the probe with NOPERM"), "{}", text(&output.stdout));
+    assert_eq!((status(&output), text(&output.stderr)), (1, "error: 1 shard cannot be used\n"));
+}
+
+#[test]
 fn check_refuses_with_status_2_and_one_line() {
     let files = Files::new();
     let config = files.write("rendis.toml", TWO);
@@ -156,7 +239,9 @@ fn check_refuses_what_serve_refuses_in_the_same_words() {
         assert_eq!((status(&checked), text(&checked.stdout)), (2, ""), "{listener} {shard}");
         assert!(text(&checked.stderr).contains(expected), "{expected}: {}", text(&checked.stderr));
         let served = rendis(&[OsStr::new("serve"), OsStr::new("--config"), config.as_os_str()], b"");
-        assert_eq!((status(&served), text(&served.stderr)), (2, text(&checked.stderr)), "{listener} {shard}");
+        assert_eq!(status(&served), 2, "{listener} {shard}");
+        // The log comes before.
+        assert!(text(&served.stderr).ends_with(text(&checked.stderr)), "{}", text(&served.stderr));
     }
     let config = configuration(&good, &with(&trusted, &good));
     let checked = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
@@ -219,6 +304,38 @@ fn keys_are_bytes() {
     let key = OsStr::from_bytes(b"\xff");
     let output = rendis(&["locate".as_ref(), "--config".as_ref(), config.as_os_str(), key], b"");
     assert_eq!(output.stdout, located(&[], b"\xff\n"));
+}
+
+#[test]
+fn the_keys_of_one_shard_alone_are_printed_where_that_is_asked_for() {
+    let keys: String = (0..20).map(|number| format!("key:{number}\n")).collect();
+    let all = located(&[], keys.as_bytes());
+    for shard in ["shard1", "shard2"] {
+        let expected: Vec<_> =
+            text(&all).lines().filter_map(|line| line.strip_suffix(&format!("\t{shard}"))).collect();
+        let only = located(&["--only", shard], keys.as_bytes());
+        assert_eq!(text(&only).lines().collect::<Vec<_>>(), expected);
+        assert!(!expected.is_empty());
+    }
+    assert_eq!(located(&["--only", "shard1", "--json", "b"], b""), located(&["--json", "b"], b""));
+    let files = Files::new();
+    let config = files.write("rendis.toml", TWO);
+    let output = rendis(&["locate", "--config", config.to_str().unwrap(), "--only", "none", "b"], b"");
+    assert_eq!(status(&output), 2);
+    assert_eq!(text(&output.stderr), "error: --only: there is no shard \"none\"; allowed: shard1, shard2\n");
+}
+
+#[test]
+fn keys_with_line_ends_are_read_and_printed_with_nul() {
+    let shard = located(&["a\nb"], b"").split_off(4);
+    let expected = [b"a\nb\t", shard.strip_suffix(b"\n").unwrap(), b"\0", b"b\tshard1\0"].concat();
+    for word in ["-0", "--null"] {
+        assert_eq!(located(&[word], b"a\nb\0b\0"), expected);
+        assert_eq!(located(&[word], b"a\nb\0b"), expected, "the last one needs no end");
+        assert_eq!(located(&[word, "a\nb", "b"], b""), expected);
+    }
+    assert_eq!(located(&["-0", "--only", "shard1"], b"b\0{b}\nx\0"), b"b\0{b}\nx\0");
+    assert_eq!(located(&["-0", "--json"], b"b\0"), b"{\"key\":\"b\",\"shard\":\"shard1\"}\0");
 }
 
 #[test]

@@ -149,6 +149,7 @@ fn it_serves_until_a_signal_and_ends_well() {
         assert!(client.read().unwrap().error().unwrap().starts_with("SHUTDOWN "));
         let (status, rest) = serve.end();
         assert!(status.success(), "{status}: {rest}");
+        assert!(rest.lines().last().unwrap().ends_with(" INFO stopped"), "{rest}");
         assert!(TcpStream::connect(address).is_err());
     }
 }
@@ -167,7 +168,114 @@ fn a_second_signal_does_not_wait() {
     serve.signal(Signal::TERM);
     serve.logged("shutting down");
     serve.signal(Signal::TERM);
-    assert_eq!(serve.end().0.code(), Some(143));
+    let (status, rest) = serve.end();
+    assert_eq!(status.code(), Some(143));
+    assert!(rest.lines().last().unwrap().contains("stopped by a second signal"), "{rest}");
+}
+
+#[test]
+fn the_log_begins_with_what_is_started_and_ends_when_it_has_stopped() {
+    let file = File::new(&format!("{CACHE}\n{MORE}"));
+    let path = file.path().display().to_string();
+    for format in ["text", "json"] {
+        let mut serve = Serve::start(&["--config", &path, "--log-format", format], |_| {});
+        serve.listening("cache");
+        serve.signal(Signal::TERM);
+        let (status, log) = serve.end();
+        assert!(status.success(), "{log}");
+        let (first, last) = (log.lines().next().unwrap(), log.lines().last().unwrap());
+        let version = env!("CARGO_PKG_VERSION");
+        if format == "json" {
+            let (first, last) =
+                [first, last].map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()).into();
+            assert_eq!((&first["message"], &first["version"]), (&"starting".into(), &version.into()));
+            assert_eq!((&first["config"], &first["threads"]), (&path.as_str().into(), &2.into()));
+            assert_eq!((&first["rings"], &last["message"]), (&2.into(), &"stopped".into()));
+        } else {
+            let wanted = format!("INFO starting version=\"{version}\" config={path} threads=2 rings=2");
+            assert!(first.ends_with(&wanted), "{first}");
+            assert!(last.ends_with("INFO stopped"), "{last}");
+        }
+    }
+}
+
+#[test]
+fn a_reload_names_the_shards_that_it_adds_removes_and_changes() {
+    let file = File::new(CACHE);
+    let mut serve = Serve::of(&file.path());
+    serve.listening("cache");
+    let shard = |name: &str, fields: &str| {
+        format!("[[ring.shard]]\nname = \"{name}\"\nurl = \"{}\"\n{fields}\n", file.servers[0].url())
+    };
+    for (shards, wanted) in [
+        (
+            format!("SHARDSweight = 3\n{}", shard("extra", "")),
+            "added=\"extra\" changed=\"shard1 (weight 3)\"",
+        ),
+        (
+            format!("SHARDS{}", shard("other", "")),
+            "added=\"other\" removed=\"extra\" changed=\"shard1 (weight default)\"",
+        ),
+        ("SHARDS".to_owned(), "removed=\"other\""),
+        (format!("{}{}", shard("shard1", ""), shard("shard0", "")), "changed=\"shard1\""),
+        (
+            format!("drain = \"1s\"\n{}{}", shard("shard1", ""), shard("shard0", "")),
+            "ring is changed ring=\"cache\" shards=2",
+        ),
+    ] {
+        file.write(&CACHE.replace("SHARDS", &shards));
+        serve.signal(Signal::HUP);
+        let line = serve.logged("ring is changed");
+        assert!(line.trim_end().ends_with(wanted), "{line}");
+        serve.logged("was reloaded");
+    }
+    serve.signal(Signal::TERM);
+    assert!(serve.end().0.success());
+}
+
+#[test]
+fn a_stop_while_a_shard_is_away_is_warned_of_where_it_is_to_forget() {
+    let file = File::new(CACHE);
+    file.servers[0].kill();
+    let stopped = |fields: &str| {
+        file.write(&CACHE.replace("SHARDS", &format!("{fields}\nSHARDS")));
+        let mut serve = Serve::of(&file.path());
+        let mut client = Client::connect(serve.listening("cache")).unwrap();
+        while !client.command(&["INFO", "shards"]).unwrap().text().contains("state=down") {
+            std::thread::yield_now();
+        }
+        serve.signal(Signal::TERM);
+        let (status, log) = serve.end();
+        assert!(status.success(), "{log}");
+        log
+    };
+    let log = stopped("");
+    let line = log.lines().find(|line| line.contains("the proxy stops while a shard is away")).unwrap();
+    assert!(line.contains("WARN") && line.ends_with("ring=\"cache\" shard=\"shard0\""), "{line}");
+    for fields in ["on_return = \"flush\"", "on_down = \"fail\""] {
+        assert!(!stopped(fields).contains("while a shard is away"), "{fields}");
+    }
+}
+
+#[test]
+fn what_is_seldom_meant_is_warned_of_at_the_start_and_at_a_reload() {
+    let file = File::new(CACHE);
+    let mut serve = Serve::of(&file.path());
+    serve.listening("cache");
+    let with =
+        |url: &str| format!("{CACHE}[[ring.shard]]\nname = \"extra\"\nurl = \"redis://{url}127.0.0.1:1\"\n");
+    file.write(&with("hunter2@"));
+    serve.signal(Signal::HUP);
+    let line = serve.logged("there is a user without a password");
+    assert!(line.contains("WARN ring \"cache\": shard \"extra\": url: "), "{line}");
+    serve.logged("was reloaded");
+    serve.signal(Signal::TERM);
+    assert!(serve.end().0.success());
+    let mut serve = Serve::of(&file.path());
+    serve.listening("cache");
+    serve.signal(Signal::TERM);
+    let (_, log) = serve.end();
+    assert!(log.contains("there is a user without a password") && !log.contains("hunter2"), "{log}");
 }
 
 #[test]
@@ -483,6 +591,9 @@ fn local_servers_are_served_and_gone_at_the_end() {
     serve.logged("shard is down");
     kill_process(process, Signal::CONT).unwrap();
     serve.logged("shard is up");
+    serve.signal(Signal::HUP);
+    serve.logged("there is nothing to reload");
+    assert_eq!(client.command(&["PING"]).unwrap(), Reply::simple("PONG"));
     serve.signal(Signal::INT);
     let (status, rest) = serve.end();
     assert!(status.success(), "{rest}");
@@ -498,6 +609,18 @@ fn wrong_usage_and_what_cannot_be_had_are_told_apart() {
     assert!(text.contains("<--config <FILE>|--local <N>>"), "{text}");
     assert_eq!(ended(&["--local", "2", "--config", "f.toml"]).0.code(), Some(2));
     assert_eq!(ended(&["--config", "f.toml", "--listen", "127.0.0.1:1"]).0.code(), Some(2));
+    for (wrong, found) in [
+        ("nonsense", "found \"nonsense\""),
+        ("tls:127.0.0.1:1", "\"tls:127.0.0.1:1\" needs the field tls, with cert and key"),
+        ("0.0.0.0:1", "found \"0.0.0.0:1\", which other machines may reach, and nobody needs a password"),
+        ("unix:relative", "found \"unix:relative\""),
+    ] {
+        let (status, text) = ended(&["--local", "2", "--listen", wrong]);
+        let wanted =
+            format!("error: --listen: {found}; allowed with --local: an address of this machine with a port");
+        assert!(text.starts_with(&wanted), "{text}");
+        assert_eq!((status.code(), text.lines().count()), (Some(2), 1));
+    }
     let (status, text) = ended(&["--config", "/nowhere/rendis.toml"]);
     assert_eq!(status.code(), Some(2));
     assert!(text.starts_with("error: /nowhere/rendis.toml: the file cannot be read"), "{text}");

@@ -229,6 +229,7 @@ fn phpredis(config: &Value) -> Option<Topology> {
     let shards = nodes(config)
         .map(|(at, host)| match host.as_str().unwrap() {
             host if host.contains(':') => shard(&format!("s{at}"), host, ""),
+            _ if config["consistent"] == false => shard(&format!("s{at}"), "h:1", ""),
             host => shard(&format!("s{at}"), "h:1", &format!("id = {}\n", Value::from(host))),
         })
         .collect();

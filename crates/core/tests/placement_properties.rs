@@ -224,7 +224,21 @@ fn what_cannot_be_reproduced_is_refused_with_the_reason() {
     assert!(
         Placement::build(&consistent, &long, &[true]).unwrap_err().to_string().contains("allowed: 60 bytes")
     );
-    assert!(Placement::build(&Spec::phpredis(false), &long, &[true]).is_ok());
+    for (preset, position) in [
+        ("roshi", Spec::roshi(RoshiHash::default())),
+        ("jump", Spec::jump()),
+        ("phpredis", Spec::phpredis(false)),
+    ] {
+        assert_eq!(
+            Placement::build(&position, &[node(0), node(1).with_id("x")], &[true; 2])
+                .unwrap_err()
+                .to_string(),
+            format!(
+                "placement: shard \"shard1\" has an id, but {preset:?} goes by the order of the list; leave it out"
+            )
+        );
+    }
+    assert!(Placement::build(&Spec::jedis(Jedis::default()), &[node(0).with_id("x")], &[true]).is_ok());
     assert!(Placement::build(&Spec::jump(), &same_address, &[true; 2]).is_ok());
 }
 

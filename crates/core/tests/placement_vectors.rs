@@ -267,8 +267,10 @@ fn phpredis(_: &Value, config: &Config<'_>) {
             let host = host.as_str().unwrap();
             if host.contains(':') {
                 Node::new(format!("n{at}"), address(host))
-            } else {
+            } else if consistent {
                 node(&format!("n{at}")).with_id(host)
+            } else {
+                node(&format!("n{at}"))
             }
         })
         .collect();

@@ -78,6 +78,9 @@ impl Event {
             Self::Slow(_) => "shard is much slower than the others",
             Self::Up(_) => "shard answers again",
             Self::Returned { forgot: Forgot::Keys(0), .. } => "shard is up",
+            Self::Returned { forgot: Forgot::Keys(1), .. } => {
+                "shard is up; it forgot 1 key that was written elsewhere"
+            }
             Self::Returned { forgot: Forgot::Keys(count), .. } => {
                 return Cow::Owned(format!(
                     "shard is up; it forgot {count} keys that were written elsewhere"
@@ -130,3 +133,19 @@ impl Stream for Events {
 
 /// How many events a listener may be behind.
 pub(crate) const KEPT: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_is_told_as_one() {
+        let returned = |count| {
+            let shard = Arc::new(Endpoint { name: "a".to_owned(), address: "h:1".to_owned() });
+            Event::Returned { shard, forgot: Forgot::Keys(count) }.to_string()
+        };
+        assert_eq!(returned(0), "a (h:1): shard is up");
+        assert_eq!(returned(1), "a (h:1): shard is up; it forgot 1 key that was written elsewhere");
+        assert_eq!(returned(2), "a (h:1): shard is up; it forgot 2 keys that were written elsewhere");
+    }
+}

@@ -2,7 +2,7 @@
 //! they do not take.
 //!
 //! Each client has limits of its own, but ten thousand of them could fill any machine. So what each holds is added up,
-//! on all threads, and past the ring's limit whoever wants more and holds more than his share of it is dropped. A client
+//! on all threads, and past the ring's limit whoever wants more and holds more than a fair share of it is dropped. A client
 //! that holds next to nothing is not counted, and never dropped: with small requests nothing here is written to.
 
 use std::sync::Arc;

@@ -38,16 +38,16 @@ pub(crate) async fn start_over(
     Engine::start(wanted).await
 }
 
-/// Whether an engine could be made of a ring, as far as can be known without connections.
+/// What connects to the shards of a ring, in their order: that it can be made is all that can be known of them without
+/// connections.
 ///
 /// # Errors
 /// What is wrong, in words.
-pub(crate) fn check(ring: &config::Ring) -> Result<(), String> {
-    let wanted = engine_config(ring);
-    for shard in wanted.shards {
-        Dialer::new(shard, wanted.settings.deadlines.clone()).map_err(|error| error.text().to_owned())?;
-    }
-    Ok(())
+pub(crate) fn dialers(ring: &config::Ring) -> Result<Vec<Dialer>, String> {
+    let EngineConfig { shards, settings, .. } = engine_config(ring);
+    let dialer = |shard| Dialer::new(shard, settings.deadlines.clone());
+    let dialers = shards.into_iter().map(dialer).collect::<Result<_, _>>();
+    dialers.map_err(|error: Error| error.text().to_owned())
 }
 
 /// Changes the engine of a ring to what its configuration says now.

@@ -266,6 +266,25 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         ("rise = \"two\"", "rise: found \"two\"; allowed: a whole number"),
         ("rise = 99999999999999999999", "rise: found 99999999999999999999; allowed: a whole number"),
         ("probe = \"PING\"", "probe: found a string; allowed: a list of strings"),
+        (
+            "probe = [\"BLPOP\", \"x\", \"1\"]",
+            "probe: found \"BLPOP x 1\", which waits on the server; allowed",
+        ),
+        ("probe = [\"xread\", \"block\", \"0\", \"streams\", \"s\", \"$\"]", "which waits on the server"),
+        (
+            "probe = [\"SUBSCRIBE\", \"x\"]",
+            "probe: found \"SUBSCRIBE x\", which subscribes; allowed: a command",
+        ),
+        ("probe = [\"MONITOR\"]", "found \"MONITOR\", which changes the connection for the probes after it"),
+        ("probe = [\"multi\"]", "found \"multi\", which changes the connection"),
+        ("probe = [\"CLIENT\", \"REPLY\", \"OFF\"]", "which changes the connection"),
+        ("probe = [\"GET\"]", "probe: found \"GET\", which servers refuse with so many words; allowed"),
+        (
+            "slow_ejection = {}\non_down = \"fail\"",
+            "slow_ejection: no shard is ever taken out; allowed: with on_down",
+        ),
+        ("slow_ejection = {}\non_down = \"miss\"", "slow_ejection: no shard is ever taken out"),
+        ("slow_ejection = {}\nmax_ejected = 0", "slow_ejection: no shard is ever taken out"),
         ("deadlines = { connect = \"0s\" }", "deadlines: connect: found \"0s\"; allowed: a duration"),
         (
             "deadlines = { dial = \"1s\" }",
@@ -293,6 +312,28 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         assert!(message.starts_with("f.toml:3: ring \"cache\": "), "{fields}: {message}");
         assert!(message.contains(expected), "{fields}: {message}");
     }
+    for probe in [
+        "\"SET\", \"x\", \"1\"",
+        "\"INFO\", \"replication\"",
+        "\"json.get\", \"x\"",
+        "\"XREAD\", \"STREAMS\", \"s\", \"0\"",
+    ] {
+        parse(&ring(&format!("probe = [{probe}]"))).unwrap();
+    }
+}
+
+/// Linux has room for 107 bytes and a NUL.
+#[test]
+fn paths_that_are_too_long_for_sockets_are_refused_where_they_stand() {
+    let path = |bytes: usize| format!("/{}", "s".repeat(bytes - 1));
+    parse(&ring(&format!("listen = \"unix:{}\"", path(107)))).unwrap();
+    let message = refused(&ring(&format!("listen = [\"127.0.0.1:1\", \"unix:{}\"]", path(108))));
+    assert!(message.starts_with("f.toml:3: ring \"cache\": listen: found the path \"/ssss"), "{message}");
+    assert!(message.contains("of 108 bytes, which cannot be a socket: "), "{message}");
+    let shard = |bytes: usize| ring("").replace("redis://b:7001", &format!("unix://{}", path(bytes)));
+    parse(&shard(107)).unwrap();
+    let message = refused(&shard(200));
+    assert!(message.starts_with("f.toml:10: ring \"cache\": shard \"b\": url: found the path"), "{message}");
 }
 
 #[test]
@@ -483,6 +524,13 @@ fn each_mistake_in_a_shard_names_line_field_found_and_allowed() {
     }
     let weights = ring("placement = { like = \"jump\" }") + "weight = 2\n";
     assert!(refused(&weights).starts_with("f.toml:12: ring \"cache\": placement: shard \"b\" has weight 2"));
+    for like in ["roshi", "jump", "phpredis"] {
+        let message = refused(&(ring(&format!("placement = {{ like = \"{like}\" }}")) + "id = \"x\"\n"));
+        assert!(
+            message.starts_with("f.toml:12: ring \"cache\": placement: shard \"b\" has an id, but"),
+            "{like}: {message}"
+        );
+    }
 }
 
 #[test]

@@ -121,6 +121,16 @@ pub enum PlacementError {
         /// The longest identity allowed.
         limit: usize,
     },
+    /// The preset hashes the positions of shards, and so an id would change nothing.
+    #[error(
+        "placement: shard {shard:?} has an id, but {preset:?} goes by the order of the list; leave it out"
+    )]
+    IdUnsupported {
+        /// The preset.
+        preset: &'static str,
+        /// The shard's name.
+        shard: String,
+    },
     /// The preset knows no weights.
     #[error("placement: shard {shard:?} has weight {weight}, but {preset:?} knows no weights; leave it out")]
     WeightUnsupported {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Placement;
 use super::error::PlacementError;
-use super::node::Node;
+use super::node::{Identity, Node};
 use super::points::total_weight;
 use super::spec::{Rule, Spec, Weights};
 use crate::id::ShardId;
@@ -54,6 +54,9 @@ pub(super) fn members(spec: &Spec, nodes: &[Node], live: &[bool]) -> Result<Vec<
         let weight = weight(spec, node)?;
         if node.named && !matches!(spec.rule, Rule::Jedis(_) | Rule::Jedis29(_)) {
             return Err(PlacementError::NamedUnsupported { preset, shard: node.name.clone() });
+        }
+        if node.id.is_some() && spec.identity() == Identity::Position {
+            return Err(PlacementError::IdUnsupported { preset, shard: node.name.clone() });
         }
         let identity = spec.identity().of(node);
         if let Some(identity) = &identity {

@@ -1,6 +1,6 @@
 //! Key to shard: the placements of the known sharders, reproduced key by key.
 //!
-//! A [`Spec`] says which program is equalled, the list of [`Node`]s which shards there are, and
+//! A [`Spec`] says which program is reproduced, the list of [`Node`]s which shards there are, and
 //! [`Placement::build`] makes of both an immutable [`Placement`] over the shards that are up. Nothing is
 //! computed per key but hashes: rings, tables and name hashes are made once. The rules were read from the
 //! programs, and `tests/placement_vectors.rs` replays what the programs themselves answered; a change of a

@@ -9,7 +9,7 @@ pub struct Node {
     pub name: String,
     /// Where it listens: what the presets of programs that hash addresses derive the identity from.
     pub address: NodeAddress,
-    /// What is hashed instead of the preset's own choice. Without effect where only the position counts.
+    /// What is hashed instead of the preset's own choice. Refused where only the position counts.
     pub id: Option<String>,
     /// Its share, relative to the others; `None` is the preset's default (1, or 100 for predis). Refused
     /// where the preset knows no weights.
@@ -89,7 +89,7 @@ impl NodeAddress {
 /// From what a program makes the bytes that it hashes for a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
-    /// Nothing but the position in the list; an `id` has no effect.
+    /// Nothing but the position in the list; an `id` is refused.
     Position,
     /// The shard's name.
     Name,

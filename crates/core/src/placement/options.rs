@@ -69,7 +69,7 @@ pub struct Twemproxy {
     pub char_sign: CharSign,
 }
 
-/// twemproxy's `distribution`. (Its `random` depends on no key, and so cannot be equalled.)
+/// twemproxy's `distribution`. (Its `random` depends on no key, and so cannot be reproduced.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Distribution {
     /// A ring of points.

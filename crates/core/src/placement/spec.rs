@@ -10,7 +10,7 @@ use super::node::Identity;
 use super::options::{EnvoyMaglev, EnvoyRingHash, Jedis, LARGEST_RING, RoshiHash, Twemproxy};
 use crate::tag::Tag;
 
-/// A placement rule: the program that is equalled, with its options. The default is that of go-redis.
+/// A placement rule: the program that is reproduced, with its options. The default is that of go-redis.
 ///
 /// ```
 /// use rendis_core::placement::{Distribution, Spec, Twemproxy};

@@ -1,4 +1,4 @@
-//! Who may log in, and what he may do.
+//! Who may log in, and what they may do.
 //!
 //! ```text
 //!   client connects ──► initial user: `default` where it needs no password, else nobody
@@ -79,7 +79,7 @@ impl Access {
     }
 
     /// The user of this name as it is now, for somebody who logged in with this password before the users were changed:
-    /// `None` where he could not log in with it any more.
+    /// `None` where they could not log in with it any more.
     pub(crate) fn still(&self, name: &str, password: &PasswordHash) -> Option<Arc<User>> {
         self.users.get(name).filter(|user| user.takes(password)).map(Arc::clone)
     }

@@ -9,7 +9,7 @@ use rendis_core::request::Request;
 use super::password::PasswordHash;
 use super::rules::Rules;
 
-/// Somebody who may log in, and what he may do then.
+/// Somebody who may log in, and what they may do then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     name: String,

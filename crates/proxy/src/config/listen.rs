@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::net::SocketAddr as SocketName;
+use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::section::{Field, Span};
+use super::values;
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +34,11 @@ impl Listen {
             (None, Some(address)) => address.parse().ok().map(Self::Tls),
             (None, None) => text.parse().ok().map(Self::Tcp),
         };
-        listen.ok_or_else(|| field.wrong(Self::ALLOWED))
+        let listen = listen.ok_or_else(|| field.wrong(Self::ALLOWED))?;
+        if let Self::Unix(path) = &listen {
+            check_socket(path).map_err(|error| field.error(&error))?;
+        }
+        Ok(listen)
     }
 
     /// Its TCP address, with TLS or without.
@@ -71,6 +77,14 @@ impl fmt::Display for Listen {
             Self::Unix(path) => write!(out, "unix:{}", path.display()),
         }
     }
+}
+
+/// Whether the system takes a path for a unix socket, which it has little room for.
+pub(super) fn check_socket(path: &Path) -> Result<(), String> {
+    SocketName::from_pathname(path).map(drop).map_err(|error| {
+        let (found, bytes) = (values::quoted(&path.to_string_lossy()), path.as_os_str().len());
+        format!("found the path {found} of {bytes} bytes, which cannot be a socket: {error}")
+    })
 }
 
 /// All listeners so far, with whose they are.

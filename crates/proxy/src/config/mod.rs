@@ -47,7 +47,7 @@ use toml::de::DeTable;
 pub use self::error::ConfigError;
 pub use self::listen::Listen;
 pub use self::server_tls::{ServerTls, ServerTlsFiles};
-pub use self::settings::{Health, Retries, Ring};
+pub use self::settings::{Health, Retries, Ring, ShardChanges};
 pub use self::shard::Shard;
 pub use rendis_engine::settings::{ClientCertificate, Deadlines, OnDown, OnReturn, TlsSettings};
 
@@ -75,6 +75,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// How many threads serve.
+    #[must_use]
+    pub fn thread_count(&self) -> usize {
+        self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+
     /// The files of the certificates that listeners show, of their keys, and of clients' authorities.
     #[must_use]
     pub fn certificate_files(&self) -> Vec<PathBuf> {

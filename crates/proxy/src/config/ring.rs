@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use rendis_core::command::Table;
+use rendis_core::command::{Blocks, Class, Found, LocalCommand, Table};
 use rendis_core::outlier;
 use rendis_core::placement::{Node, OptionValue, Placement, PlacementError, Spec, SpecError};
 use rendis_core::plan::{Allow, AllowError};
+use rendis_core::request::RequestBuf;
 use rendis_core::session::QueueLimits;
 use rendis_engine::settings::{Deadlines, OnDown, OnReturn};
 use toml::de::{DeTable, DeValue};
@@ -75,14 +76,26 @@ pub(super) fn read(
     let placement = section.read("placement", Spec::default(), |field| spec(&field, section.place()))?;
     let shards = shards(&section, &placement)?;
     let (users, no_auth) = users::read(&section, &listen)?;
+    let on_down = section.read("on_down", OnDown::Reroute, |field| {
+        field.choice(&[("reroute", OnDown::Reroute), ("fail", OnDown::Fail), ("miss", OnDown::Miss)])
+    })?;
+    let max_ejected = section.read("max_ejected", (shards.len() / 2).max(1), |field| {
+        field.integer(0..=i64::try_from(shards.len()).unwrap_or(i64::MAX))
+    })?;
+    let slow_ejection = section.read("slow_ejection", None, |field| slow_ejection(&field).map(Some))?;
+    if let Some(field) =
+        section.field("slow_ejection").filter(|_| on_down != OnDown::Reroute || max_ejected == 0)
+    {
+        let message =
+            "no shard is ever taken out; allowed: with on_down = \"reroute\" and a max_ejected above 0";
+        return Err(field.error(message));
+    }
     Ok(Ring {
         name,
         listen: listen.into_iter().map(|(address, _)| address).collect(),
         tls,
         placement,
-        on_down: section.read("on_down", OnDown::Reroute, |field| {
-            field.choice(&[("reroute", OnDown::Reroute), ("fail", OnDown::Fail), ("miss", OnDown::Miss)])
-        })?,
+        on_down,
         on_return: section.read("on_return", OnReturn::Forget, |field| {
             field.choice(&[
                 ("forget", OnReturn::Forget),
@@ -90,10 +103,8 @@ pub(super) fn read(
                 ("flush", OnReturn::Flush),
             ])
         })?,
-        max_ejected: section.read("max_ejected", (shards.len() / 2).max(1), |field| {
-            field.integer(0..=i64::try_from(shards.len()).unwrap_or(i64::MAX))
-        })?,
-        slow_ejection: section.read("slow_ejection", None, |field| slow_ejection(&field).map(Some))?,
+        max_ejected,
+        slow_ejection,
         health: health(&section)?,
         deadlines: section.read("deadlines", Deadlines::default(), |field| deadlines(&field))?,
         retries: section.read("retries", Retries::default(), |field| retries(&field))?,
@@ -190,6 +201,7 @@ fn shards(section: &Section<'_>, spec: &Spec) -> Result<Vec<Shard>, ConfigError>
                 find(shard).and_then(|one| one.weight.clone())
             }
             PlacementError::NamedUnsupported { shard, .. } => find(shard).and_then(|one| one.named.clone()),
+            PlacementError::IdUnsupported { shard, .. } => find(shard).and_then(|one| one.id.clone()),
             PlacementError::EmptyIdentity { shard, .. }
             | PlacementError::LongIdentity { shard, .. }
             | PlacementError::RepeatedIdentity { second: shard, .. } => {
@@ -214,10 +226,36 @@ fn health(section: &Section<'_>) -> Result<Health, ConfigError> {
             .read("heartbeat_timeout", default.timeout, |field| field.duration(MILLISECOND..=HOUR))?,
         fall: section.read("fall", default.fall, |field| field.integer(1..=1000))?,
         rise: section.read("rise", default.rise, |field| field.integer(1..=1000))?,
-        probe: section.read("probe", default.probe, |field| {
-            field.texts(false)?.iter().map(|word| word.text().map(str::to_owned)).collect()
-        })?,
+        probe: section.read("probe", default.probe, |field| probe(&field))?,
     })
+}
+
+/// `probe`; a shard would look dead by one that waits, or that spoils the connection for those after it.
+fn probe(field: &Field<'_>) -> Result<Vec<String>, ConfigError> {
+    let items = field.texts(false)?;
+    let words = items.iter().map(Field::text).collect::<Result<Vec<_>, _>>()?;
+    let request = RequestBuf::pack(words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+    let table = Table::default();
+    let because = match table.find(request.view()) {
+        Found::Row(row) if !row.takes(words.len()) => "which servers refuse with so many words",
+        Found::Row(row) => match row.class() {
+            _ if row.blocks(request.view()) != Blocks::No => "which waits on the server",
+            Class::Subscription(_) => "which subscribes",
+            Class::Transaction(_)
+            | Class::Refused { allowable: false, .. }
+            | Class::Local(LocalCommand::ClientReply | LocalCommand::Quit | LocalCommand::Reset) => {
+                "which changes the connection for the probes after it"
+            }
+            _ => "",
+        },
+        Found::UnknownSubcommand(_) | Found::Unknown => "",
+    };
+    if !because.is_empty() {
+        let found = values::quoted(&words.join(" "));
+        let allowed = "a command that is answered at once, such as [\"PING\"]";
+        return Err(field.error(&format!("found {found}, {because}; allowed: {allowed}")));
+    }
+    Ok(words.into_iter().map(str::to_owned).collect())
 }
 
 fn slow_ejection(field: &Field<'_>) -> Result<outlier::Settings, ConfigError> {

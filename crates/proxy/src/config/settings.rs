@@ -30,7 +30,8 @@ pub struct Ring {
     /// `on_return`: what happens before a shard serves again. Default `"forget"`.
     pub on_return: OnReturn,
     /// `slow_ejection = { factor, floor, window, windows, rest }`: when a shard that is far slower than its peers is taken
-    /// out, and for how long. Default: never; what is left out of the table has its default.
+    /// out, and for how long. Only where shards are taken out: with `on_down = "reroute"` and a `max_ejected` above 0.
+    /// Default: never; what is left out of the table has its default.
     pub slow_ejection: Option<outlier::Settings>,
     /// `max_ejected`: the most shards that are taken out at once; 0 takes none out. Default: half of them, at least one.
     pub max_ejected: usize,
@@ -64,6 +65,17 @@ pub struct Ring {
     pub shards: Vec<Shard>,
 }
 
+/// How one list of shards differs from another, by names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardChanges {
+    /// Those that are new.
+    pub added: Vec<String>,
+    /// Those that are gone.
+    pub removed: Vec<String>,
+    /// Those that are not as they were.
+    pub changed: Vec<String>,
+}
+
 /// How shards are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -75,7 +87,8 @@ pub struct Health {
     pub fall: u32,
     /// `rise`: good probes in a row that bring it back. Default 2.
     pub rise: u32,
-    /// `probe`: the command that probes, as a list of its words. Default `["PING"]`.
+    /// `probe`: the command that probes, as a list of its words. Not one that waits, subscribes, or spoils its connection.
+    /// Default `["PING"]`.
     pub probe: Vec<String>,
 }
 
@@ -120,6 +133,29 @@ impl Ring {
     #[must_use]
     pub fn nodes(&self) -> Vec<Node> {
         self.shards.iter().map(Shard::node).collect()
+    }
+
+    /// How its list of shards differs from the one before: the names of those that it has and did not have, that it had
+    /// and has not, and that are something else now, with their weight where that is it.
+    #[must_use]
+    pub fn shards_since(&self, before: &Self) -> ShardChanges {
+        let find = |ring: &Self, name: &str| ring.shards.iter().find(|shard| shard.name == name).cloned();
+        let mut changes = ShardChanges::default();
+        for shard in &self.shards {
+            match find(before, &shard.name) {
+                None => changes.added.push(shard.name.clone()),
+                Some(old) if old.weight != shard.weight => {
+                    let weight =
+                        shard.weight.map_or_else(|| "default".to_owned(), |weight| weight.to_string());
+                    changes.changed.push(format!("{} (weight {weight})", shard.name));
+                }
+                Some(old) if old != *shard => changes.changed.push(shard.name.clone()),
+                Some(_) => {}
+            }
+        }
+        let gone = before.shards.iter().filter(|shard| find(self, &shard.name).is_none());
+        changes.removed = gone.map(|shard| shard.name.clone()).collect();
+        changes
     }
 
     /// Which shard has which key when all are up.

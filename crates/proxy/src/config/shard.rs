@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use rendis_core::placement::Node;
-use rendis_engine::address::ServerUrl;
+use rendis_engine::address::{Address, ServerUrl};
 use rendis_engine::secret::Secret;
 use rendis_engine::settings::{ClientCertificate, TlsSettings};
 use toml::de::DeTable;
 
 use super::error::ConfigError;
+use super::listen;
 use super::secret;
 use super::section::{Document, Field, Section, Span};
 
@@ -21,7 +22,7 @@ pub struct Shard {
     pub url: ServerUrl,
     /// `weight`: its share, where the placement knows weights. Default: the placement's own (1, or 100 for predis).
     pub weight: Option<u32>,
-    /// `id`: what placement hashes for it, where it is not the placement's default.
+    /// `id`: what placement hashes for it, where it is not the placement's default. Refused where positions are hashed.
     pub id: Option<String>,
     /// `named`: Jedis only, whether the shard has a name there. Default: false.
     pub named: bool,
@@ -47,6 +48,7 @@ pub(super) struct Placed {
     pub(super) name: Span,
     pub(super) weight: Option<Span>,
     pub(super) named: Option<Span>,
+    pub(super) id: Option<Span>,
 }
 
 const FIELDS: [&str; 7] = ["name", "url", "weight", "id", "named", "password_file", "tls"];
@@ -92,7 +94,7 @@ pub(super) fn read(
         tls,
     };
     let place = |name| section.field(name).map(|field| field.span());
-    Ok(Placed { shard, name: name.span(), weight: place("weight"), named: place("named") })
+    Ok(Placed { shard, name: name.span(), weight: place("weight"), named: place("named"), id: place("id") })
 }
 
 fn server_url(field: &Field<'_>) -> Result<ServerUrl, ConfigError> {
@@ -102,7 +104,11 @@ fn server_url(field: &Field<'_>) -> Result<ServerUrl, ConfigError> {
         Some(lookup) => (lookup.variable)(name),
         None => Some(String::new()),
     };
-    ServerUrl::parse_with(text, &variable).map_err(|error| field.error(&error.to_string()))
+    let url = ServerUrl::parse_with(text, &variable).map_err(|error| field.error(&error.to_string()))?;
+    if let Address::Unix(path) = &url.address {
+        listen::check_socket(path).map_err(|error| field.error(&error))?;
+    }
+    Ok(url)
 }
 
 fn tls(field: &Field<'_>) -> Result<TlsSettings, ConfigError> {

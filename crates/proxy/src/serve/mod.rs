@@ -16,14 +16,17 @@ mod worker;
 mod prepare;
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::thread;
+
+use rendis_core::topology::Standing;
+use rendis_engine::dial::Dialer;
+use rendis_engine::engine::Engine;
 
 use crate::admin::{Admin, View};
-use crate::config::Config;
+use crate::config::{self, Config, OnReturn};
 use crate::listen::Bound;
+use crate::settings;
 
 pub use self::watch::Watch;
 
@@ -89,6 +92,14 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     config.rings.iter().try_for_each(prepare::check)
 }
 
+/// What connects to the shards of a ring as serving it would, in their order.
+///
+/// # Errors
+/// [`StartError::Ring`]
+pub fn dialers(ring: &config::Ring) -> Result<Vec<Dialer>, StartError> {
+    settings::dialers(ring).map_err(|text| StartError::Ring { ring: ring.name.clone(), text })
+}
+
 impl Proxy {
     /// Takes all places, starts the threads, and returns when all listeners are open: the servers have been connected to
     /// by then, or could not be.
@@ -96,14 +107,14 @@ impl Proxy {
     /// # Errors
     /// [`StartError`]; nothing listens then.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        let threads =
-            config.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let end = tokio::sync::watch::Sender::new(());
         let mut proxy = Self {
             config: Config { admin: None, rings: Vec::new(), ..config.clone() },
             numbers: Numbers::default(),
             rings: Vec::new(),
-            workers: (0..threads).map(|number| Worker::start(number, &end)).collect::<io::Result<_>>()?,
+            workers: (0..config.thread_count())
+                .map(|number| Worker::start(number, &end))
+                .collect::<io::Result<_>>()?,
             admin: None,
             view: Arc::default(),
             addresses: Vec::new(),
@@ -247,7 +258,16 @@ impl Proxy {
             match self.rings.iter().find(|served_rings| served_rings.config.name == ring.name) {
                 None => tracing::info!(ring = ring.name, shards = ring.shards.len(), "ring is served"),
                 Some(served_rings) if *served_rings.config != *ring => {
-                    tracing::info!(ring = ring.name, shards = ring.shards.len(), "ring is changed");
+                    let changes = ring.shards_since(&served_rings.config);
+                    let listed = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
+                    tracing::info!(
+                        ring = ring.name,
+                        shards = ring.shards.len(),
+                        added = listed(&changes.added),
+                        removed = listed(&changes.removed),
+                        changed = listed(&changes.changed),
+                        "ring is changed"
+                    );
                 }
                 Some(_) => {}
             }
@@ -259,7 +279,29 @@ impl Proxy {
         }
     }
 
+    /// The rings and shards that are away, whose keys go to others, and that are to forget these when they return. Only this
+    /// process knows which, and only while it runs.
+    fn owed(&self) -> Vec<(String, String)> {
+        let mut owed = Vec::new();
+        for ring in self.rings.iter().filter(|ring| ring.config.on_return == OnReturn::Forget) {
+            let mut away: Vec<_> =
+                ring.shared.threads().iter().flat_map(|thread| away(&thread.engine)).collect();
+            away.sort_unstable();
+            away.dedup();
+            owed.extend(away.into_iter().map(|shard| (ring.config.name.clone(), shard)));
+        }
+        owed
+    }
+
     fn end(&mut self) {
+        for (ring, shard) in self.owed() {
+            tracing::warn!(
+                ring,
+                shard,
+                "the proxy stops while a shard is away: it will not forget what was written elsewhere, and old values may \
+                 be read when it returns"
+            );
+        }
         self.view.drain();
         // All of them at the same time, and the admin pages last.
         let threads: Vec<_> = self.workers.drain(..).map(Worker::end).collect();
@@ -269,6 +311,13 @@ impl Proxy {
         self.admin = None;
         self.rings.clear();
     }
+}
+
+/// The shards whose keys go to others.
+fn away(engine: &Engine) -> Vec<String> {
+    let topology = engine.topology();
+    let away = topology.members().iter().filter(|member| member.standing == Standing::Ejected);
+    away.map(|member| member.shard.name().to_owned()).collect()
 }
 
 impl Drop for Proxy {

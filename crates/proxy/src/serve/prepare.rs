@@ -116,7 +116,7 @@ pub(super) fn bounds(served_rings: &[ServedRing]) -> impl Iterator<Item = &Bound
 /// [`StartError::Ring`]
 pub(super) fn check(ring: &config::Ring) -> Result<(), StartError> {
     let tls = || ring.tls.as_ref().map(server_tls::config).transpose();
-    settings::check(ring).and_then(|()| tls().map(drop)).map_err(|text| wrong(ring, text))
+    settings::dialers(ring).and_then(|_| tls().map(drop)).map_err(|text| wrong(ring, text))
 }
 
 fn wrong(ring: &config::Ring, text: String) -> StartError {
