@@ -113,7 +113,7 @@ impl Client {
                 Front::Partial => {
                     self.flush().await?;
                     self.return_scratch();
-                    if let Err(too_much) = self.holding.set(self.inbox.held() + self.transaction.held()) {
+                    if let Err(too_much) = self.count() {
                         push_error(&mut self.out.bytes, "ERR", &too_much.to_string());
                         self.dropped(&too_much);
                         return self.flush().await;
@@ -279,6 +279,11 @@ impl Client {
         let sent = self.out.flush(&mut self.peer, holding, held).await?;
         self.context.stats.sent.add(sent);
         Ok(())
+    }
+
+    /// Counts what it sent and is not done with.
+    fn count(&mut self) -> Result<(), TooMuch> {
+        self.holding.set_requests(self.inbox.held() + self.transaction.held())
     }
 
     fn held(&self) -> Held {

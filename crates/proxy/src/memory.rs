@@ -37,7 +37,12 @@ impl Memory {
 #[derive(Debug)]
 pub(crate) struct Holding {
     memory: Arc<Memory>,
-    bytes: usize,
+    /// What it sent and is not done with.
+    requests: usize,
+    /// What is for it, and it does not take.
+    replies: usize,
+    /// Both, as far as others are told.
+    counted: usize,
 }
 
 /// All clients hold too much, and this one more than its share.
@@ -51,21 +56,37 @@ pub(crate) struct TooMuch {
 
 impl Holding {
     pub(crate) const fn new(memory: Arc<Memory>) -> Self {
-        Self { memory, bytes: 0 }
+        Self { memory, requests: 0, replies: 0, counted: 0 }
     }
 
-    /// The client holds so many bytes now.
+    /// The client sent so many bytes that it is not done with now: half requests, and queued ones.
     ///
     /// # Errors
     /// [`TooMuch`] when it holds more than before, and has to be dropped.
     #[inline]
-    pub(crate) fn set(&mut self, bytes: usize) -> Result<(), TooMuch> {
+    pub(crate) fn set_requests(&mut self, bytes: usize) -> Result<(), TooMuch> {
+        self.requests = bytes;
+        self.count()
+    }
+
+    /// So many bytes are for the client now that it does not take.
+    ///
+    /// # Errors
+    /// As [`Holding::set_requests`].
+    pub(crate) fn set_replies(&mut self, bytes: usize) -> Result<(), TooMuch> {
+        self.replies = bytes;
+        self.count()
+    }
+
+    #[inline]
+    fn count(&mut self) -> Result<(), TooMuch> {
+        let bytes = self.requests.saturating_add(self.replies);
         let bytes = if bytes < COUNTED_FROM { 0 } else { bytes };
-        if bytes == self.bytes { Ok(()) } else { self.change(bytes) }
+        if bytes == self.counted { Ok(()) } else { self.change(bytes) }
     }
 
     fn change(&mut self, bytes: usize) -> Result<(), TooMuch> {
-        let before = std::mem::replace(&mut self.bytes, bytes);
+        let before = std::mem::replace(&mut self.counted, bytes);
         let memory = &self.memory;
         let held = if bytes > before {
             memory.held.fetch_add(bytes - before, Ordering::Relaxed).saturating_add(bytes - before)
@@ -87,8 +108,9 @@ impl Holding {
 
 impl Drop for Holding {
     fn drop(&mut self) {
+        (self.requests, self.replies) = (0, 0);
         // Nothing is refused to who holds less.
-        let _ = self.set(0);
+        let _ = self.count();
     }
 }
 
@@ -105,17 +127,17 @@ mod tests {
     fn who_holds_more_than_its_share_past_the_limit_is_told_and_others_are_not() {
         let memory = Arc::new(Memory::new(10 * MIB));
         let mut clients: Vec<_> = (0..4).map(|_| Holding::new(Arc::clone(&memory))).collect();
-        assert_eq!(clients[0].set(6 * MIB), Ok(()));
-        assert_eq!(clients[1].set(3 * MIB), Ok(()));
+        assert_eq!(clients[0].set_requests(6 * MIB), Ok(()));
+        assert_eq!(clients[1].set_replies(3 * MIB), Ok(()));
         // A little past the limit: the greedy one is told when it wants more, and one with little is not.
-        assert_eq!(clients[2].set(2 * MIB), Ok(()));
-        assert_eq!(clients[3].set(1000), Ok(()));
-        let told = clients[0].set(7 * MIB).unwrap_err();
+        assert_eq!(clients[2].set_requests(2 * MIB), Ok(()));
+        assert_eq!(clients[3].set_requests(1000), Ok(()));
+        let told = clients[0].set_replies(MIB).unwrap_err();
         assert_eq!(told, TooMuch { own: 7 * MIB, held: 12 * MIB, limit: 10 * MIB });
         // Who holds less is not told, though it be more than its share still.
-        assert_eq!(clients[0].set(6 * MIB), Ok(()));
+        assert_eq!(clients[0].set_replies(0), Ok(()));
         memory.limit(100 * MIB);
-        assert_eq!(clients[0].set(60 * MIB), Ok(()));
+        assert_eq!(clients[0].set_requests(60 * MIB), Ok(()));
         drop(clients);
         assert_eq!((memory.held(), memory.holders.load(Ordering::Relaxed)), (0, 0));
     }

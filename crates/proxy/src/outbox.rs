@@ -104,7 +104,7 @@ async fn write(
     let mut rest = bytes;
     // Nearly always the socket takes everything at once, and there is no timer.
     let mut stuck: Option<Stuck> = None;
-    poll_fn(|context| {
+    let written = poll_fn(|context| {
         loop {
             let before = rest.len();
             if poll_write(peer, context, &mut rest)?.is_ready() {
@@ -119,13 +119,18 @@ async fn write(
             let held = held();
             held.check_behind()?;
             let all = rest.len().saturating_add(held.behind);
-            holding.set(all).map_err(|too_much| io::Error::new(io::ErrorKind::TimedOut, too_much))?;
+            holding.set_replies(all).map_err(|too_much| io::Error::new(io::ErrorKind::TimedOut, too_much))?;
             if (all > MOST_HELD || held.lost) && stuck.since.elapsed() >= held.deadline {
                 return Poll::Ready(Err(too_slow(all)));
             }
         }
     })
-    .await
+    .await;
+    if stuck.is_some() {
+        // Nothing is refused to who holds less.
+        let _ = holding.set_replies(0);
+    }
+    written
 }
 
 /// Writes as much as the socket takes.

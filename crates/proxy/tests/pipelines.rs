@@ -217,6 +217,33 @@ fn all_clients_together_hold_no_more_than_is_allowed() {
 }
 
 #[test]
+fn what_a_client_has_queued_is_counted_while_it_reads_nothing() {
+    let stage = Stage::start("client_memory = \"256MiB\"");
+    let mut stream = stage.raw();
+    stream.write_all(&pack(&["MULTI"])).unwrap();
+    stream.write_all(&pack(&["SET", &stage.keys[0], &"v".repeat(15 << 20)])).unwrap();
+    until("the transaction is counted", || stage.held() >= 15 << 20);
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    // Each is refused, and nobody reads that.
+    let _ = stream.write_all(&pack(&[&"x".repeat(200)]).repeat(300_000));
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(stage.held() >= 15 << 20, "{}", stage.held());
+}
+
+#[test]
+fn what_a_client_has_taken_is_not_counted_while_it_waits() {
+    let stage = Stage::start("");
+    stage.fill(40 << 20);
+    let mut stream = stage.raw();
+    stream.write_all(&stage.gets(1)).unwrap();
+    stream.write_all(&pack(&["BLPOP", "nothing", "0"])).unwrap();
+    until("it does not take the value", || stage.held() > 1 << 20);
+    let mut value = vec![0; 40 << 20];
+    stream.read_exact(&mut value).unwrap();
+    until("it has taken it", || stage.held() == 0);
+}
+
+#[test]
 fn a_client_for_whom_little_is_held_may_take_its_time() {
     let stage = Stage::start("deadlines = { write = \"200ms\" }");
     stage.fill(256 << 10);

@@ -71,6 +71,8 @@ impl Client {
         request: &RequestBuf,
         engine: &Engine,
     ) -> io::Result<Option<Result<Executed, Error>>> {
+        // It may be long until there is another look at what the client holds. Too much is refused there.
+        let _ = self.count();
         let waits = may_wait(engine, request.view());
         let mut running = pin!(engine.run(request));
         let mut sends = true;
