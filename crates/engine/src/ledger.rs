@@ -185,6 +185,13 @@ impl Ledger {
         }
     }
 
+    /// Whether a shard has to forget such keys, or what is not known by key.
+    pub(crate) fn owes(&self, shard: &str, such: impl Fn(&[u8]) -> bool) -> bool {
+        let pages = self.lock();
+        let owes = |page: &Page| page.everything || page.overflowed || page.keys.keys().any(|key| such(key));
+        pages.of.get(shard).is_some_and(owes)
+    }
+
     /// Some keys of a page, at most so many.
     pub(crate) fn due(&self, shard: &str, most: usize) -> Due {
         let pages = self.lock();
@@ -225,11 +232,12 @@ impl Ledger {
         }
     }
 
-    /// All that was forgotten, to be swept. It is not kept here any more, but known as long as somebody holds it.
-    pub(crate) fn sweep(&self) -> Arc<Vec<Bytes>> {
+    /// All that these shards have forgotten, to be swept. It is not kept here any more, but known as long as somebody
+    /// holds it.
+    pub(crate) fn sweep(&self, of: impl Fn(&str) -> bool) -> Arc<Vec<Bytes>> {
         let mut pages = self.lock();
-        let keys: Vec<Bytes> =
-            pages.of.values_mut().flat_map(|page| std::mem::take(&mut page.forgotten)).collect();
+        let pages_of = pages.of.iter_mut().filter(|(shard, _)| of(shard));
+        let keys: Vec<Bytes> = pages_of.flat_map(|(_, page)| std::mem::take(&mut page.forgotten)).collect();
         pages.bytes -= keys.iter().map(cost).sum::<usize>();
         pages.of.retain(|_, page| !page.is_blank());
         pages.sweeps.retain(|sweep| sweep.strong_count() > 0);
@@ -390,9 +398,9 @@ mod tests {
         assert_eq!((first.keys.len(), second.keys.len(), ledger.extent("a")), (2, 2, Extent::Keys(2)));
         assert_eq!((ledger.forgotten("a", &first), ledger.forgotten("a", &second)), (2, 0));
         assert_eq!((ledger.extent("a"), ledger.extent("b")), (Extent::Keys(0), Extent::Keys(2)));
-        let sweep = ledger.sweep();
+        let sweep = ledger.sweep(|_| true);
         assert_eq!(sweep.len(), 2);
-        assert!(ledger.sweep().is_empty());
+        assert!(ledger.sweep(|_| true).is_empty());
         assert_eq!(ledger.sweeping(), [Arc::clone(&sweep)]);
         drop(sweep);
         assert!(ledger.sweeping().is_empty());
@@ -412,7 +420,7 @@ mod tests {
         assert_eq!(ledger.extent("a"), Extent::Keys(2));
         assert_eq!(ledger.forgotten("a", &due), 1);
         assert_eq!(ledger.due("a", 9).keys, [&b"x"[..]]);
-        assert_eq!(*ledger.sweep(), [&b"y"[..]]);
+        assert_eq!(*ledger.sweep(|_| true), [&b"y"[..]]);
         ledger.discard("a");
         assert_eq!(ledger.lock().bytes, 0);
     }
@@ -426,7 +434,7 @@ mod tests {
         assert_eq!(ledger.extent("a"), Extent::Everything);
         ledger.forgotten_everything("a");
         assert_eq!(ledger.extent("a"), Extent::Keys(0));
-        let mut swept = ledger.sweep().to_vec();
+        let mut swept = ledger.sweep(|_| true).to_vec();
         swept.sort();
         assert_eq!(swept, [&b"x"[..], b"y"]);
         assert_eq!(ledger.lock().bytes, 0);

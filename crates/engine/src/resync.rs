@@ -41,42 +41,36 @@ pub(crate) enum Surplus {
     Goes,
 }
 
-/// Gives a shard the functions that another has. Best effort where one of the two refuses, which is logged.
+/// The functions of a shard, as it hands them out; `None` when its server knows no functions, or does not hand them out.
+///
+/// # Errors
+/// What dialling met, what ended the connection, or that the server is not ready.
+pub(crate) async fn functions(teacher: &Shard) -> Result<Option<Vec<u8>>, Arc<Cause>> {
+    let mut connection = dial(teacher).await?;
+    let dump = ask(&mut connection, &RequestBuf::pack([&b"FUNCTION"[..], b"DUMP"])).await?;
+    Ok(dump.as_bulk().map(<[u8]>::to_vec))
+}
+
+/// Gives a shard the functions that another has handed out. Best effort where the server refuses, which is logged.
 ///
 /// # Errors
 /// What ended the connection, or that the server is not ready.
 pub(crate) async fn teach_functions(
     connection: &mut Connection,
     shard: &str,
-    teacher: &Shard,
+    functions: &[u8],
     surplus: Surplus,
 ) -> Result<(), Arc<Cause>> {
-    let functions = match functions(teacher).await {
-        Ok(Some(functions)) => functions,
-        Ok(None) => return Ok(()),
-        Err(cause) => {
-            let (teacher, why) = (teacher.name(), &cause.text);
-            tracing::warn!(shard, teacher, why, "the shard does not get the functions of the others");
-            return Ok(());
-        }
-    };
     let policy: &[u8] = match surplus {
         Surplus::Stays if functions.len() <= NO_FUNCTIONS => return Ok(()),
         Surplus::Stays => b"REPLACE",
         Surplus::Goes => b"FLUSH",
     };
-    let restore = RequestBuf::pack([&b"FUNCTION"[..], b"RESTORE", &functions, policy]);
+    let restore = RequestBuf::pack([&b"FUNCTION"[..], b"RESTORE", functions, policy]);
     if let Some(error) = ask(connection, &restore).await?.as_error() {
         tracing::warn!(shard, %error, "the shard refuses the functions of the others, and keeps its own");
     }
     Ok(())
-}
-
-/// The functions of a shard, as it hands them out; `None` when its server knows no functions.
-async fn functions(teacher: &Shard) -> Result<Option<Vec<u8>>, Arc<Cause>> {
-    let mut connection = teacher.dialer().dial().await?;
-    let dump = ask(&mut connection, &RequestBuf::pack([&b"FUNCTION"[..], b"DUMP"])).await?;
-    Ok(dump.as_bulk().map(<[u8]>::to_vec))
 }
 
 /// Has it forget all that it holds.
@@ -91,17 +85,31 @@ pub(crate) async fn flush(connection: &mut Connection) -> Result<(), Arc<Cause>>
     }
 }
 
+/// A connection for what is here. What it is given up with never arrives: it would delete what was written since.
+///
+/// # Errors
+/// What dialling met.
+pub(crate) async fn dial(shard: &Shard) -> Result<Connection, Arc<Cause>> {
+    let connection = shard.dialer().dial().await?;
+    connection.discard_at_close();
+    Ok(connection)
+}
+
 /// Deletes keys from a shard that stood in for another.
 ///
 /// # Errors
-/// What ended the connection.
+/// What ended the connection, or why the server does not delete them now. One that never will counts as done, and the log
+/// says so.
 pub(crate) async fn sweep(shard: &Shard, keys: &[Bytes]) -> Result<(), Arc<Cause>> {
     if keys.is_empty() {
         return Ok(());
     }
-    let mut connection = shard.dialer().dial().await?;
+    let mut connection = dial(shard).await?;
     for keys in keys.chunks(ROUND) {
-        delete(&mut connection, keys).await?;
+        let reply = delete(&mut connection, keys).await?;
+        if !does(shard.name(), &reply)? {
+            break;
+        }
     }
     Ok(())
 }
@@ -171,7 +179,7 @@ impl<'l> Forgetting<'l> {
                 // Only the database of this shard: what lies in the others was not deleted elsewhere.
                 let reply = ask(connection, &RequestBuf::pack([&b"FLUSHDB"[..], b"ASYNC"])).await?;
                 self.everything = true;
-                if self.agrees(&reply) {
+                if self.agrees(&reply)? {
                     self.ledger.forgotten_everything(self.shard);
                 }
             }
@@ -185,7 +193,7 @@ impl<'l> Forgetting<'l> {
                     return Ok(());
                 }
                 let reply = delete(connection, &due.keys).await?;
-                if self.agrees(&reply) {
+                if self.agrees(&reply)? {
                     self.keys += self.ledger.forgotten(self.shard, &due);
                 }
             }
@@ -199,14 +207,25 @@ impl<'l> Forgetting<'l> {
         owner.is_some_and(|owner| owner.shard.name() == self.shard)
     }
 
-    /// A server that will not delete is taken back all the same: it would never return otherwise.
-    fn agrees(&mut self, reply: &Reply) -> bool {
-        let Some(error) = reply.as_error() else { return true };
-        tracing::error!(shard = self.shard, %error, "the shard refuses to forget keys that were written elsewhere");
-        self.given_up = true;
-        self.ledger.discard(self.shard);
-        false
+    /// A server that never will delete is taken back all the same: it would never return otherwise.
+    fn agrees(&mut self, reply: &Reply) -> Result<bool, Arc<Cause>> {
+        let does = does(self.shard, reply)?;
+        if !does {
+            self.given_up = true;
+            self.ledger.discard(self.shard);
+        }
+        Ok(does)
     }
+}
+
+/// Whether a server did what it was asked; an error where it does not now, but may later.
+fn does(shard: &str, reply: &Reply) -> Result<bool, Arc<Cause>> {
+    let Some(error) = reply.as_error() else { return Ok(true) };
+    if error.code == b"NOPERM" || error.to_string().contains("unknown command") {
+        tracing::error!(shard, %error, "the shard may not forget keys that were written elsewhere");
+        return Ok(false);
+    }
+    Err(Cause::new(Kind::ShardDown, format!("it does not forget keys that were written elsewhere: {error}")))
 }
 
 /// Deletes keys; where the server does not know how to do it in the background, in the foreground.

@@ -10,12 +10,14 @@ use std::time::Duration;
 use rendis_core::outlier;
 use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
+use rendis_core::session::Sent;
 use rendis_engine::engine::{Engine, EngineConfig};
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::events::Event;
 use rendis_engine::gather::Executed;
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::{OnReturn, Settings, ShardSettings};
+use rendis_testkit::Cluster;
 use rendis_testkit::sim::{Dice, Host, Lie};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -33,6 +35,10 @@ impl World {
         let hosts: Vec<Host> = names.iter().map(|name| Host::new(name, &Dice::of_seed(1))).collect();
         hosts.iter().for_each(|host| host.delay(0..=0));
         let shards = network::shards(&hosts);
+        Self::of(hosts, shards, placement, settings).await
+    }
+
+    async fn of(hosts: Vec<Host>, shards: Vec<ShardSettings>, placement: Spec, settings: Settings) -> Self {
         let config = EngineConfig {
             shards: shards.clone(),
             placement: placement.clone(),
@@ -599,22 +605,143 @@ async fn what_could_not_be_swept_is_forgotten_before_it_stands_in_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cannot_forget_in_time_does_not_stand_in() {
+async fn the_keys_of_a_shard_fail_as_long_as_who_would_own_them_cannot_forget() {
     let mut settings = settings();
     settings.deadlines.connect = millis(200);
     let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings).await;
     let key = with_old_value_on_b(&world).await;
-    let mut events = world.engine.events();
+    let of_b = world.keys_on("b", 1).remove(0);
     world.set(&key, "new").await;
     world.freeze("a").await;
-    // It answers its probes all the while, and is out nevertheless.
-    assert!(!world.serves("b"));
-    assert_eq!(world.get(&key).await, None);
-    assert!(events.next().await.unwrap().to_string().contains("did not delete in time"));
-    world.host("b").ignore(false);
-    sleep(Duration::from_secs(5)).await;
+    sleep(Duration::from_secs(2)).await;
+    // Nobody else notices.
     assert!(world.serves("b"));
+    world.set(&of_b, "value").await;
+    let error = world.ask(&["GET", &key]).await.unwrap_err();
+    assert_eq!((error.kind(), error.sent()), (Kind::ShardDown, Sent::No));
+    world.host("b").ignore(false);
+    sleep(Duration::from_secs(1)).await;
     assert_eq!((world.home(&key).as_str(), world.get(&key).await), ("b", None));
+    assert_eq!(world.get(&of_b).await.as_deref(), Some("value"));
+}
+
+#[tokio::test]
+async fn a_stand_in_that_refuses_to_delete_has_not_forgotten() {
+    let servers = Cluster::start(3);
+    let names = ["a", "b", "c"].into_iter().zip(servers.urls());
+    let shards = names.map(|(name, url)| ShardSettings::new(name, &url).unwrap()).collect();
+    let world = World::of(vec![], shards, Spec::go_redis(), settings()).await;
+    let mut keys = world.keys_on("a", 60);
+    servers[0].stop();
+    world.until("a", false).await;
+    keys.retain(|key| world.home(key) == "b");
+    let key = keys.remove(0);
+    world.set(&key, "old").await;
+    servers[1].command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    servers[0].cont();
+    world.until("a", true).await;
+    world.set(&key, "new").await;
+    servers[0].stop();
+    world.until("a", false).await;
+    assert_eq!(world.ask(&["GET", &key]).await.unwrap_err().kind(), Kind::ShardDown);
+    servers[1].command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    let again = async {
+        while world.engine.shard_for(key.as_bytes()).is_err() {
+            sleep(millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), again).await.unwrap();
+    assert_eq!((world.home(&key).as_str(), world.get(&key).await), ("b", None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_from_before_a_fall_deletes_nothing_that_was_written_after_it() {
+    let mut settings = settings();
+    settings.health.deadline = millis(400);
+    let mut written = 0;
+    for seed in 0..150 {
+        let names = ["a", "b", "c"];
+        let hosts = names.map(|name| Host::new(name, &Dice::of_seed(seed)));
+        hosts.iter().for_each(|host| host.delay(0..=0));
+        let shards = network::shards(&hosts);
+        let world = World::of(hosts.to_vec(), shards, Spec::go_redis(), settings.clone()).await;
+        let mut keys = world.keys_on("a", 60);
+        world.freeze("a").await;
+        keys.retain(|key| world.home(key) == "b");
+        let key = keys.remove(0);
+        world.set(&key, "old").await;
+        world.host("b").delay(0..=100);
+        world.thaw("a").await;
+        sleep(millis(seed % 30)).await;
+        world.host("a").kill(true);
+        world.until("a", false).await;
+        if world.ask(&["SET", &key, "new"]).await.is_err() {
+            continue;
+        }
+        written += 1;
+        for _ in 0..50 {
+            if let Ok(value) = world.ask(&["GET", &key]).await {
+                assert_eq!(value.as_deref(), Some("new"), "seed {seed}");
+            }
+        }
+    }
+    assert!(written > 50, "{written}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_out_and_loads_costs_the_others_nothing() {
+    let modula = Spec::parse("twemproxy", [("distribution".to_owned(), "modula".into())]).unwrap();
+    let world = World::start(&["a", "b", "c", "d"], modula, settings()).await;
+    world.host("a").kill(true);
+    world.until("a", false).await;
+    for number in 0..20_000 {
+        world.set(&format!("key{number}"), "value").await;
+    }
+    ["b", "c", "d"].iter().for_each(|name| world.host(name).delay(10..=20));
+    world.host("a").load(true);
+    world.host("a").start(true);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        for number in 0..10 {
+            let (get, set) = (format!("key{number}"), format!("key{}", number + 10));
+            assert!(world.get(&get).await.is_some());
+            world.set(&set, "value").await;
+        }
+    }
+    assert!(["b", "c", "d"].iter().all(|name| world.serves(name)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_learns_functions_from_another_where_the_first_takes_no_connections() {
+    for connect in [millis(150), Duration::from_secs(1)] {
+        let mut settings = settings();
+        settings.deadlines.connect = connect;
+        let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings).await;
+        world.freeze("b").await;
+        let code = "#!lua name=lib redis.register_function('f', function() return 1 end)";
+        world.ask(&["FUNCTION", "LOAD", code]).await.unwrap();
+        world.host("a").ignore(true);
+        let back = Instant::now();
+        world.thaw("b").await;
+        assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
+        assert_eq!(world.host("b").functions(), world.host("c").functions());
+        assert!(!world.host("b").functions().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_who_has_nothing_to_forget_of_a_shard_that_falls() {
+    let mut settings = settings();
+    settings.deadlines.connect = millis(200);
+    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings).await;
+    // It cannot forget what it holds of a, which serves.
+    let _ = with_old_value_on_b(&world).await;
+    let of_c = world.keys_on("c", 20);
+    world.freeze("c").await;
+    assert!(world.serves("b"));
+    for key in &of_c {
+        world.set(key, "value").await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

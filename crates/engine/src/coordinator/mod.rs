@@ -12,13 +12,16 @@
 //! ```
 //! A change of any engine's topology is made under the coordinator's lock, so changes happen one after the other.
 
+mod handover;
 mod rejoin;
 mod state;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::ThreadId;
+use std::time::Duration;
 
+use bytes::Bytes;
 use rendis_core::health::{Status, Transition};
 use rendis_core::outlier;
 use rendis_core::topology::{Member, Standing, Topology};
@@ -186,12 +189,12 @@ impl Coordinator {
             };
             state.watched.push(next);
         }
-        left.iter().for_each(|known| known.monitor.abort());
-        for known in &left {
+        for known in left {
             if state.watched.iter().all(|kept| kept.shard.name() != known.shard.name()) {
                 self.ledger.discard(known.shard.name());
                 self.ledger.functions_learned(known.shard.name());
             }
+            known.end();
         }
         state.pulses.retain(|(name, _)| state.watched.iter().any(|known| known.shard.name() == name));
         if new_pace {
@@ -202,6 +205,9 @@ impl Coordinator {
             });
         }
         state.settle();
+        for member in members {
+            self.hand_over_later(state, &member.shard);
+        }
         self.teach_newcomers(state, newcomers);
         if !before.is_empty() && before != names(&state.watched) {
             self.emit(Event::TopologyChanged);
@@ -242,8 +248,13 @@ impl Coordinator {
             rests: None,
             standing: Standing::Serving,
             was_out: false,
+            // One that is not up did not serve, and has nothing to hand over.
+            handed_over: status != Status::Up,
+            leaves: false,
+            handing: None,
             falls: 0,
             turn: Arc::default(),
+            deleting: Arc::default(),
             monitor: self.monitor(state, shard, status),
         }
     }
@@ -299,15 +310,15 @@ impl Coordinator {
                 if !coordinator.lock().may_rest() {
                     continue;
                 }
+                let Some(handed_over) = coordinator.hand_over(&shard).await else { continue };
                 let mut rests = false;
-                // Asked again: another may have fallen while this one's keys were made ready for those who take over.
-                coordinator
-                    .leave_out(&shard, |known, may_rest| {
-                        rests = known.is_up() && may_rest;
-                        known.rests = known.rests.or(rests.then_some(now + settings.rest));
-                        rests
-                    })
-                    .await;
+                // Asked again: another may have fallen meanwhile.
+                coordinator.change(&shard, |known, may_rest| {
+                    rests = known.is_up() && may_rest;
+                    known.rests = known.rests.or(rests.then_some(now + settings.rest));
+                    known.handed_over |= rests;
+                });
+                drop(handed_over);
                 if rests {
                     coordinator.emit(Event::Slow(Arc::clone(shard.endpoint())));
                 }
@@ -336,65 +347,44 @@ impl Coordinator {
 
     /// A shard does not serve any more.
     async fn fell(self: &Arc<Self>, shard: &Arc<Shard>, status: Status) {
-        self.leave_out(shard, |known, _| {
+        let leaves = self.lock().leaves(shard);
+        let handed_over = if leaves { self.hand_over(shard).await } else { None };
+        self.change(shard, |known, _| {
             known.fell(status);
-            true
-        })
-        .await;
+            known.handed_over |= handed_over.is_some();
+        });
+        drop(handed_over);
+        self.hand_over_later(&mut self.lock(), shard);
     }
 
-    /// A shard serves again, for all engines at once; unless it fell meanwhile.
-    fn returned(self: &Arc<Self>, shard: &Arc<Shard>, falls: u64) -> Result<(), Arc<Cause>> {
-        let mut stands = false;
-        self.change(shard, &[], |known, _| {
-            stands = known.falls == falls;
-            if stands {
-                (known.status, known.answers, known.rests, known.was_out) = (Status::Up, false, None, false);
-            }
-            stands
-        });
-        if stands { Ok(()) } else { Err(Cause::new(Kind::ShardDown, "it is down again, or was removed")) }
+    /// A shard serves again, for all engines at once; unless it fell meanwhile. What it and others have forgotten is to be
+    /// swept: known to be before it serves, for it may fall the moment after.
+    fn returned(&self, shard: &Arc<Shard>, falls: u64) -> Result<Arc<Vec<Bytes>>, Arc<Cause>> {
+        self.with_engines(|state, engines| {
+            let known = state.watched_mut(shard).filter(|known| known.falls == falls);
+            let Some(known) = known else {
+                return Err(Cause::new(Kind::ShardDown, "it is down again, or was removed"));
+            };
+            known.returned();
+            shard.health_changed();
+            state.settle();
+            let keys = self.ledger.sweep(|shard| state.standing(shard) == Standing::Serving);
+            engines.iter().for_each(|engine| engine.follow(state));
+            Ok(keys)
+        })
     }
 
     /// Changes what is known of a shard, if it is still watched, and has all engines follow. `change` is told whether one
-    /// more may be taken out for being slow, and says whether there is a change. With it those that serve and are `late` in
-    /// forgetting are down, and their monitors take them back.
-    fn change(
-        self: &Arc<Self>,
-        shard: &Arc<Shard>,
-        late: &[Arc<Shard>],
-        change: impl FnOnce(&mut Watched, bool) -> bool,
-    ) {
-        let fallen = self.with_engines(|state, engines| {
-            let may_rest = state.may_rest() && late.is_empty();
-            let mut fallen = Vec::new();
-            let Some(known) = state.watched_mut(shard) else { return fallen };
-            if !change(known, may_rest) {
-                return fallen;
-            }
-            known.shard.health_changed();
+    /// more may be taken out for being slow.
+    fn change(&self, shard: &Arc<Shard>, change: impl FnOnce(&mut Watched, bool)) {
+        self.with_engines(|state, engines| {
+            let may_rest = state.may_rest();
+            let Some(known) = state.watched_mut(shard) else { return };
+            change(known, may_rest);
+            shard.health_changed();
             state.settle();
-            for shard in late {
-                let monitor = self.monitor(state, shard, Status::Down);
-                match state.watched_mut(shard).filter(|known| known.is_up()) {
-                    Some(known) => {
-                        known.fell(Status::Down);
-                        std::mem::replace(&mut known.monitor, monitor).abort();
-                        known.shard.health_changed();
-                        fallen.push(Arc::clone(shard.endpoint()));
-                    }
-                    None => monitor.abort(),
-                }
-                // One by one: what is out already stays out.
-                state.settle();
-            }
             engines.iter().for_each(|engine| engine.follow(state));
-            fallen
         });
-        for shard in fallen {
-            let why = "it did not delete in time what others have overwritten".into();
-            self.emit(Event::Down { shard, why });
-        }
     }
 
     /// Works under the lock with the engines that follow. They are let go of after the lock: the last hold on an engine that
@@ -422,6 +412,9 @@ impl fmt::Debug for Coordinator {
         out.debug_map().entries(standing).finish()
     }
 }
+
+/// How long the last round of a change may take, in which writes wait.
+const LAST_ROUND: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -40,10 +40,18 @@ pub(super) struct Watched {
     pub(super) standing: Standing,
     /// Its keys went to others since it last served.
     pub(super) was_out: bool,
+    /// Since it last served, whoever would own its keys has forgotten what it held of them: they may go there.
+    pub(super) handed_over: bool,
+    /// It is down, and its keys are being handed over; until then it is called still.
+    pub(super) leaves: bool,
+    /// Tries again to hand its keys over.
+    pub(super) handing: Option<AbortHandle>,
     /// How often it fell.
     pub(super) falls: u64,
     /// Held by who takes it back.
     pub(super) turn: Arc<Turn>,
+    /// Held by who deletes from it what it does not own.
+    pub(super) deleting: Arc<Turn>,
     pub(super) monitor: AbortHandle,
 }
 
@@ -54,7 +62,19 @@ impl Watched {
 
     pub(super) fn fell(&mut self, status: Status) {
         (self.status, self.answers, self.rests) = (status, false, None);
+        self.leaves = false;
         self.falls += 1;
+    }
+
+    /// Ends what is done for it.
+    pub(super) fn end(self) {
+        self.monitor.abort();
+        self.handing.into_iter().for_each(|task| task.abort());
+    }
+
+    pub(super) fn returned(&mut self) {
+        (self.status, self.answers, self.rests) = (Status::Up, false, None);
+        (self.was_out, self.handed_over) = (false, false);
     }
 }
 
@@ -114,7 +134,8 @@ impl State {
 
     /// Whether one more shard may be taken out for being slow.
     pub(super) fn may_rest(&self) -> bool {
-        let out = self.watched.iter().filter(|known| known.standing == Standing::Ejected).count();
+        let is_out = |known: &&Watched| known.standing == Standing::Ejected || known.leaves;
+        let out = self.watched.iter().filter(is_out).count();
         let allowed = may_eject(out, self.watched.len(), self.settings.max_ejected);
         allowed && self.settings.on_down == OnDown::Reroute
     }
@@ -137,6 +158,27 @@ impl State {
         self.known(shard).map(|known| Arc::clone(&known.turn)).unwrap_or_default()
     }
 
+    /// What has to be held to delete from this shard what it does not own.
+    pub(super) fn deleting(&self, shard: &str) -> Arc<Turn> {
+        self.known(shard).map(|known| Arc::clone(&known.deleting)).unwrap_or_default()
+    }
+
+    /// A shard is down. Whether its keys are to be handed over to others.
+    pub(super) fn leaves(&mut self, shard: &Arc<Shard>) -> bool {
+        let leaves = self.would_leave(shard.name());
+        self.watched_mut(shard).into_iter().for_each(|known| known.leaves = leaves);
+        leaves
+    }
+
+    /// Whether the keys of this shard would go to others were it down, and have not gone yet.
+    pub(super) fn would_leave(&self, shard: &str) -> bool {
+        let out = |known: &&Watched| !known.is_up() && known.standing == Standing::Ejected;
+        let out = self.watched.iter().filter(out).count();
+        self.settings.on_down == OnDown::Reroute
+            && self.known(shard).is_some_and(|known| known.standing != Standing::Ejected)
+            && may_eject(out, self.watched.len(), self.settings.max_ejected)
+    }
+
     /// Whether the keys of this shard went to others since it last served, and how often it fell.
     pub(super) fn absence(&self, shard: &str) -> (bool, u64) {
         self.known(shard).map_or((false, 0), |known| (known.was_out, known.falls))
@@ -155,7 +197,7 @@ impl State {
     }
 
     /// Sets every shard's standing by what is known of its health. Who is out already stays out: the limit holds for
-    /// those that fall later. A shard that rests is not counted against one that is dead: it lives, and is no sign that
+    /// those that fall later. Nobody is out before its keys can be handed over. A shard that rests is not counted against one that is dead: it lives, and is no sign that
     /// we are cut off; and it stays out until it was taken back, whatever the settings have become.
     pub(super) fn settle(&mut self) {
         let total = self.watched.len();
@@ -169,7 +211,8 @@ impl State {
                     known.standing =
                         if known.rests.is_some() { Standing::Ejected } else { Standing::Serving };
                 } else if *was_out == first {
-                    let eject = reroute && may_eject(ejected, total, self.settings.max_ejected);
+                    let eject =
+                        reroute && known.handed_over && may_eject(ejected, total, self.settings.max_ejected);
                     ejected += usize::from(eject);
                     known.standing = if eject { Standing::Ejected } else { Standing::Absent };
                 }
@@ -187,7 +230,7 @@ impl State {
     }
 
     pub(super) fn end(&mut self) {
-        self.watched.drain(..).for_each(|known| known.monitor.abort());
+        self.watched.drain(..).for_each(|known| known.end());
         self.tasks.drain(..).for_each(|task| task.abort());
         self.outliers.take().into_iter().for_each(|(_, task)| task.abort());
     }
