@@ -625,6 +625,22 @@ async fn the_keys_of_a_shard_fail_as_long_as_who_would_own_them_cannot_forget() 
     assert_eq!(world.get(&of_b).await.as_deref(), Some("value"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn keys_are_handed_over_though_the_settings_change_meanwhile() {
+    let mut settings = settings();
+    settings.deadlines.connect = millis(200);
+    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings.clone()).await;
+    let key = with_old_value_on_b(&world).await;
+    world.set(&key, "new").await;
+    world.freeze("a").await;
+    sleep(Duration::from_secs(2)).await;
+    settings.deadlines.reply += millis(1);
+    world.reconfigure(settings);
+    world.host("b").ignore(false);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!((world.home(&key).as_str(), world.get(&key).await), ("b", None));
+}
+
 #[tokio::test]
 async fn a_stand_in_that_refuses_to_delete_has_not_forgotten() {
     let servers = Cluster::start(3);

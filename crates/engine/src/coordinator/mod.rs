@@ -166,12 +166,15 @@ impl Coordinator {
                         known
                     } else {
                         known.monitor.abort();
+                        known.handing.iter().for_each(AbortHandle::abort);
                         let status = if stranded { Status::Down } else { known.status };
                         Watched {
                             shard: Arc::clone(shard),
                             settings: Arc::clone(settings),
                             status,
                             rests: known.rests.filter(|_| !stranded),
+                            leaves: false,
+                            handing: None,
                             monitor: self.monitor(state, shard, status),
                             ..known
                         }
