@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::net::IpAddr;
 
 use rendis_core::request::RequestBuf;
 use rendis_engine::address::{Address, ServerUrl};
 use rendis_engine::dial::Dialer;
-use rendis_proxy::config::{self, Config, Ring, Secrets};
+use rendis_proxy::config::{self, Config, Listen, Ring, Secrets};
 use rendis_proxy::serve;
 
 use crate::args::CheckArguments;
@@ -63,6 +64,13 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
                     ring.name, shard.name, server.0, server.1
                 ));
             }
+            let listens = |listen: &&Listen| listens_at(listen, &shard.url.address);
+            if let Some(listen) = config.rings.iter().flat_map(|ring| &ring.listen).find(listens) {
+                warnings.push(format!(
+                    "ring \"{}\": shard \"{}\": url: \"{listen}\" is where this configuration listens itself, and no server",
+                    ring.name, shard.name
+                ));
+            }
             // The user is not repeated, because it is most likely the password.
             if shard.url.username.is_some() && shard.url.password.is_none() {
                 warnings.push(format!(
@@ -74,6 +82,19 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// Whether whoever connects to this address meets this listener, as far as the two texts say.
+fn listens_at(listen: &Listen, address: &Address) -> bool {
+    match (listen, address) {
+        (Listen::Tcp(at) | Listen::Tls(at), Address::Tcp { host, port }) => {
+            let local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+            let same = host.parse().is_ok_and(|ip: IpAddr| ip == at.ip());
+            *port == at.port() && (same || local && (at.ip().is_loopback() || at.ip().is_unspecified()))
+        }
+        (Listen::Unix(at), Address::Unix(path)) => at == path,
+        _ => false,
+    }
 }
 
 fn describe(out: &mut impl Write, ring: &Ring) -> io::Result<()> {

@@ -107,6 +107,22 @@ fn check_warns_of_what_is_seldom_meant() {
 }
 
 #[test]
+fn a_shard_that_is_the_ring_itself_is_warned_of() {
+    let files = Files::new();
+    let plain = TWO.replace(":${RENDIS_TEST_NOT_SET}@", "");
+    for url in ["redis://127.0.0.1:6380", "redis://localhost:6380"] {
+        let config = files.write("rendis.toml", &plain.replace("redis://127.0.0.1:7002", url));
+        let output = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
+        let expected = format!(
+            "warning: {}: ring \"cache\": shard \"shard2\": url: \"127.0.0.1:6380\" is where this configuration listens \
+             itself, and no server\n",
+            config.display()
+        );
+        assert_eq!((status(&output), text(&output.stderr)), (0, &*expected));
+    }
+}
+
+#[test]
 fn a_password_in_the_place_of_the_user_is_warned_of_and_not_shown() {
     let files = Files::new();
     let shard = |url: &str| {

@@ -148,7 +148,8 @@ impl Identity {
                 self.failures = self.failures.saturating_add(1);
                 shared.failed_logins.fetch_add(1, Ordering::Relaxed);
                 let (address, failures) = (&self.card.address, self.failures);
-                tracing::warn!(ring = shared.name, address, failures, "a client failed to log in");
+                let user = name.get(..SHOWN).unwrap_or(name).escape_ascii();
+                tracing::warn!(ring = shared.name, address, %user, failures, "a client failed to log in");
                 tokio::time::sleep(penalty.min(LONGEST_PENALTY)).await;
                 Err(wrong)
             }
@@ -276,6 +277,9 @@ impl Drop for Identity {
         self.clients.leave(&self.card);
     }
 }
+
+/// How much of a user's name is logged.
+const SHOWN: usize = 64;
 
 /// How long the answer to a wrong password takes: the first time, and at most.
 const SHORTEST_PENALTY: Duration = Duration::from_millis(100);

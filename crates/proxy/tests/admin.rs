@@ -87,6 +87,7 @@ fn what_clients_do_is_counted_over_all_threads() {
     let shards = ["shard1", "shard2"].map(|shard| {
         let of = |name: &str| sample(&page, &format!("{name}{{ring=\"cache\",shard=\"{shard}\"}}"));
         assert_eq!((of("rendis_shard_up"), of("rendis_shard_in_flight")), (1, 0));
+        assert_eq!(of("rendis_shard_keys_fail"), 0);
         assert_eq!(of("rendis_shard_queue_bytes"), 0);
         let connections = of("rendis_shard_connections");
         assert!(connections > 0 && connections == of("rendis_shard_connects_total"), "{connections}");

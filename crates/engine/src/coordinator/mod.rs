@@ -232,10 +232,13 @@ impl Coordinator {
         let (shard, address) = (place.map(|place| &place.name), place.map(|place| &place.address));
         let ring = self.name.as_deref();
         match event {
-            // What is told of a loss is told of its end, at the same level.
-            Event::Down { .. } | Event::Loading(_) | Event::Slow(_) | Event::Returned { .. } => {
-                tracing::warn!(ring, shard, address, "{}", event.text());
+            Event::Down { .. } | Event::Loading(_) | Event::Slow(_) => {
+                let standing = shard.map(|shard| self.lock().standing(shard));
+                let keys = if standing == Some(Standing::Absent) { "fail" } else { "go elsewhere" };
+                tracing::warn!(ring, shard, address, keys, "{}", event.text());
             }
+            // What is told of a loss is told of its end, at the same level.
+            Event::Returned { .. } => tracing::warn!(ring, shard, address, "{}", event.text()),
             _ => tracing::info!(ring, shard, address, "{}", event.text()),
         }
         let _ = self.events.send(event);

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rendis_core::command::Table;
+use rendis_core::topology::Standing;
 use rendis_engine::error::Kind;
 use rendis_engine::times::Distribution;
 
@@ -195,6 +196,9 @@ fn shards(text: &mut Text, rings: &[Ring]) {
     let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     each("rendis_shard_up", "gauge", "Whether every thread serves from the shard.", &|shard| {
         u64::from(shard.is_up())
+    });
+    each("rendis_shard_keys_fail", "gauge", "Whether the shard is down and its keys go nowhere.", &|shard| {
+        u64::from(shard.standing() == Standing::Absent)
     });
     let help = "How often the shard was taken for down, loading, slow or back.";
     each("rendis_shard_health_changes_total", "counter", help, &|shard| shard.health_changes);

@@ -40,7 +40,7 @@ impl Overview {
     }
 
     /// How it stands for all threads: as for the one that has it worst. They differ for moments only.
-    const fn standing(&self) -> Standing {
+    pub(super) const fn standing(&self) -> Standing {
         match (self.absent, self.ejected) {
             (0, 0) => Standing::Serving,
             (0, _) => Standing::Ejected,
