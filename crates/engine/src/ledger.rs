@@ -185,13 +185,6 @@ impl Ledger {
         }
     }
 
-    /// Whether a shard has to forget such keys, or what is not known by key.
-    pub(crate) fn owes(&self, shard: &str, such: impl Fn(&[u8]) -> bool) -> bool {
-        let pages = self.lock();
-        let owes = |page: &Page| page.everything || page.overflowed || page.keys.keys().any(|key| such(key));
-        pages.of.get(shard).is_some_and(owes)
-    }
-
     /// Some keys of a page, at most so many.
     pub(crate) fn due(&self, shard: &str, most: usize) -> Due {
         let pages = self.lock();

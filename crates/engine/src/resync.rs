@@ -133,14 +133,16 @@ impl<'l> Forgetting<'l> {
         Self { ledger, shard, serving, keys: 0, everything: false, given_up: false }
     }
 
-    /// Rounds beside which writes go on, until the page is short, or as many as should have made it so.
+    /// Rounds beside which writes go on, until the page is short, or as many as should have made it so. One at least for a
+    /// shard that serves: whether it forgets at all is to be known before writes wait for it.
     ///
     /// # Errors
     /// What ended the connection, or that the server is not ready. What it did not forget is still in the ledger.
     pub(crate) async fn rounds(&mut self, connection: &mut Connection) -> Result<(), Arc<Cause>> {
-        for _ in 0..MOST_ROUNDS {
+        for made in 0..MOST_ROUNDS {
             match self.ledger.extent(self.shard) {
-                Extent::Keys(count) if count <= ROUND => break,
+                Extent::Keys(0) => break,
+                Extent::Keys(count) if count <= ROUND && (made > 0 || self.serving.is_none()) => break,
                 _ => self.round(connection).await?,
             }
         }
@@ -221,7 +223,8 @@ impl<'l> Forgetting<'l> {
 /// Whether a server did what it was asked; an error where it does not now, but may later.
 fn does(shard: &str, reply: &Reply) -> Result<bool, Arc<Cause>> {
     let Some(error) = reply.as_error() else { return Ok(true) };
-    if error.code == b"NOPERM" || error.to_string().contains("unknown command") {
+    // A server in cluster mode says CROSSSLOT.
+    if matches!(error.code, b"NOPERM" | b"CROSSSLOT") || error.to_string().contains("unknown command") {
         tracing::error!(shard, %error, "the shard may not forget keys that were written elsewhere");
         return Ok(false);
     }

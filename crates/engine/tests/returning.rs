@@ -3,158 +3,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod network;
+mod world;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use rendis_core::outlier;
 use rendis_core::placement::Spec;
 use rendis_core::request::RequestBuf;
-use rendis_core::session::Sent;
-use rendis_engine::engine::{Engine, EngineConfig};
-use rendis_engine::error::{Error, Kind};
+use rendis_engine::error::Kind;
 use rendis_engine::events::Event;
 use rendis_engine::gather::Executed;
-use rendis_engine::probe::Heartbeat;
-use rendis_engine::settings::{OnReturn, Settings, ShardSettings};
-use rendis_testkit::Cluster;
-use rendis_testkit::sim::{Dice, Host, Lie};
+use rendis_engine::settings::{OnReturn, Settings};
+use rendis_testkit::sim::Lie;
 use tokio::time::{Instant, sleep, timeout};
 
-/// A ring of hosts that are probed often, and nothing takes time unless it is told to.
-struct World {
-    hosts: Vec<Host>,
-    shards: Vec<ShardSettings>,
-    placement: Spec,
-    settings: Settings,
-    engine: Engine,
-}
-
-impl World {
-    async fn start(names: &[&str], placement: Spec, settings: Settings) -> Self {
-        let hosts: Vec<Host> = names.iter().map(|name| Host::new(name, &Dice::of_seed(1))).collect();
-        hosts.iter().for_each(|host| host.delay(0..=0));
-        let shards = network::shards(&hosts);
-        Self::of(hosts, shards, placement, settings).await
-    }
-
-    async fn of(hosts: Vec<Host>, shards: Vec<ShardSettings>, placement: Spec, settings: Settings) -> Self {
-        let config = EngineConfig {
-            shards: shards.clone(),
-            placement: placement.clone(),
-            settings: settings.clone(),
-            heartbeat: Heartbeat::default(),
-            on_new_shard: None,
-            coordinator: std::sync::Arc::default(),
-        };
-        Self { hosts, shards, placement, settings, engine: Engine::start(config).await.unwrap() }
-    }
-
-    fn reconfigure(&self, settings: Settings) {
-        let placement = self.placement.clone();
-        self.engine.reconfigure(&self.shards, placement, settings, Heartbeat::default()).unwrap();
-    }
-
-    fn host(&self, name: &str) -> &Host {
-        self.hosts.iter().find(|host| host.name() == name).unwrap()
-    }
-
-    fn serves(&self, name: &str) -> bool {
-        let topology = self.engine.topology();
-        topology.live().iter().any(|id| topology.member(*id).unwrap().shard.name() == name)
-    }
-
-    async fn until(&self, name: &str, serves: bool) {
-        let changed = async {
-            while self.serves(name) != serves {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(Duration::from_secs(30), changed)
-            .await
-            .unwrap_or_else(|_| panic!("{name} serves: {}", !serves));
-    }
-
-    /// Stops a host, and waits until it is out.
-    async fn freeze(&self, name: &str) {
-        self.host(name).stop(true);
-        self.until(name, false).await;
-    }
-
-    async fn thaw(&self, name: &str) {
-        self.host(name).stop(false);
-        self.until(name, true).await;
-    }
-
-    fn home(&self, key: &str) -> String {
-        self.engine.shard_for(key.as_bytes()).unwrap().name().to_owned()
-    }
-
-    /// Keys whose home is this shard at present.
-    fn keys_on(&self, name: &str, count: usize) -> Vec<String> {
-        let keys = (0..).map(|number| format!("key{number}"));
-        keys.filter(|key| self.home(key) == name).take(count).collect()
-    }
-
-    async fn ask(&self, words: &[&str]) -> Result<Option<String>, Error> {
-        ask(&self.engine, words).await
-    }
-
-    /// Reads keys of these shards for ever.
-    async fn load(&self, names: [&str; 2]) {
-        let keys = names.map(|name| self.keys_on(name, 10)).concat();
-        loop {
-            for key in &keys {
-                let _ = self.ask(&["GET", key]).await;
-            }
-            sleep(millis(1)).await;
-        }
-    }
-
-    async fn set(&self, key: &str, value: &str) {
-        self.ask(&["SET", key, value]).await.unwrap();
-    }
-
-    async fn get(&self, key: &str) -> Option<String> {
-        self.ask(&["GET", key]).await.unwrap()
-    }
-}
-
-async fn ask(engine: &Engine, words: &[&str]) -> Result<Option<String>, Error> {
-    let request = RequestBuf::pack(words.iter().map(|word| word.as_bytes()));
-    let Executed::Reply(reply) = engine.run(&request).await? else { panic!("{words:?} has a reply") };
-    assert!(!reply.is_error(), "{words:?}: {reply:?}");
-    Ok(reply.as_bulk().map(|value| String::from_utf8(value.to_vec()).unwrap()))
-}
-
-fn settings() -> Settings {
-    let mut settings = Settings::default();
-    settings.health.votes.fall = NonZeroU32::MIN;
-    settings.health.votes.rise = NonZeroU32::MIN;
-    settings.health.votes.interval = millis(20);
-    settings.health.votes.longest_interval = millis(20);
-    settings.health.deadline = millis(50);
-    settings
-}
-
-/// A shard that is slow for two tenths of a second rests for five.
-fn with_rests() -> Settings {
-    let mut settings = settings();
-    settings.health.deadline = millis(100);
-    let two = NonZeroU32::new(2).unwrap();
-    settings.slow_ejection = Some(outlier::Settings {
-        factor: two,
-        floor: millis(5),
-        window: millis(100),
-        windows: two,
-        rest: millis(500),
-    });
-    settings
-}
-
-const fn millis(count: u64) -> Duration {
-    Duration::from_millis(count)
-}
+use world::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_returned_with_what_it_has_is_not_emptied_when_another_falls() {
@@ -477,35 +340,6 @@ async fn connections_from_before_a_shard_was_away_are_not_lent_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_shards_that_fall_at_once_each_waits_for_what_its_stand_in_has_to_forget() {
-    for between in [0, 20, 60, 140] {
-        let mut settings = settings();
-        settings.deadlines.connect = millis(200);
-        let world = World::start(&["a", "b", "c", "d", "e"], Spec::go_redis(), settings).await;
-        let key = with_old_value_on_b(&world).await;
-        world.host("b").ignore(false);
-        world.set(&key, "new").await;
-        // Its deletion from b is held up.
-        world.host("b").hold(Some("UNLINK"));
-        let b = world.host("b").clone();
-        tokio::spawn(async move {
-            sleep(millis(200)).await;
-            b.hold(None);
-        });
-        world.host("c").kill(true);
-        sleep(millis(between)).await;
-        world.host("a").kill(true);
-        let killed = Instant::now();
-        while killed.elapsed() < Duration::from_secs(2) {
-            let value = world.ask(&["GET", &key]).await;
-            assert!(!matches!(&value, Ok(Some(old)) if old == "old"), "{between} ms between them");
-            sleep(millis(1)).await;
-        }
-        assert_eq!(world.get(&key).await, None);
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn of_two_shards_that_return_at_once_each_waits_for_what_others_have_to_forget() {
     // It moves keys between shards that serve, too.
     let modula = Spec::parse("twemproxy", [("distribution".to_owned(), "modula".into())]).unwrap();
@@ -593,141 +427,6 @@ async fn a_late_write_on_a_borrowed_connection_is_swept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_swept_is_forgotten_before_it_stands_in_again() {
-    let mut settings = settings();
-    settings.deadlines.connect = millis(200);
-    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
-    let key = with_old_value_on_b(&world).await;
-    world.host("b").ignore(false);
-    world.set(&key, "new").await;
-    world.freeze("a").await;
-    assert_eq!(world.get(&key).await, None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_keys_of_a_shard_fail_as_long_as_who_would_own_them_cannot_forget() {
-    let mut settings = settings();
-    settings.deadlines.connect = millis(200);
-    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings).await;
-    let key = with_old_value_on_b(&world).await;
-    let of_b = world.keys_on("b", 1).remove(0);
-    world.set(&key, "new").await;
-    world.freeze("a").await;
-    sleep(Duration::from_secs(2)).await;
-    // Nobody else notices.
-    assert!(world.serves("b"));
-    world.set(&of_b, "value").await;
-    let error = world.ask(&["GET", &key]).await.unwrap_err();
-    assert_eq!((error.kind(), error.sent()), (Kind::ShardDown, Sent::No));
-    world.host("b").ignore(false);
-    sleep(Duration::from_secs(1)).await;
-    assert_eq!((world.home(&key).as_str(), world.get(&key).await), ("b", None));
-    assert_eq!(world.get(&of_b).await.as_deref(), Some("value"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn keys_are_handed_over_though_the_settings_change_meanwhile() {
-    let mut settings = settings();
-    settings.deadlines.connect = millis(200);
-    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings.clone()).await;
-    let key = with_old_value_on_b(&world).await;
-    world.set(&key, "new").await;
-    world.freeze("a").await;
-    sleep(Duration::from_secs(2)).await;
-    settings.deadlines.reply += millis(1);
-    world.reconfigure(settings);
-    world.host("b").ignore(false);
-    sleep(Duration::from_secs(2)).await;
-    assert_eq!((world.home(&key).as_str(), world.get(&key).await), ("b", None));
-}
-
-#[tokio::test]
-async fn a_stand_in_that_refuses_to_delete_has_not_forgotten() {
-    let servers = Cluster::start(3);
-    let names = ["a", "b", "c"].into_iter().zip(servers.urls());
-    let shards = names.map(|(name, url)| ShardSettings::new(name, &url).unwrap()).collect();
-    let world = World::of(vec![], shards, Spec::go_redis(), settings()).await;
-    let mut keys = world.keys_on("a", 60);
-    servers[0].stop();
-    world.until("a", false).await;
-    keys.retain(|key| world.home(key) == "b");
-    let key = keys.remove(0);
-    world.set(&key, "old").await;
-    servers[1].command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
-    servers[0].cont();
-    world.until("a", true).await;
-    world.set(&key, "new").await;
-    servers[0].stop();
-    world.until("a", false).await;
-    assert_eq!(world.ask(&["GET", &key]).await.unwrap_err().kind(), Kind::ShardDown);
-    servers[1].command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
-    let again = async {
-        while world.engine.shard_for(key.as_bytes()).is_err() {
-            sleep(millis(5)).await;
-        }
-    };
-    timeout(Duration::from_secs(10), again).await.unwrap();
-    assert_eq!((world.home(&key).as_str(), world.get(&key).await), ("b", None));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_deletion_from_before_a_fall_deletes_nothing_that_was_written_after_it() {
-    let mut settings = settings();
-    settings.health.deadline = millis(400);
-    let mut written = 0;
-    for seed in 0..150 {
-        let names = ["a", "b", "c"];
-        let hosts = names.map(|name| Host::new(name, &Dice::of_seed(seed)));
-        hosts.iter().for_each(|host| host.delay(0..=0));
-        let shards = network::shards(&hosts);
-        let world = World::of(hosts.to_vec(), shards, Spec::go_redis(), settings.clone()).await;
-        let mut keys = world.keys_on("a", 60);
-        world.freeze("a").await;
-        keys.retain(|key| world.home(key) == "b");
-        let key = keys.remove(0);
-        world.set(&key, "old").await;
-        world.host("b").delay(0..=100);
-        world.thaw("a").await;
-        sleep(millis(seed % 30)).await;
-        world.host("a").kill(true);
-        world.until("a", false).await;
-        if world.ask(&["SET", &key, "new"]).await.is_err() {
-            continue;
-        }
-        written += 1;
-        for _ in 0..50 {
-            if let Ok(value) = world.ask(&["GET", &key]).await {
-                assert_eq!(value.as_deref(), Some("new"), "seed {seed}");
-            }
-        }
-    }
-    assert!(written > 50, "{written}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_shard_that_is_out_and_loads_costs_the_others_nothing() {
-    let modula = Spec::parse("twemproxy", [("distribution".to_owned(), "modula".into())]).unwrap();
-    let world = World::start(&["a", "b", "c", "d"], modula, settings()).await;
-    world.host("a").kill(true);
-    world.until("a", false).await;
-    for number in 0..20_000 {
-        world.set(&format!("key{number}"), "value").await;
-    }
-    ["b", "c", "d"].iter().for_each(|name| world.host(name).delay(10..=20));
-    world.host("a").load(true);
-    world.host("a").start(true);
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(3) {
-        for number in 0..10 {
-            let (get, set) = (format!("key{number}"), format!("key{}", number + 10));
-            assert!(world.get(&get).await.is_some());
-            world.set(&set, "value").await;
-        }
-    }
-    assert!(["b", "c", "d"].iter().all(|name| world.serves(name)));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_shard_learns_functions_from_another_where_the_first_takes_no_connections() {
     for connect in [millis(150), Duration::from_secs(1)] {
         let mut settings = settings();
@@ -742,21 +441,6 @@ async fn a_shard_learns_functions_from_another_where_the_first_takes_no_connecti
         assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
         assert_eq!(world.host("b").functions(), world.host("c").functions());
         assert!(!world.host("b").functions().is_empty());
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn nobody_waits_for_who_has_nothing_to_forget_of_a_shard_that_falls() {
-    let mut settings = settings();
-    settings.deadlines.connect = millis(200);
-    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings).await;
-    // It cannot forget what it holds of a, which serves.
-    let _ = with_old_value_on_b(&world).await;
-    let of_c = world.keys_on("c", 20);
-    world.freeze("c").await;
-    assert!(world.serves("b"));
-    for key in &of_c {
-        world.set(key, "value").await;
     }
 }
 
@@ -868,17 +552,4 @@ async fn a_shard_that_loads_is_told_of_once_however_often_the_settings_change() 
     }
     let loading = told.iter().filter(|text| text.contains("load")).count();
     assert_eq!((loading, told.len()), (1, 3), "{told:?}");
-}
-
-/// A key of a that b holds an old value of, for its deletion from b failed: b takes no new connections.
-async fn with_old_value_on_b(world: &World) -> String {
-    let mut keys = world.keys_on("a", 60);
-    world.freeze("a").await;
-    keys.retain(|key| world.home(key) == "b");
-    let key = keys.remove(0);
-    world.set(&key, "old").await;
-    world.host("b").ignore(true);
-    world.thaw("a").await;
-    sleep(Duration::from_secs(5)).await;
-    key
 }

@@ -11,11 +11,12 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use rendis_core::topology::Topology;
 use tokio::sync::OwnedMutexGuard;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::state::State;
 use super::{Coordinator, LAST_ROUND};
-use crate::error::Cause;
+use crate::error::{Cause, Kind};
 use crate::ledger::{Extent, LastRound};
 use crate::resync::{self, Forgetting};
 use crate::shard::Shard;
@@ -25,6 +26,14 @@ use crate::shard::Shard;
 pub(super) struct HandedOver<'c> {
     _deleting: Vec<OwnedMutexGuard<()>>,
     _last: Option<LastRound<'c>>,
+    returns: u64,
+}
+
+impl HandedOver<'_> {
+    /// How often a shard had come back when it was begun.
+    pub(super) const fn returns(&self) -> u64 {
+        self.returns
+    }
 }
 
 /// Which rounds are made.
@@ -37,74 +46,125 @@ pub(super) enum Rounds {
 }
 
 impl Coordinator {
-    /// Has all who serve forget what they hold of the keys of a shard that is to leave. `None` where one of them could not,
-    /// in time.
-    pub(super) async fn hand_over(self: &Arc<Self>, shard: &Arc<Shard>) -> Option<HandedOver<'_>> {
+    /// Has all who serve forget what they hold of the keys of a shard that is to leave. What is being swept at the time is
+    /// entered for them, so that another attempt goes on where this one ends; `entered` are the sweeps of which that is done.
+    ///
+    /// # Errors
+    /// Why one of them could not, in time.
+    pub(super) async fn hand_over(
+        self: &Arc<Self>,
+        shard: &Arc<Shard>,
+        entered: &mut Vec<Weak<Vec<Bytes>>>,
+    ) -> Result<HandedOver<'_>, Arc<Cause>> {
         let least = self.moves_least();
-        let sweeping = self.moving(shard, &self.ledger.sweeping());
-        let mut heirs = self.others(shard);
-        heirs.retain(|heir| !least || !sweeping.is_empty() || self.owes_of(heir, shard));
-        let forgetting = join_all(heirs.iter().map(async |heir| {
-            let forgets = async {
-                // Also waits until what is being deleted there now has been.
-                let deleting = self.deleting(heir).await;
-                if !sweeping.is_empty() {
-                    self.answered(heir).await?;
-                    self.delete_strange(heir, &sweeping, &deleting).await?;
-                }
-                let rounds = if least { Rounds::Last } else { Rounds::BesideWrites };
-                self.forget_on(heir, rounds, &deleting).await?;
-                Ok::<_, Arc<Cause>>(deleting)
-            };
-            timeout(LAST_ROUND, forgets).await.ok()?.ok()
-        }));
-        let deleting = forgetting.await.into_iter().collect::<Option<Vec<_>>>()?;
+        let (returns, mut heirs) = {
+            let state = self.lock();
+            (state.returns, state.heirs(shard))
+        };
+        let sweeps = self.ledger.sweeping();
+        let known =
+            |sweep: &Arc<Vec<Bytes>>| entered.iter().any(|known| known.as_ptr() == Arc::as_ptr(sweep));
+        let new: Vec<_> = sweeps.into_iter().filter(|sweep| !known(sweep)).collect();
+        let mut moving = Vec::new();
+        for sweep in &new {
+            self.moving(shard, sweep, &mut moving).await;
+        }
+        if !moving.is_empty() {
+            heirs.iter().for_each(|heir| self.ledger.put_back(heir.name(), &moving));
+        }
+        entered.extend(new.iter().map(Arc::downgrade));
         if least {
-            return Some(HandedOver { _deleting: deleting, _last: None });
+            let mut owing = Vec::new();
+            for heir in heirs {
+                if self.owes_of(&heir, shard).await {
+                    owing.push(heir);
+                }
+            }
+            heirs = owing;
+        }
+        // One after the other, in the order of the list: two that fall at once would wait for each other else. Also waits until
+        // what is being deleted there now has been.
+        let turns = async {
+            let mut turns = Vec::with_capacity(heirs.len());
+            for heir in &heirs {
+                turns.push(self.deleting(heir).await);
+            }
+            turns
+        };
+        let late =
+            |_| Cause::new(Kind::Timeout, format!("others do not forget old values in {LAST_ROUND:?}"));
+        let deleting = timeout(LAST_ROUND, turns).await.map_err(late)?;
+        let rounds = if least { Rounds::Last } else { Rounds::BesideWrites };
+        let forgetting = join_all(heirs.iter().zip(&deleting).map(async |(heir, deleting)| {
+            let forgets = async {
+                if !moving.is_empty() {
+                    self.answered(heir).await?;
+                }
+                self.forget_on(heir, rounds, deleting).await
+            };
+            timeout(LAST_ROUND, forgets).await.map_err(late)?.map_err(|cause| of(heir, &cause))
+        }));
+        forgetting.await.into_iter().collect::<Result<(), _>>()?;
+        if least {
+            return Ok(HandedOver { _deleting: deleting, _last: None, returns });
         }
         // Anybody's writes are entered for anybody else, until there is a new owner.
         let last = self.ledger.close();
-        let ends = heirs
-            .iter()
-            .zip(&deleting)
-            .map(async |(heir, deleting)| self.forget_on(heir, Rounds::Last, deleting).await);
-        let ended = timeout(LAST_ROUND, join_all(ends)).await.ok()?;
-        ended.iter().all(Result::is_ok).then_some(())?;
+        let ends = heirs.iter().zip(&deleting).map(async |(heir, deleting)| {
+            self.forget_on(heir, Rounds::Last, deleting).await.map_err(|cause| of(heir, &cause))
+        });
+        let ended = timeout(LAST_ROUND, join_all(ends)).await.map_err(late)?;
+        ended.into_iter().collect::<Result<(), _>>()?;
         self.sweep(self.ledger.sweep(|shard| heirs.iter().any(|heir| heir.name() == shard)));
-        Some(HandedOver { _deleting: deleting, _last: Some(last) })
+        Ok(HandedOver { _deleting: deleting, _last: Some(last), returns })
     }
 
-    /// Tries again and again to hand over the keys of a shard that is down, until they are, or it is back.
-    pub(super) fn hand_over_later(self: &Arc<Self>, state: &mut State, shard: &Arc<Shard>) {
+    /// Tries again and again to hand over the keys of a shard that is down, until they are, or it is back. `entered` as in
+    /// [`Coordinator::hand_over`].
+    pub(super) fn hand_over_later(
+        self: &Arc<Self>,
+        state: &mut State,
+        shard: &Arc<Shard>,
+        mut entered: Vec<Weak<Vec<Bytes>>>,
+    ) {
         let weak = Arc::downgrade(self);
         let Some(known) = state.watched_mut(shard) else { return };
         let tries = known.handing.as_ref().is_some_and(|task| !task.is_finished());
         if known.is_up() || known.handed_over || tries {
             return;
         }
-        let (shard, falls) = (Arc::clone(shard), known.falls);
+        let shard = Arc::clone(shard);
         let task = async move {
+            let mut wait = SOON;
             loop {
-                sleep(HANDED_OVER_AGAIN).await;
+                sleep(wait).await;
+                wait = (wait * 2).min(LATER);
                 let Some(coordinator) = Weak::upgrade(&weak) else { return };
-                let leaves = {
-                    let state = coordinator.lock();
-                    if state.absence(shard.name()).1 != falls || state.is_up(shard.name()) {
-                        return;
-                    }
-                    state.would_leave(shard.name())
-                };
-                if !leaves {
+                if !coordinator.lock().would_leave(shard.name()) {
                     continue;
                 }
-                if let Some(_handed_over) = coordinator.hand_over(&shard).await {
-                    coordinator.change(&shard, |known, _| {
-                        known.handed_over |= known.falls == falls && !known.is_up();
-                    });
+                let handed_over = match coordinator.hand_over(&shard, &mut entered).await {
+                    Ok(handed_over) => handed_over,
+                    Err(cause) => {
+                        tracing::debug!(
+                            shard = shard.name(),
+                            why = cause.text,
+                            "its keys cannot go to others yet"
+                        );
+                        continue;
+                    }
+                };
+                let mut done = false;
+                coordinator.change(&shard, Some(&handed_over), |known, _, handed_over| {
+                    known.handed_over |= handed_over;
+                    done = known.handed_over;
+                });
+                if done {
                     return;
                 }
             }
         };
+        // It ends with the shard's next fall or return, and with what is known of it.
         known.handing = Some(tokio::spawn(task).abort_handle());
     }
 
@@ -224,29 +284,36 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The shards beside this one that serve.
-    fn others(&self, shard: &Arc<Shard>) -> Vec<Arc<Shard>> {
-        self.lock().serving().filter(|other| !Arc::ptr_eq(other, shard)).cloned().collect()
-    }
-
-    /// Those of them that have to forget something.
+    /// The shards beside this one that serve and have to forget something.
     fn others_to_forget(&self, shard: &Arc<Shard>) -> Vec<Arc<Shard>> {
-        let mut others = self.others(shard);
+        let mut others = self.lock().heirs(shard);
         others.retain(|other| self.ledger.extent(other.name()) != Extent::Keys(0));
         others
     }
 
-    /// Whether an heir has to forget any of the keys that move when a shard leaves.
-    fn owes_of(&self, heir: &Shard, shard: &Shard) -> bool {
-        let (least, now) = (self.moves_least(), self.topology());
-        self.ledger.owes(heir.name(), |key| !least || now.as_ref().is_none_or(|now| owns(now, shard, key)))
+    /// Whether an heir has to forget any of the keys that a shard owns, or what is not known by key.
+    async fn owes_of(&self, heir: &Shard, shard: &Shard) -> bool {
+        match self.ledger.extent(heir.name()) {
+            Extent::Keys(0) => false,
+            Extent::Keys(_) => {
+                let mut moving = Vec::new();
+                self.moving(shard, &self.ledger.due(heir.name(), usize::MAX).keys, &mut moving).await;
+                !moving.is_empty()
+            }
+            Extent::Everything | Extent::Unknown => true,
+        }
     }
 
-    /// Those of the keys that move when a shard leaves.
-    fn moving(&self, shard: &Shard, keys: &[Arc<Vec<Bytes>>]) -> Vec<Bytes> {
-        let (least, now) = (self.moves_least(), self.topology());
-        let moves = |key: &&Bytes| !least || now.as_ref().is_none_or(|now| owns(now, shard, key));
-        keys.iter().flat_map(|keys| keys.iter()).filter(moves).cloned().collect()
+    /// Adds those of the keys that move when a shard leaves.
+    async fn moving(&self, shard: &Shard, keys: &[Bytes], moving: &mut Vec<Bytes>) {
+        let least = self.moves_least();
+        for keys in keys.chunks(SWEPT_AT_ONCE) {
+            let now = self.topology();
+            let moves = |key: &&Bytes| !least || now.as_ref().is_none_or(|now| owns(now, shard, key));
+            moving.extend(keys.iter().filter(moves).cloned());
+            // Many may be looked up, and others want to run.
+            yield_now().await;
+        }
     }
 
     /// Whether nobody but a shard that returns, or falls, has to do with its keys. See [`Spec::moves_least`].
@@ -262,6 +329,11 @@ impl Coordinator {
     }
 }
 
+/// What went wrong on this shard.
+fn of(shard: &Shard, cause: &Cause) -> Arc<Cause> {
+    Cause::new(cause.kind, format!("{} has to forget old values first: {}", shard.name(), cause.text))
+}
+
 fn owns(topology: &Topology<Shard>, shard: &Shard, key: &[u8]) -> bool {
     let owner = topology.locate(key).and_then(|id| topology.member(id));
     owner.is_some_and(|owner| owner.shard.name() == shard.name())
@@ -270,5 +342,6 @@ fn owns(topology: &Topology<Shard>, shard: &Shard, key: &[u8]) -> bool {
 /// How many keys are swept between two looks at the ring.
 const SWEPT_AT_ONCE: usize = 4096;
 
-/// How long after an attempt to hand over keys there is another.
-const HANDED_OVER_AGAIN: Duration = Duration::from_millis(100);
+/// How long after an attempt to hand over keys there is another; twice as long each time.
+const SOON: Duration = Duration::from_millis(100);
+const LATER: Duration = Duration::from_secs(1);

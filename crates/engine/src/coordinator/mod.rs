@@ -39,6 +39,7 @@ use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shard::Shard;
 
+use self::handover::HandedOver;
 use self::rejoin::Out;
 use self::state::Watched;
 
@@ -89,6 +90,7 @@ impl Coordinator {
             pulses: Vec::new(),
             engines: Vec::new(),
             joined: 0,
+            returns: 0,
             tasks: Vec::new(),
             outliers: None,
         };
@@ -187,7 +189,12 @@ impl Coordinator {
                         newcomers.push(Arc::clone(shard));
                     }
                     let status = if owes { Status::Down } else { Status::Up };
-                    Watched { was_out: owes, ..self.watch(state, shard, status) }
+                    // Who was not out had not handed its keys over.
+                    let out = |known: &Watched| {
+                        known.shard.name() == shard.name() && known.standing == Standing::Ejected
+                    };
+                    let handed_over = owes && left.iter().any(out);
+                    Watched { was_out: owes, handed_over, ..self.watch(state, shard, status) }
                 }
             };
             state.watched.push(next);
@@ -208,8 +215,8 @@ impl Coordinator {
             });
         }
         state.settle();
-        for member in members {
-            self.hand_over_later(state, &member.shard);
+        for shard in state.watched.iter().map(|known| Arc::clone(&known.shard)).collect::<Vec<_>>() {
+            self.hand_over_later(state, &shard, Vec::new());
         }
         self.teach_newcomers(state, newcomers);
         if !before.is_empty() && before != names(&state.watched) {
@@ -254,8 +261,7 @@ impl Coordinator {
             rests: None,
             standing: Standing::Serving,
             was_out: false,
-            // One that is not up did not serve, and has nothing to hand over.
-            handed_over: status != Status::Up,
+            handed_over: false,
             leaves: false,
             handing: None,
             falls: 0,
@@ -316,11 +322,11 @@ impl Coordinator {
                 if !coordinator.lock().may_rest() {
                     continue;
                 }
-                let Some(handed_over) = coordinator.hand_over(&shard).await else { continue };
+                let Ok(handed_over) = coordinator.hand_over(&shard, &mut Vec::new()).await else { continue };
                 let mut rests = false;
                 // Asked again: another may have fallen meanwhile.
-                coordinator.change(&shard, |known, may_rest| {
-                    rests = known.is_up() && may_rest;
+                coordinator.change(&shard, Some(&handed_over), |known, may_rest, handed_over| {
+                    rests = known.is_up() && may_rest && handed_over;
                     known.rests = known.rests.or(rests.then_some(now + settings.rest));
                     known.handed_over |= rests;
                 });
@@ -354,13 +360,19 @@ impl Coordinator {
     /// A shard does not serve any more.
     async fn fell(self: &Arc<Self>, shard: &Arc<Shard>, status: Status) {
         let leaves = self.lock().leaves(shard);
-        let handed_over = if leaves { self.hand_over(shard).await } else { None };
-        self.change(shard, |known, _| {
+        let mut entered = Vec::new();
+        let handed_over = if leaves { Some(self.hand_over(shard, &mut entered).await) } else { None };
+        if let Some(Err(cause)) = &handed_over {
+            let (ring, why) = (self.name.as_deref(), &cause.text);
+            tracing::warn!(ring, shard = shard.name(), why, "its keys cannot go to other shards yet");
+        }
+        let handed_over = handed_over.and_then(Result::ok);
+        self.change(shard, handed_over.as_ref(), |known, _, handed_over| {
             known.fell(status);
-            known.handed_over |= handed_over.is_some();
+            known.handed_over |= handed_over;
         });
         drop(handed_over);
-        self.hand_over_later(&mut self.lock(), shard);
+        self.hand_over_later(&mut self.lock(), shard, entered);
     }
 
     /// A shard serves again, for all engines at once; unless it fell meanwhile. What it and others have forgotten is to be
@@ -373,6 +385,7 @@ impl Coordinator {
             };
             known.returned();
             shard.health_changed();
+            state.returns += 1;
             state.settle();
             let keys = self.ledger.sweep(|shard| state.standing(shard) == Standing::Serving);
             engines.iter().for_each(|engine| engine.follow(state));
@@ -381,12 +394,19 @@ impl Coordinator {
     }
 
     /// Changes what is known of a shard, if it is still watched, and has all engines follow. `change` is told whether one
-    /// more may be taken out for being slow.
-    fn change(&self, shard: &Arc<Shard>, change: impl FnOnce(&mut Watched, bool)) {
+    /// more may be taken out for being slow, and whether the keys have been handed over: not where another came back
+    /// meanwhile, that was not asked.
+    fn change(
+        &self,
+        shard: &Arc<Shard>,
+        handed_over: Option<&HandedOver<'_>>,
+        change: impl FnOnce(&mut Watched, bool, bool),
+    ) {
         self.with_engines(|state, engines| {
             let may_rest = state.may_rest();
+            let handed_over = handed_over.is_some_and(|handed_over| handed_over.returns() == state.returns);
             let Some(known) = state.watched_mut(shard) else { return };
-            change(known, may_rest);
+            change(known, may_rest, handed_over);
             shard.health_changed();
             state.settle();
             engines.iter().for_each(|engine| engine.follow(state));

@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(super) pulses: Vec<(String, Arc<Pulse>)>,
     pub(super) engines: Vec<(u64, Weak<dyn Follower>)>,
     pub(super) joined: u64,
+    /// How often a shard came back.
+    pub(super) returns: u64,
     pub(super) tasks: Vec<AbortHandle>,
     /// Looks for slow shards, where that is wanted.
     pub(super) outliers: Option<(outlier::Settings, AbortHandle)>,
@@ -64,6 +66,7 @@ impl Watched {
         (self.status, self.answers, self.rests) = (status, false, None);
         self.leaves = false;
         self.falls += 1;
+        self.stop_handing();
     }
 
     /// Ends what is done for it.
@@ -75,6 +78,11 @@ impl Watched {
     pub(super) fn returned(&mut self) {
         (self.status, self.answers, self.rests) = (Status::Up, false, None);
         (self.was_out, self.handed_over) = (false, false);
+        self.stop_handing();
+    }
+
+    fn stop_handing(&mut self) {
+        self.handing.take().into_iter().for_each(|task| task.abort());
     }
 }
 
@@ -101,6 +109,13 @@ impl State {
     pub(super) fn not_serving(&self) -> impl Iterator<Item = &Arc<Shard>> {
         let rests = |known: &&Watched| known.standing != Standing::Serving;
         self.watched.iter().filter(rests).map(|known| &known.shard)
+    }
+
+    /// The shards that would own the keys of another: those that serve, and are not about to leave themselves.
+    pub(super) fn heirs(&self, shard: &Arc<Shard>) -> Vec<Arc<Shard>> {
+        let stays = |known: &&Watched| known.standing == Standing::Serving && !known.leaves;
+        let others = self.watched.iter().filter(stays).filter(|known| !Arc::ptr_eq(&known.shard, shard));
+        others.map(|known| Arc::clone(&known.shard)).collect()
     }
 
     /// The shards that serve.
@@ -197,7 +212,7 @@ impl State {
     }
 
     /// Sets every shard's standing by what is known of its health. Who is out already stays out: the limit holds for
-    /// those that fall later. Nobody is out before its keys can be handed over. A shard that rests is not counted against one that is dead: it lives, and is no sign that
+    /// those that fall later, and so does [`OnDown`]. Nobody is out before its keys can be handed over. A shard that rests is not counted against one that is dead: it lives, and is no sign that
     /// we are cut off; and it stays out until it was taken back, whatever the settings have become.
     pub(super) fn settle(&mut self) {
         let total = self.watched.len();
@@ -211,9 +226,12 @@ impl State {
                     known.standing =
                         if known.rests.is_some() { Standing::Ejected } else { Standing::Serving };
                 } else if *was_out == first {
-                    let eject =
-                        reroute && known.handed_over && may_eject(ejected, total, self.settings.max_ejected);
+                    let eject = (reroute || *was_out)
+                        && known.handed_over
+                        && may_eject(ejected, total, self.settings.max_ejected);
                     ejected += usize::from(eject);
+                    // Owners change with it, and then again.
+                    known.handed_over &= eject || !*was_out;
                     known.standing = if eject { Standing::Ejected } else { Standing::Absent };
                 }
             }
