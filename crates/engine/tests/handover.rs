@@ -22,10 +22,7 @@ use world::*;
 
 #[tokio::test(start_paused = true)]
 async fn the_keys_of_a_shard_fail_as_long_as_who_would_own_them_cannot_forget() {
-    let mut settings = settings();
-    settings.deadlines.connect = millis(200);
-    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings).await;
-    let key = with_old_value_on_b(&world).await;
+    let (world, key) = ring_with_old_value().await;
     let of_b = world.keys_on("b", 1).remove(0);
     world.set(&key, "new").await;
     world.freeze("a").await;
@@ -43,10 +40,8 @@ async fn the_keys_of_a_shard_fail_as_long_as_who_would_own_them_cannot_forget() 
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_handed_over_though_the_settings_change_meanwhile() {
-    let mut settings = settings();
-    settings.deadlines.connect = millis(200);
-    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings.clone()).await;
-    let key = with_old_value_on_b(&world).await;
+    let (world, key) = ring_with_old_value().await;
+    let mut settings = world.settings.clone();
     world.set(&key, "new").await;
     world.freeze("a").await;
     sleep(Duration::from_secs(2)).await;
@@ -201,10 +196,7 @@ async fn what_could_not_be_swept_is_forgotten_before_it_stands_in_again() {
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_handed_over_though_the_shard_begins_to_load_meanwhile() {
-    let mut settings = settings();
-    settings.deadlines.connect = millis(200);
-    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings).await;
-    let key = with_old_value_on_b(&world).await;
+    let (world, key) = ring_with_old_value().await;
     world.set(&key, "new").await;
     world.freeze("a").await;
     sleep(Duration::from_secs(1)).await;
@@ -219,10 +211,7 @@ async fn keys_are_handed_over_though_the_shard_begins_to_load_meanwhile() {
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_handed_over_before_a_dead_shard_with_another_name_to_servers_is_out() {
-    let mut settings = settings();
-    settings.deadlines.connect = millis(200);
-    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings).await;
-    let key = with_old_value_on_b(&world).await;
+    let (world, key) = ring_with_old_value().await;
     world.set(&key, "new").await;
     world.freeze("a").await;
     let of_c = world.keys_on("c", 1).remove(0);
@@ -360,6 +349,15 @@ async fn a_shard_that_is_out_stays_out_when_the_settings_would_have_its_keys_fai
         }
         sleep(Duration::from_secs(3)).await;
     }
+}
+
+/// A ring in which b holds an old value of a key of a, which serves, and cannot delete it: it takes no new connections.
+async fn ring_with_old_value() -> (World, String) {
+    let mut settings = settings();
+    settings.deadlines.connect = millis(200);
+    let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings).await;
+    let key = with_old_value_on_b(&world).await;
+    (world, key)
 }
 
 fn modula() -> Spec {

@@ -30,7 +30,7 @@ pub(super) struct HandedOver<'c> {
 }
 
 impl HandedOver<'_> {
-    /// How often a shard had come back when it was begun.
+    /// How often a shard had come back when it was begun. See [`State::returns`].
     pub(super) const fn returns(&self) -> u64 {
         self.returns
     }

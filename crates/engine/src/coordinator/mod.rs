@@ -214,6 +214,8 @@ impl Coordinator {
                 (slow, task.abort_handle())
             });
         }
+        // Who is new was not asked by a hand-over that is under way.
+        state.returns += 1;
         state.settle();
         for shard in state.watched.iter().map(|known| Arc::clone(&known.shard)).collect::<Vec<_>>() {
             self.hand_over_later(state, &shard, Vec::new());

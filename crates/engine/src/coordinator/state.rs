@@ -23,7 +23,7 @@ pub(crate) struct State {
     pub(super) pulses: Vec<(String, Arc<Pulse>)>,
     pub(super) engines: Vec<(u64, Weak<dyn Follower>)>,
     pub(super) joined: u64,
-    /// How often a shard came back.
+    /// How often a shard came back, or the list was looked at anew.
     pub(super) returns: u64,
     pub(super) tasks: Vec<AbortHandle>,
     /// Looks for slow shards, where that is wanted.
