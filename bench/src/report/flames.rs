@@ -126,5 +126,9 @@ const PROXY: &str = "\
 - `MGET`: the one request is taken apart into one for each shard, and the values are put together again in the order of
   the keys, so that every key is read, placed and copied, and every value found in its reply. The shards' work for it is
   the same behind every proxy, on the same processors.
+- Beside one redis-server, asked directly: there the generator and one server have the processors to themselves; here they
+  share them with the proxy and two servers more, and what the kernel takes for the proxy's sockets comes on top.
+- Values of 4 KiB and 1 MiB: the kernel copies every byte into the proxy and out of it again, which is most of the cost and
+  the same for every proxy. What rendis saves otherwise is a smaller part the larger the value is.
 - Two threads cannot help while the shards and the generator of the load want the same processors.
 ";
