@@ -481,7 +481,9 @@ async fn replies_out_of_step_are_noticed_under_load() {
                         Ok(_) => wrong.lock().unwrap().push(started.elapsed()),
                         Err(error) => {
                             let error = Error::of(&error).unwrap();
-                            assert_eq!(error.sent(), Sent::Maybe, "{error}");
+                            // What waited for the next connection was never written.
+                            let waited = error.kind() == Kind::Protocol && error.sent() == Sent::No;
+                            assert!(waited || error.sent() == Sent::Maybe, "{error}");
                         }
                     }
                     if started.elapsed() > Duration::from_secs(4) {
