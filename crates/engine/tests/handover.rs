@@ -256,19 +256,6 @@ async fn a_reload_during_a_fall_leaves_nobody_counted_as_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_that_fall_at_once_do_not_wait_for_each_other() {
-    let names: Vec<String> = (0..100).map(|number| format!("shard{number}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let world = World::start(&names, modula(), settings()).await;
-    sleep(millis(100)).await;
-    let (fall, _) = names.split_at(10);
-    fall.iter().for_each(|name| world.host(name).load(true));
-    sleep(millis(200)).await;
-    assert!(fall.iter().all(|name| !world.serves(name)));
-    assert!(world.engine.shard_for(b"key").is_ok());
-}
-
-#[tokio::test(start_paused = true)]
 async fn writes_go_on_while_keys_cannot_be_handed_over() {
     let world = World::start(&["a", "b", "c", "d", "e"], modula(), settings()).await;
     let hurried = world.engine.allowing(millis(100));
