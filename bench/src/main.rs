@@ -63,6 +63,12 @@ struct Run {
     /// The program `envoy`.
     #[arg(long)]
     envoy: Option<PathBuf>,
+    /// The programs of an earlier revision: one system more, `before`, beside all that it can do.
+    #[arg(long, requires = "revision")]
+    before: Option<PathBuf>,
+    /// Which revision that is.
+    #[arg(long, default_value = "")]
+    revision: String,
     /// What is not there, and why.
     #[arg(long)]
     missing: Vec<String>,
@@ -112,12 +118,14 @@ fn run(arguments: Run) -> Result<(), String> {
         tools: Toolbox {
             programs: programs.parent().unwrap_or(&programs).to_owned(),
             envoy: arguments.envoy,
+            before: arguments.before,
         },
         results,
         file: arguments.file,
     };
     stage.results.machine = rendis_testkit::machine::description();
     stage.results.versions = machine::versions(&stage.tools.programs, stage.tools.envoy.as_deref());
+    stage.results.before = arguments.revision;
     stage.results.rounds = stage.rounds;
     stage.results.missing = arguments.missing;
     for (group, run) in GROUPS {

@@ -20,6 +20,9 @@ pub struct Results {
     pub run: String,
     /// Rounds of each cell.
     pub rounds: usize,
+    /// What `before` is: a commit, its date and its subject. Empty where there is none.
+    #[serde(default)]
+    pub before: String,
     /// The cells.
     pub cells: Vec<Cell>,
     /// Where systems spent their time.

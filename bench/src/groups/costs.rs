@@ -9,7 +9,7 @@ use crate::groups::{Scope, Stage, library, proxy};
 use crate::load::{Load, Operation};
 use crate::machine;
 use crate::process::Process;
-use crate::system::{Driver, Kind, peers, redis_benchmark};
+use crate::system::{Kind, peers, redis_benchmark};
 
 pub(super) fn run(stage: &mut Stage) -> Result<(), String> {
     allocations(stage)?;
@@ -29,7 +29,7 @@ fn allocations(stage: &mut Stage) -> Result<(), String> {
     let cluster = stage.shards(3);
     let mut drivers = Vec::new();
     for system in peers(stage.go()).into_iter().filter(|system| *system != "raw") {
-        drivers.push(Driver::start(system, stage.programs(), 1, &cluster.urls(), true)?);
+        drivers.push(stage.driver(system, 1, &cluster.urls(), true)?);
     }
     library::fill(&cluster, &mut drivers, &Load::mixed(1))?;
     let names: Vec<String> = drivers.iter().map(|driver| driver.system().to_owned()).collect();
@@ -55,7 +55,7 @@ fn library_calls(stage: &mut Stage) -> Result<(), String> {
     let cluster = stage.shards(3);
     let mut drivers = Vec::new();
     for system in peers(stage.go()) {
-        drivers.push(Driver::start(system, stage.programs(), 1, &cluster.urls(), false)?);
+        drivers.push(stage.driver(system, 1, &cluster.urls(), false)?);
     }
     library::fill(&cluster, &mut drivers, &Load::mixed(1))?;
     let names: Vec<String> = drivers.iter().map(|driver| driver.system().to_owned()).collect();

@@ -5,7 +5,7 @@ use rendis_testkit::Cluster;
 use crate::groups::{Scope, Stage};
 use crate::load::{Load, Operation, Outcome};
 use crate::machine::{forget_peak, memory_kib};
-use crate::system::{Driver, peers};
+use crate::system::{BEFORE, Driver, peers};
 
 /// Groups of cells, by their shards and threads, which drivers are started for.
 const SETTINGS: [(usize, usize); 4] = [(3, 1), (3, 2), (10, 1), (100, 1)];
@@ -29,12 +29,12 @@ pub(super) fn run(stage: &mut Stage) -> Result<(), String> {
         let cluster = stage.shards(shards);
         let urls = cluster.urls();
         let mut drivers = Vec::new();
-        for system in peers(stage.go()) {
+        for system in [peers(stage.go()), stage.before()].concat() {
             // The raw limit is a loop on one thread.
-            if threads > 1 && ["raw", "rendis-frames", "redis-rs-manager"].contains(&system) {
+            if threads > 1 && ["raw", "rendis-frames", "redis-rs-manager", BEFORE].contains(&system) {
                 continue;
             }
-            match Driver::start(system, stage.programs(), threads, &urls, false) {
+            match stage.driver(system, threads, &urls, false) {
                 Ok(driver) => drivers.push(driver),
                 Err(error) => stage.note(format!("library: {system} does not start: {error}")),
             }
@@ -68,6 +68,7 @@ fn cell(stage: &mut Stage, spot: &Spot, drivers: &mut [Driver]) {
     let able = |driver: &Driver| match driver.system() {
         "raw" => matches!(spot.load.operation, Operation::Mixed | Operation::Pipeline),
         "rendis-boxed" => ["library", "library, two threads"].contains(&spot.group),
+        BEFORE => !["library, shards", "library, keys by Zipf"].contains(&spot.group),
         _ => true,
     };
     let mut able: Vec<&mut Driver> = drivers.iter_mut().filter(|driver| able(driver)).collect();

@@ -67,7 +67,7 @@ fn libraries(stage: &mut Stage) -> Result<(), String> {
         .into_iter()
         .filter(|system| !["raw", "rendis-boxed", "rendis-frames"].contains(system))
     {
-        drivers.push(Driver::start(system, stage.programs(), 1, &cluster.urls(), false)?);
+        drivers.push(stage.driver(system, 1, &cluster.urls(), false)?);
     }
     library::fill(&cluster, &mut drivers, &Load::mixed(1))?;
     for (name, rate, _) in spots {

@@ -11,7 +11,7 @@ use crate::machine;
 use crate::process::Process;
 use crate::profile::{LEAD, LENGTH, obstacle, record, rooms};
 use crate::results::Profile;
-use crate::system::{Driver, Kind, Server};
+use crate::system::{Kind, Server};
 
 /// Seconds that a load has to last, with some to spare.
 const LOADED: f64 = LEAD + LENGTH + 0.5;
@@ -74,7 +74,7 @@ fn proxy_spots() -> Vec<Spot<(Kind, usize, Vec<String>)>> {
 }
 
 fn of_library(stage: &Stage, cluster: &Cluster, system: &str, load: &Load) -> Result<Profile, String> {
-    let driver = Driver::start(system, stage.programs(), 1, &cluster.urls(), false)?;
+    let driver = stage.driver(system, 1, &cluster.urls(), false)?;
     let (id, mut drivers) = (driver.id(), [driver]);
     library::fill(cluster, &mut drivers, load)?;
     let [mut driver] = drivers;

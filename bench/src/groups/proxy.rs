@@ -68,7 +68,7 @@ fn kinds(value: usize, shards: usize) -> Vec<Kind> {
     if shards == 3 {
         kinds.extend([Kind::Rendis(2), Kind::QuietTwemproxy]);
     }
-    kinds.extend([Kind::Twemproxy, Kind::Envoy, Kind::Direct, Kind::Floor(value)]);
+    kinds.extend([Kind::Before, Kind::Twemproxy, Kind::Envoy, Kind::Direct, Kind::Floor(value)]);
     kinds
 }
 
@@ -87,6 +87,7 @@ pub(super) fn fill(cluster: &Cluster, servers: &[Server], load: &Load) -> Result
 fn cell(stage: &mut Stage, spot: &Spot, servers: &[Server]) {
     let able = |server: &&Server| match server.kind() {
         Kind::Rendis(2) | Kind::QuietTwemproxy => spot.group == "proxy",
+        Kind::Before => spot.group != "proxy, shards",
         // It does not know what MGET answers.
         Kind::Floor(_) => matches!(spot.ask, Ask::SetGet),
         _ => true,
@@ -189,13 +190,14 @@ fn spots(shards: usize) -> Vec<Spot> {
 fn memory(stage: &mut Stage) {
     const CLIENTS: usize = 10_000;
     const LARGE: usize = 64 << 20;
-    let kinds = kinds(64, 100);
+    let mut kinds = kinds(64, 100);
+    kinds.retain(|kind| !matches!(kind, Kind::Before | Kind::Floor(_)));
     for (name, least) in [("10 000 idle clients", Scope::Full), ("a value of 64 MiB", Scope::Full)] {
         if !stage.wants("proxy, memory", name, least) {
             continue;
         }
         let cluster = stage.shards(3);
-        let servers = stage.servers(&kinds[..kinds.len() - 1], &cluster);
+        let servers = stage.servers(&kinds, &cluster);
         let names: Vec<&str> = servers.iter().map(|server| server.kind().name()).collect();
         let rounds = std::mem::replace(&mut stage.rounds, 1);
         let mut warm = vec![false; servers.len()];

@@ -20,8 +20,7 @@ pub(super) fn run(stage: &mut Stage) -> Result<(), String> {
     let (few, many) = (stage.shards(10), stage.shards(100));
     let mut cell = Cell::new(GROUP, NAME);
     let library = |shards: &Cluster, stage: &Stage| {
-        Driver::start("rendis", stage.programs(), 1, &shards.urls(), false)
-            .map(|driver| (driver.id(), Keep::Driver(driver)))
+        stage.driver("rendis", 1, &shards.urls(), false).map(|driver| (driver.id(), Keep::Driver(driver)))
     };
     let proxy = |shards: &Cluster, stage: &Stage| {
         let addresses: Vec<_> = shards.iter().map(rendis_testkit::RedisServer::address).collect();

@@ -6,7 +6,7 @@ use std::time::Instant;
 use rendis_testkit::Cluster;
 
 use crate::results::{Cell, Results};
-use crate::system::{Kind, Server, Toolbox};
+use crate::system::{BEFORE, Driver, Kind, Server, Toolbox};
 
 /// How much of it is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +51,30 @@ impl Stage {
     #[must_use]
     pub fn programs(&self) -> &Path {
         &self.tools.programs
+    }
+
+    /// The earlier revision that is to be beside, if there is one.
+    #[must_use]
+    pub fn before(&self) -> Vec<&'static str> {
+        self.tools.before.iter().map(|_| BEFORE).collect()
+    }
+
+    /// Starts the driver of a library; with `count` the one whose allocator counts.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn driver(
+        &self,
+        system: &str,
+        threads: usize,
+        shards: &[String],
+        count: bool,
+    ) -> Result<Driver, String> {
+        let directory = match &self.tools.before {
+            Some(directory) if system == BEFORE => directory,
+            _ => self.programs(),
+        };
+        Driver::start(system, directory, threads, shards, count)
     }
 
     /// Whether the driver of go-redis was built.

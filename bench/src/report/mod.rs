@@ -1,5 +1,6 @@
 //! The report, made of a run's figures: tables, targets, plots, and the README's table.
 
+mod before;
 mod flames;
 mod plot;
 mod scale;
@@ -36,6 +37,7 @@ pub fn text(results: &Results, plots: Option<&str>) -> String {
         let _ = write!(text, "\n## Targets\n\n{TARGETS}\n{targets}");
     }
     flames::write(&mut text, results, plots);
+    before::write(&mut text, results);
     tables::write(&mut text, results, plots);
     scale::write(&mut text, results);
     text

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::figures::{Table, short};
 use crate::results::{Cell, Results};
+use crate::system::BEFORE;
 
 /// Systems in the order of tables.
 pub(super) const SYSTEMS: [&str; 16] = [
@@ -147,11 +148,11 @@ fn placement(text: &mut String, results: &Results, plots: Option<&str>) {
     let _ = write!(text, "{table}");
 }
 
-/// The systems of cells, in the order of tables.
+/// The systems of cells, in the order of tables. What an earlier revision did has a table of its own.
 pub(super) fn systems<'a>(cells: &[&'a Cell]) -> Vec<&'a str> {
     let mut systems: Vec<&str> = Vec::new();
     for system in cells.iter().flat_map(|cell| cell.systems.keys()) {
-        if !systems.contains(&system.as_str()) {
+        if system != BEFORE && !systems.contains(&system.as_str()) {
             systems.push(system);
         }
     }

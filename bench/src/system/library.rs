@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::load::{Load, Outcome};
 use crate::process::Dialogue;
+use crate::system::BEFORE;
 
 /// The library peers, in the order of tables: what is ours first.
 #[must_use]
@@ -27,8 +28,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Starts the driver of a library over these shards. `directory` has the programs; with `count` it is the one whose
-    /// allocator counts.
+    /// Starts the driver of a library over these shards. `directory` has the programs, [`BEFORE`]'s those of its revision;
+    /// with `count` it is the one whose allocator counts.
     ///
     /// # Errors
     /// When it does not come up.
@@ -49,7 +50,8 @@ impl Driver {
             if !count {
                 arguments.push("drive".to_owned());
             }
-            arguments.extend(["--system".to_owned(), system.to_owned()]);
+            let library = if system == BEFORE { "rendis" } else { system };
+            arguments.extend(["--system".to_owned(), library.to_owned()]);
         }
         arguments.extend(["--threads".to_owned(), threads.to_string()]);
         arguments.extend(["--shards".to_owned(), shards.join(",")]);

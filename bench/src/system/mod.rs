@@ -6,3 +6,6 @@ mod server;
 
 pub use library::{Driver, peers};
 pub use server::{Benchmarked, Kind, Server, Toolbox, redis_benchmark};
+
+/// rendis of an earlier revision, as a library and as a proxy.
+pub const BEFORE: &str = "before";

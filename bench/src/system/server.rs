@@ -10,6 +10,7 @@ use rendis_testkit::Port;
 
 use crate::machine;
 use crate::process::{Process, output};
+use crate::system::BEFORE;
 use crate::wire::Client;
 
 /// What a server under test is.
@@ -17,6 +18,8 @@ use crate::wire::Client;
 pub enum Kind {
     /// `rendis serve` with so many threads.
     Rendis(usize),
+    /// `rendis serve` of an earlier revision, with one thread.
+    Before,
     /// twemproxy: `nutcracker` from `PATH`, as its package starts it. At its default level it writes a line of log for
     /// each request, which is thrown away here.
     Twemproxy,
@@ -37,6 +40,7 @@ impl Kind {
         match self {
             Self::Rendis(1) => "rendis",
             Self::Rendis(_) => "rendis, 2 threads",
+            Self::Before => BEFORE,
             Self::Twemproxy => "twemproxy",
             Self::QuietTwemproxy => "twemproxy, quiet",
             Self::Envoy => "Envoy",
@@ -53,6 +57,8 @@ pub struct Toolbox {
     pub programs: PathBuf,
     /// `envoy`, if there is one.
     pub envoy: Option<PathBuf>,
+    /// The programs of an earlier revision, if it is to be beside.
+    pub before: Option<PathBuf>,
 }
 
 impl Toolbox {
@@ -62,6 +68,7 @@ impl Toolbox {
         let can = |kind: &Kind| match kind {
             Kind::Twemproxy | Kind::QuietTwemproxy => machine::has("nutcracker"),
             Kind::Envoy => self.envoy.is_some(),
+            Kind::Before => self.before.is_some(),
             _ => true,
         };
         kinds.iter().copied().filter(can).collect()
@@ -153,6 +160,11 @@ fn command(
         Kind::Rendis(threads) => {
             let file = write("rendis.toml", rendis(threads, port, shards))?;
             (ours("rendis"), words(&["serve", "--config", &file]))
+        }
+        Kind::Before => {
+            let directory = tools.before.as_ref().ok_or("there is no earlier revision")?;
+            let file = write("rendis.toml", rendis(1, port, shards))?;
+            (directory.join("rendis").display().to_string(), words(&["serve", "--config", &file]))
         }
         Kind::Twemproxy | Kind::QuietTwemproxy => {
             let file = write("nutcracker.yml", twemproxy(port, shards))?;
