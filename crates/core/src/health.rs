@@ -245,10 +245,11 @@ pub fn classify(reply: &Reply) -> Probe {
 ///
 /// `limit` is the most that may be out at the same time; `None` is the default, half of the shards but at least
 /// one. Beyond it the ring holds still, because then it is more likely that *we* are cut off, and moving every key
-/// of a healthy cache would make it worse.
+/// of a healthy cache would make it worse. The last shard never leaves: its keys have nowhere to go, and who asks for
+/// one is told which shard is down, and why.
 #[must_use]
 pub fn may_eject(ejected: usize, total: usize, limit: Option<usize>) -> bool {
-    ejected < limit.unwrap_or_else(|| (total / 2).max(1)).min(total)
+    ejected < limit.unwrap_or_else(|| (total / 2).max(1)).min(total.saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -389,10 +390,10 @@ mod tests {
 
     #[test]
     fn never_more_than_half_of_the_shards_leave_the_ring() {
-        assert!(may_eject(0, 1, None) && !may_eject(1, 1, None));
+        assert!(!may_eject(0, 1, None) && may_eject(0, 2, None) && !may_eject(1, 2, None));
         assert!(may_eject(0, 3, None) && !may_eject(1, 3, None));
         assert!(may_eject(1, 4, None) && !may_eject(2, 4, None));
         assert!(!may_eject(0, 4, Some(0)));
-        assert!(may_eject(3, 4, Some(9)) && !may_eject(4, 4, Some(9)));
+        assert!(may_eject(2, 4, Some(9)) && !may_eject(3, 4, Some(9)));
     }
 }

@@ -209,7 +209,7 @@ pub struct Settings {
     /// How long a command that waits for what others do (`BLPOP`) may go on waiting on a shard that was removed. Default
     /// 10 s.
     pub drain: Duration,
-    /// The most shards that are taken out at once. Default: half of them, at least one.
+    /// The most shards that are taken out at once. Default: half of them, at least one. The last is never taken out.
     pub max_ejected: Option<usize>,
     /// Commands that are otherwise refused on a ring and let through all the same. Default: none.
     pub allow: Allow,

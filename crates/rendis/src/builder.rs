@@ -253,6 +253,7 @@ impl RingBuilder {
 
     /// The most shards that are taken out of the ring at once; past it, calls for the keys of further dead shards fail.
     /// Default: half of the shards, at least one, because when more seem dead it is likelier that *we* are cut off.
+    /// The last shard is never taken out.
     #[must_use]
     pub fn max_ejected(mut self, shards: usize) -> Self {
         self.settings.max_ejected = Some(shards);

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/metrics` | what happened and what is, in the text format of Prometheus |
 //! | `/healthz` | 200 while the process works |
-//! | `/readyz` | 200 when every ring has a live shard on every thread, else 503 with the reason; 503 while it drains |
+//! | `/readyz` | 200 when every thread has reached a live shard of every ring, else 503 with the reason; 503 while it drains |
 //! | `/shards` | the shards of every ring, as JSON |
 //!
 //! hyper and no framework: there are four fixed pages, and nothing to route. There are no secrets on any page, and
@@ -27,10 +27,12 @@ use hyper::header::{ALLOW, CONTENT_TYPE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rendis_core::topology::{Member, Standing};
+use rendis_engine::shard::Shard;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::context::Shared;
+use crate::context::{Shared, ThreadRing};
 use crate::listen::{Bound, Listener, Never};
 
 /// The pages, being served. Dropping it ends that.
@@ -102,9 +104,12 @@ impl View {
         if rings.is_empty() {
             return Some("starting".to_owned());
         }
-        let dead = rings
-            .iter()
-            .find(|ring| ring.threads().iter().any(|seat| seat.engine.topology().live().is_empty()));
+        // At the start all shards are taken for live: those count with which there was a connection.
+        let serves = |member: &Member<Shard>| {
+            member.standing == Standing::Serving && member.shard.wire_stats().connects > 0
+        };
+        let is_dead = |seat: &ThreadRing| !seat.engine.topology().members().iter().any(serves);
+        let dead = rings.iter().find(|ring| ring.threads().iter().any(is_dead));
         dead.map(|ring| format!("ring {} has no live shard", ring.name))
     }
 }

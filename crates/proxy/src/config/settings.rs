@@ -34,6 +34,7 @@ pub struct Ring {
     /// Default: never; what is left out of the table has its default.
     pub slow_ejection: Option<outlier::Settings>,
     /// `max_ejected`: the most shards that are taken out at once; 0 takes none out. Default: half of them, at least one.
+    /// The last is never taken out.
     pub max_ejected: usize,
     /// The fields about probing.
     pub health: Health,
