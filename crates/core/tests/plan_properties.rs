@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use command::{all, pack};
 use proptest::prelude::*;
 use rendis_core::{
-    command::{Class, Found, Row, Table},
+    command::{Blocks, Class, Found, Row, Table},
     hash::crc16_xmodem,
     id::ShardId,
     merge::{Cursor, Scanned},
@@ -202,6 +202,17 @@ proptest! {
                 prop_assert_eq!(keys, vec![first]);
             }
         }
+    }
+
+    #[test]
+    fn the_only_key_that_is_told_at_a_glance_is_where_the_request_goes(request in call()) {
+        let (table, view) = (Table::default(), request.view());
+        let Some((row, key)) = Table::only_key(|index| view.argument(index), view.count()) else { return Ok(()) };
+        prop_assert!(matches!(table.find(view), Found::Row(found) if found.name() == row.name()));
+        prop_assert_eq!(keys(&table, &request), vec![key.to_vec()]);
+        prop_assert_eq!(row.blocks(view), Blocks::No);
+        let shard = locate(3)(key).unwrap();
+        prop_assert!(matches!(decide(&request, 3), Plan::One(planned) if planned == shard));
     }
 
     /// A scan over made-up shards, some of which go down on the way.

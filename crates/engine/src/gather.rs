@@ -65,7 +65,7 @@ impl Engine {
         let planned = plan(request, found, &ring);
         let repeat = match found {
             Found::Row(row) => {
-                self.scripts().notice(row, request);
+                self.scripts().notice(row, |index| request.argument(index));
                 row.repeat(request)
             }
             _ => Repeat::Never,
@@ -120,11 +120,30 @@ impl Engine {
         if matches!(&outcome, Ok(Replies::One(reply)) if !reply.is_error()) {
             return outcome.map_err(|failure| self.error(&shard, failure)).and_then(single);
         }
-        let settled = Box::pin(self.settle(began, outcome, shard, &route, repeat, send)).await;
+        Box::pin(self.settle_one(began, outcome, shard, &route, repeat, send)).await
+    }
+
+    /// The end of a request that was planned for one shard and whose first attempt brought an error reply, or none: made
+    /// again where that is allowed ([`Engine::settle`]), missed where a shard that is down is to be missed, and healed
+    /// where the shard does not know the script.
+    pub(crate) async fn settle_one<Fut>(
+        &self,
+        began: Instant,
+        outcome: Result<Replies<Reply>, Failure>,
+        shard: Arc<Shard>,
+        route: &Route<'_>,
+        repeat: Repeat,
+        send: impl Fn(Arc<Shard>, Manner) -> Fut,
+    ) -> Result<Reply, Error>
+    where
+        Fut: Future<Output = Result<Replies<Reply>, Failure>>,
+    {
+        let settled = self.settle(began, outcome, shard, route, repeat, &send).await;
+        let Route::Planned { request, found, .. } = *route else { return settled.and_then(single) };
         let reply = settled.and_then(single).or_else(|error| self.missed(request, found, error))?;
         match found {
             Found::Row(row) if is_unknown(&reply) => {
-                Box::pin(self.heal(began, request, row, reply, &route, send)).await
+                Box::pin(self.heal(began, request, row, reply, route, send)).await
             }
             _ => Ok(reply),
         }

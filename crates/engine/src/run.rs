@@ -10,7 +10,7 @@ use rendis_core::reply::Reply;
 use rendis_core::session::Replies;
 use tokio::time::Instant;
 
-use crate::attempt::{Route, single};
+use crate::attempt::Route;
 use crate::call::OwnedCall;
 use crate::connection::Failure;
 use crate::engine::{Engine, no_shard};
@@ -31,7 +31,7 @@ impl Engine {
     /// Whether [`Engine::run`] takes the short way with this request.
     #[must_use]
     pub fn has_one_key<I: Item>(&self, item: I) -> bool {
-        item.argument(0).and_then(Table::one_key).is_some_and(|row| row.takes(item.count()))
+        Table::only_key(|index| item.argument(index), item.count()).is_some()
     }
 
     /// The rare end of a [`Run`] on one shard: an error reply, or no reply.
@@ -46,17 +46,15 @@ impl Engine {
         let name = item.argument(0).unwrap_or_default();
         let request = item.pack();
         let table = self.table().load_full();
-        let found = Table::one_key(name).map_or(Found::Unknown, Found::Row);
+        let found = table.find(request.view());
         let repeat = match found {
             Found::Row(row) => row.repeat(request.view()),
             _ => Repeat::Never,
         };
         let route = Route::Planned { request: request.view(), found, table: &table };
         let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, item).await };
-        let settled = self.settle(began, outcome, shard, &route, repeat, send).await;
-        settled
-            .and_then(single)
-            .or_else(|error| self.missed(request.view(), found, error))
+        self.settle_one(began, outcome, shard, &route, repeat, send)
+            .await
             .map(Executed::Reply)
             .map_err(|error| error.of_command(name))
     }
@@ -85,12 +83,10 @@ impl<'a, I: Item + Send + Sync + 'a> Run<'a, I> {
     /// The shard for a request with one key; `None` where it has to be planned.
     fn shard(&self) -> Option<Result<Arc<Shard>, Error>> {
         let item = self.item.as_ref()?;
-        let row = Table::one_key(item.argument(0)?)?;
-        if !row.takes(item.count()) {
-            return None;
-        }
-        let key = item.argument(row.first_key()?)?;
-        self.engine.shard_of(row, key)
+        let (row, key) = Table::only_key(|index| item.argument(index), item.count())?;
+        let shard = self.engine.shard_of(row, key)?;
+        self.engine.scripts().notice(row, |index| item.argument(index));
+        Some(shard)
     }
 
     fn planned(&mut self) -> Stage<'a> {

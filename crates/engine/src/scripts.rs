@@ -35,12 +35,15 @@ impl Scripts {
     /// What is remembered at most, in bytes of script.
     pub(crate) const MOST_BYTES: usize = 16 << 20;
 
-    /// Takes notice of a request that is about to run.
-    pub(crate) fn notice(&self, row: &Row, request: Request<'_>) {
-        if row.library() == Library::Forgets {
-            *self.write() = Known::default();
-        } else {
-            self.notice_body(row, request);
+    /// Takes notice of a request that is about to run, by its arguments.
+    #[inline]
+    pub(crate) fn notice<'a>(&self, row: &Row, argument: impl Fn(usize) -> Option<&'a [u8]>) {
+        match row.library() {
+            Library::Keeps(index) | Library::Runs(index) => {
+                argument(usize::from(index)).into_iter().for_each(|body| self.remember(body));
+            }
+            Library::Forgets => *self.write() = Known::default(),
+            _ => {}
         }
     }
 
@@ -55,7 +58,9 @@ impl Scripts {
         for (request, found) in requests {
             if let Found::Row(row) = found {
                 bodies.extend(self.kept(row, request));
-                self.notice_body(row, request);
+                if row.library() != Library::Forgets {
+                    self.notice(row, |index| request.argument(index));
+                }
             }
         }
         bodies.values().map(|body| load(body)).collect()
@@ -80,14 +85,6 @@ impl Scripts {
         let name = request.argument(usize::from(index))?.to_ascii_lowercase();
         let name = name.try_into().ok()?;
         Some((name, self.read().bodies.get(&name).cloned()?))
-    }
-
-    fn notice_body(&self, row: &Row, request: Request<'_>) {
-        if let Library::Keeps(index) | Library::Runs(index) = row.library()
-            && let Some(body) = request.argument(usize::from(index))
-        {
-            self.remember(body);
-        }
     }
 
     fn remember(&self, body: &[u8]) {

@@ -116,12 +116,46 @@ impl Table {
     #[inline]
     pub fn one_key(name: &[u8]) -> Option<&'static Row> {
         let row = index::find(name)?;
-        let plain = row.first_key != 0
-            && matches!(row.class, Class::Keys)
-            && matches!(row.wait, Wait::Never)
-            && !matches!(row.care, Care::Patterns | Care::Database(..))
-            && row.subcommands().is_empty();
-        plain.then_some(row)
+        (row.first_key != 0 && row.is_plain()).then_some(row)
+    }
+
+    /// The row of a request whose only key can be told at a glance, and that key: of a command of
+    /// [one key at a fixed place](Table::one_key), or of one like it that is told how many keys it has, and that is one
+    /// (`EVAL script 1 key`). `argument` gives the arguments of the request, of which there are `count`. Costs no
+    /// allocation and no view of the request.
+    ///
+    /// ```
+    /// use rendis_core::command::Table;
+    ///
+    /// let glance = |words: &[&'static str]| {
+    ///     let argument = |index: usize| words.get(index).map(|word| word.as_bytes());
+    ///     Table::only_key(argument, words.len()).map(|(row, key)| (row.name().to_owned(), key.to_vec()))
+    /// };
+    /// assert_eq!(glance(&["GET", "a"]), Some(("get".to_owned(), b"a".to_vec())));
+    /// assert_eq!(glance(&["EVAL", "return 1", "1", "a"]), Some(("eval".to_owned(), b"a".to_vec())));
+    /// assert_eq!(glance(&["EVAL", "return 1", "2", "a", "b"]), None);
+    /// assert_eq!(glance(&["GET"]), None);
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn only_key<'a>(
+        argument: impl Fn(usize) -> Option<&'a [u8]>,
+        count: usize,
+    ) -> Option<(&'static Row, &'a [u8])> {
+        let row = index::find(argument(0)?)?;
+        if !row.is_plain() || !row.takes(count) {
+            return None;
+        }
+        let key = match (row.first_key(), row.specs()) {
+            (Some(key), _) => key,
+            (None, [KeySpec { begin: Begin::Index(begin), find: Find::Count { number, first, .. }, .. }])
+                if argument(usize::from(begin + number))? == b"1" =>
+            {
+                usize::from(begin + first)
+            }
+            _ => return None,
+        };
+        Some((row, argument(key)?))
     }
 
     /// The place of a built-in command among [`Table::rows`], by its name in any case (a container's for its subcommands):

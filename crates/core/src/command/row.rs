@@ -178,6 +178,15 @@ impl Row {
         (self.first_key != 0).then_some(usize::from(self.first_key))
     }
 
+    /// Whether it runs on the shard of its keys, does not wait, and needs no look at other arguments.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.class, Class::Keys | Class::KeysOr(_))
+            && matches!(self.wait, Wait::Never)
+            && !matches!(self.care, Care::Patterns | Care::Database(..))
+            && self.subcommands().is_empty()
+    }
+
     /// The keys of a request.
     ///
     /// # Errors

@@ -210,10 +210,8 @@ impl Batch {
         topology: &Topology<Shard>,
         table: &Table,
     ) -> Option<Fate> {
-        if let Some(row) = Table::one_key(item.argument(0)?)
-            && row.takes(item.count())
-            && let Some(key) = row.first_key().and_then(|index| item.argument(index))
-        {
+        if let Some((row, key)) = Table::only_key(|index| item.argument(index), item.count()) {
+            engine.scripts().notice(row, |index| item.argument(index));
             return Some(match topology.locate(key) {
                 Some(id) => {
                     let load = Load { size: item.size(), reads: row.is_read() };
@@ -230,7 +228,8 @@ impl Batch {
             return None;
         }
         if let Found::Row(row) = found {
-            engine.scripts().notice(row, packed.view());
+            let request = packed.view();
+            engine.scripts().notice(row, |index| request.argument(index));
         }
         let read = matches!(found, Found::Row(row) if row.is_read());
         let load = |size| Load { size, reads: read };
