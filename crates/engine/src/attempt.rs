@@ -60,17 +60,17 @@ impl Engine {
         frames: &F,
         repeat: Repeat,
     ) -> Result<Replies<Reply>, Error> {
-        self.call(Route::Shard(id), frames, repeat).await
+        self.call(Instant::now(), Route::Shard(id), frames, repeat).await
     }
 
-    /// Sends frames along a route, again where `repeat` and the outcome allow.
+    /// Sends frames along a route, again where `repeat` and the outcome allow, for a call that began then.
     pub(crate) async fn call<F: Frames + ?Sized>(
         &self,
+        began: Instant,
         route: Route<'_>,
         frames: &F,
         repeat: Repeat,
     ) -> Result<Replies<Reply>, Error> {
-        let began = Instant::now();
         let shard = self.route(&route).await?;
         let outcome = shard.call(self.manner_since(began, &shard), frames).await;
         // What is usual does without the box.

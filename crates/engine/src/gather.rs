@@ -50,32 +50,36 @@ impl Engine {
     pub async fn execute(&self, request: Request<'_>) -> Result<Executed, Error> {
         let (table, began) = (self.table().load_full(), Instant::now());
         if matches!(table.find(request), Found::Unknown) && Box::pin(self.learn(request.name())).await? {
-            let engine = self.since(began);
-            return Box::pin(engine.execute_known(request, &self.table().load_full())).await;
+            let (engine, began) = self.rest_since(began);
+            return Box::pin(engine.execute_known(began, request, &self.table().load_full())).await;
         }
-        self.execute_known(request, &table).await
+        self.execute_known(began, request, &table).await
     }
 
-    async fn execute_known(&self, request: Request<'_>, table: &Table) -> Result<Executed, Error> {
-        let (found, began) = (table.find(request), Instant::now());
+    async fn execute_known(
+        &self,
+        began: Instant,
+        request: Request<'_>,
+        table: &Table,
+    ) -> Result<Executed, Error> {
+        let found = table.find(request);
         let topology = self.topology_for([(request, found)].into_iter()).await?;
-        let engine = self.since(began);
-        let settings = self.settings();
-        let ring = view(&topology).entropy(fastrand::u64(..)).allow(&settings.allow);
-        let planned = plan(request, found, &ring);
-        let repeat = match found {
-            Found::Row(row) => {
-                self.scripts().notice(row, |index| request.argument(index));
-                row.repeat(request)
-            }
-            _ => Repeat::Never,
-        };
+        let (engine, began) = self.rest_since(began);
+        let (planned, repeat) = self.plan(&topology, request, found);
+        // What is not split is in boxes, so that the future of what is fits into memory that is given out fast.
         let reply = match planned {
-            Plan::One(id) => engine.one(serving(&topology, id), request, found, repeat, table).await?,
-            Plan::Split { cut, response } => {
-                engine.split(&topology, request, &cut, response, repeat, table).await?
+            Plan::One(id) => {
+                Box::pin(engine.one(began, serving(&topology, id), request, found, repeat, table)).await?
             }
-            Plan::Every(response) => engine.every(&topology, request, response, repeat).await?,
+            Plan::Split { cut, response } => {
+                let replies = engine.parts(began, &topology, request, &cut, repeat, table).await;
+                merged(response, repeat == Repeat::Read, replies, cut.order(), |part| {
+                    topology.member(cut.part(part)?.shard)
+                })?
+            }
+            Plan::Every(response) => {
+                Box::pin(engine.every(began, &topology, request, response, repeat)).await?
+            }
             Plan::Scan(step) => Box::pin(engine.scan(&topology, step, repeat)).await?,
             Plan::ScanEnd => Reply::from_static(b"*2\r\n$1\r\n0\r\n*0\r\n"),
             Plan::Random(shards) => Box::pin(engine.random(&shards, request, repeat)).await?,
@@ -89,9 +93,20 @@ impl Engine {
         Ok(Executed::Reply(reply))
     }
 
+    /// What becomes of a request, and whether it may be made again.
+    fn plan(&self, topology: &Topology<Shard>, request: Request<'_>, found: Found<'_>) -> (Plan, Repeat) {
+        let settings = self.settings();
+        let ring = view(topology).entropy(fastrand::u64(..)).allow(&settings.allow);
+        let planned = plan(request, found, &ring);
+        let Found::Row(row) = found else { return (planned, Repeat::Never) };
+        self.scripts().notice(row, |index| request.argument(index));
+        (planned, row.repeat(request))
+    }
+
     /// One shard, as it was planned. The plan is made anew for every further attempt, because the ring may have changed.
     async fn one(
         &self,
+        mut began: Instant,
         shard: Result<Arc<Shard>, Error>,
         request: Request<'_>,
         found: Found<'_>,
@@ -110,7 +125,6 @@ impl Engine {
                 _ => Box::pin(self.waiting(&shard, manner, request, found, blocks)).await,
             }
         };
-        let mut began = Instant::now();
         let outcome = send(Arc::clone(&shard), self.manner(&shard)).await;
         let unsent = matches!(&outcome, Err(failure) if failure.sent == Sent::No);
         if blocks != Blocks::No && !unsent {
@@ -175,34 +189,34 @@ impl Engine {
             .and_then(single)
     }
 
-    async fn split(
+    /// The replies to the parts of a request, side by side.
+    async fn parts(
         &self,
+        began: Instant,
         topology: &Topology<Shard>,
         whole: Request<'_>,
         cut: &Cut,
-        response: Response,
         repeat: Repeat,
         table: &Table,
-    ) -> Result<Reply, Error> {
-        let parts = cut.parts().map(|part| self.part(topology, Slice { whole, part }, repeat, table));
-        let replies = join_all(parts).await;
-        merged(response, repeat == Repeat::Read, replies, cut.order(), |part| {
-            topology.member(cut.part(part)?.shard)
-        })
+    ) -> Vec<Result<Reply, Error>> {
+        let part = |part| self.part(began, topology, Slice { whole, part }, repeat, table);
+        join_all(cut.parts().map(part)).await
     }
 
     /// A part is a command of the same kind. One that was never sent, or only reads, is dealt anew when its shard is taken
     /// out, or back.
     async fn part(
         &self,
+        began: Instant,
         topology: &Topology<Shard>,
         slice: Slice<'_>,
         repeat: Repeat,
         table: &Table,
     ) -> Result<Reply, Error> {
-        let (began, id) = (Instant::now(), slice.part.shard);
+        let id = slice.part.shard;
         let connects = topology.member(id).map_or(0, |member| member.shard.pulse().connects());
-        let error = match self.call(Route::Member(topology, id), &slice, repeat).await.and_then(single) {
+        let route = Route::Member(topology, id);
+        let error = match self.call(began, route, &slice, repeat).await.and_then(single) {
             Ok(reply) => return Ok(reply),
             Err(error) => error,
         };
@@ -215,7 +229,8 @@ impl Engine {
             && self.out_or_back(&member.shard, connects, remaining).await
             && let remaining = self.manner_since(began, &member.shard).deadline
             && let rest = self.for_the_rest(remaining)
-            && let Executed::Reply(reply) = Box::pin(rest.execute_known(request, table)).await?
+            && let Executed::Reply(reply) =
+                Box::pin(rest.execute_known(Instant::now(), request, table)).await?
         {
             return Ok(reply);
         }
@@ -224,13 +239,14 @@ impl Engine {
 
     async fn every(
         &self,
+        began: Instant,
         topology: &Topology<Shard>,
         request: Request<'_>,
         response: Response,
         repeat: Repeat,
     ) -> Result<Reply, Error> {
         let replies = join_all(topology.live().iter().map(|id| async {
-            self.call(Route::Member(topology, *id), &request, repeat).await.and_then(single)
+            self.call(began, Route::Member(topology, *id), &request, repeat).await.and_then(single)
         }));
         merged(response, repeat == Repeat::Read, replies.await, &[], |part| {
             topology.member(*topology.live().get(part)?)

@@ -8,6 +8,7 @@ use rendis_core::plan::{Queued, same_shard, view};
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::{Replies, Sent};
+use tokio::time::Instant;
 
 use crate::attempt::{Route, refused};
 use crate::batch::{Batch, MOST_REQUESTS};
@@ -59,10 +60,15 @@ impl Engine {
         frames.push(wrap(b"MULTI"));
         frames.extend(requests.iter().cloned());
         frames.push(wrap(b"EXEC"));
-        self.call(Route::Together { requests: &requests, table: &table }, frames.as_slice(), Repeat::Never)
-            .await
-            .and_then(|replies| executed(replies, lessons))
-            .map_err(|error| if error.shard().is_some() { error.of_command(b"EXEC") } else { error })
+        self.call(
+            Instant::now(),
+            Route::Together { requests: &requests, table: &table },
+            frames.as_slice(),
+            Repeat::Never,
+        )
+        .await
+        .and_then(|replies| executed(replies, lessons))
+        .map_err(|error| if error.shard().is_some() { error.of_command(b"EXEC") } else { error })
     }
 
     /// Makes sure that these requests can run on this shard, as parts of a transaction or beside one, and says what to send

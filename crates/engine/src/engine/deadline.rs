@@ -32,11 +32,17 @@ impl Engine {
 
     /// The same for a call that began then, where a noticeable time has passed; else this one.
     pub(crate) fn since(&self, began: Instant) -> Cow<'_, Self> {
-        let spent = began.elapsed();
+        self.rest_since(began).0
+    }
+
+    /// [`Engine::since`], and from when the time of that handle's calls counts.
+    pub(crate) fn rest_since(&self, began: Instant) -> (Cow<'_, Self>, Instant) {
+        let now = Instant::now();
+        let spent = now.saturating_duration_since(began);
         if spent < Duration::from_millis(1) {
-            return Cow::Borrowed(self);
+            return (Cow::Borrowed(self), began);
         }
-        Cow::Owned(self.for_the_rest(self.allowed().saturating_sub(spent)))
+        (Cow::Owned(self.for_the_rest(self.allowed().saturating_sub(spent))), now)
     }
 
     /// Whether calls have a deadline of their own, and not that of the settings.
