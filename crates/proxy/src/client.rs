@@ -19,9 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rendis_core::reply::{Reply, push_error};
-use rendis_engine::error::Error;
+use rendis_engine::error::{Error, Kind};
 use rendis_engine::gather::Executed;
 
+use crate::config::OnLost;
 use crate::context::{Context, Scratch};
 use crate::identity::{Identity, ReplyMode, UserChange};
 use crate::inbox::{Front, Inbox};
@@ -55,13 +56,13 @@ pub(crate) async fn serve(peer: Peer, identity: Box<Identity>, context: Arc<Cont
         ending.stop.cut(running).await
     };
     match ended {
-        Some(Ok(())) => {
+        Some(ended) if ended.as_ref().err().is_none_or(is_lost) => {
             client.peer.shutdown().await;
             if !client.context.stop.is_draining() {
                 client.peer.linger().await;
             }
         }
-        Some(Err(error)) => client.gone(&error),
+        Some(ended) => ended.err().into_iter().for_each(|error| client.gone(&error)),
         None => client.cut_off().await,
     }
 }
@@ -113,6 +114,9 @@ impl Client {
                 Front::Partial => {
                     self.flush().await?;
                     self.return_scratch();
+                    if self.inbox.arrived.is_empty() {
+                        self.transaction.heard();
+                    }
                     if let Err(too_much) = self.count() {
                         push_error(&mut self.out.bytes, "ERR", &too_much.to_string());
                         self.dropped(&too_much);
@@ -228,7 +232,7 @@ impl Client {
         match result {
             Ok(Executed::Reply(reply)) => self.reply(&reply).await?,
             Ok(_) => {}
-            Err(error) => self.error(&error),
+            Err(error) => self.error(&error).await?,
         }
         Ok(true)
     }
@@ -268,9 +272,17 @@ impl Client {
         Ok(())
     }
 
-    fn error(&mut self, error: &Error) {
+    /// Answers with an error; or ends the connection, once what was answered before is written, where the shard gave no
+    /// answer and the ring is set so.
+    async fn error(&mut self, error: &Error) -> io::Result<()> {
         self.context.stats.error(error.kind());
+        let unanswered = matches!(error.kind(), Kind::ShardDown | Kind::Timeout | Kind::Protocol);
+        if unanswered && self.context.shared.rules.load().on_lost == OnLost::Close {
+            self.flush().await?;
+            return Err(io::Error::other(Lost));
+        }
         push_line(&mut self.out.bytes, error.resp_text().as_bytes());
+        Ok(())
     }
 
     async fn flush(&mut self) -> io::Result<()> {
@@ -334,6 +346,15 @@ fn held(
     let replies = scratch.map_or(0, |scratch| scratch.batch.held());
     let (messages, lost) = subscriber.map_or((0, false), Subscriber::backlog);
     Held { behind: replies.saturating_add(messages), lost, deadline }
+}
+
+/// A command got no answer from its shard, and this ends the client's connection.
+#[derive(Debug, thiserror::Error)]
+#[error("a command got no answer from its shard")]
+struct Lost;
+
+fn is_lost(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Lost>())
 }
 
 /// What a client is told whose user is not there any more.

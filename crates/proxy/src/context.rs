@@ -15,7 +15,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::access::Access;
 use crate::clients::Clients;
-use crate::config;
+use crate::config::{self, OnLost};
 use crate::memory::Memory;
 use crate::server_tls;
 use crate::stats::Stats;
@@ -67,11 +67,13 @@ pub(crate) struct ThreadRing {
 pub(crate) struct Rules {
     /// The users.
     pub(crate) access: Arc<Access>,
+    /// What a client is told of a command that its shard did not answer.
+    pub(crate) on_lost: OnLost,
 }
 
 impl Rules {
     pub(crate) fn new(ring: &config::Ring) -> Self {
-        Self { access: Arc::new(Access::new(&ring.users)) }
+        Self { access: Arc::new(Access::new(&ring.users)), on_lost: ring.on_lost }
     }
 }
 

@@ -14,7 +14,8 @@
 //!
 //! After a `WATCH` that failed, the next `EXEC` runs nothing and says why: whoever sent both believes that the keys are
 //! watched, and a transaction that runs unwatched loses what others wrote. A server whose `WATCH` does not fail has no
-//! words for this; `EXECABORT` is what clients know.
+//! words for this; `EXECABORT` is what clients know. A later `WATCH` that succeeds ends this, where the client had heard
+//! of the failure when it sent that, and no earlier watch was lost: a connection of a pool goes from one user to the next.
 
 use std::sync::Arc;
 
@@ -36,7 +37,16 @@ pub(crate) struct Transaction {
     queue: Option<Queue>,
     watch: Option<Watch>,
     /// Why what should be watched is not: `EXEC` aborts.
-    unwatched: Option<String>,
+    unwatched: Option<Unwatched>,
+}
+
+/// A `WATCH` that failed.
+struct Unwatched {
+    reason: String,
+    /// The client knows.
+    heard: bool,
+    /// What was watched before is not any more.
+    lost: bool,
 }
 
 /// What came since `MULTI`.
@@ -150,9 +160,19 @@ impl Transaction {
         aborts
     }
 
-    /// A `WATCH` failed, for this reason: the next `EXEC` aborts.
-    pub(crate) fn watch_failed(&mut self, reason: String) {
-        self.unwatched = Some(reason);
+    /// A `WATCH` was refused, for this reason: the next `EXEC` aborts.
+    pub(crate) fn watch_refused(&mut self, reason: String) {
+        self.watch_failed(reason, false);
+    }
+
+    fn watch_failed(&mut self, reason: String, lost: bool) {
+        let lost = lost || self.unwatched.as_ref().is_some_and(|before| before.lost);
+        self.unwatched = Some(Unwatched { reason, heard: false, lost });
+    }
+
+    /// The client has been told all that it was owed, and what it sends from now on it sends knowing that.
+    pub(crate) fn heard(&mut self) {
+        self.unwatched.iter_mut().for_each(|unwatched| unwatched.heard = true);
     }
 
     /// One of the commands about transactions. `Ok(None)` when `out` has the answer.
@@ -179,10 +199,11 @@ impl Transaction {
             }
             Command::Execute => return self.execute(engine, out).await,
             Command::Watch => {
+                let guarded = self.watch.is_some();
                 let watched = self.watch(request, shard, engine).await;
                 let refused = |reply: &Reply| reply.as_error().map(|line| line.to_string());
                 if let Some(reason) = watched.as_ref().map_or_else(|error| Some(error.resp_text()), refused) {
-                    self.watch_failed(reason);
+                    self.watch_failed(reason, guarded && self.watch.is_none());
                 }
                 return watched.map(Some);
             }
@@ -220,6 +241,9 @@ impl Transaction {
         };
         let reply = watch.lease.ask(request).await.map_err(|failure| watch.shard.error(failure))?;
         self.watch = Some(watch);
+        if !reply.is_error() && !self.is_queueing() {
+            self.unwatched.take_if(|unwatched| unwatched.heard && !unwatched.lost);
+        }
         Ok(reply)
     }
 
@@ -239,7 +263,7 @@ impl Transaction {
             push_line(out, &line);
             return Ok(None);
         }
-        if let Some(reason) = unwatched {
+        if let Some(Unwatched { reason, .. }) = unwatched {
             self.unwatch().await;
             push_error(out, "EXECABORT", &format!("Transaction discarded because WATCH failed: {reason}"));
             return Ok(None);

@@ -173,3 +173,32 @@ fn a_slow_shard_that_rests_forgets_before_it_serves_again_after_a_reload() {
         }
     }
 }
+
+#[test]
+fn with_close_a_client_whose_command_got_no_answer_loses_its_connection_and_keeps_what_it_was_answered() {
+    let shards = Cluster::start(2);
+    let proxy = start("on_lost = \"close\"\non_down = \"fail\"\n", &shards);
+    let mut client = client(&proxy, "cache");
+    let keys = keys(&mut client, &shards);
+    // One that waits for what others do.
+    let mut waiting = ring::client(&proxy, "cache");
+    waiting.send(&["BLPOP", &format!("{{{}}}list", keys[0]), "0"]).unwrap();
+    until("it waits", || shards[0].command(&["INFO", "clients"]).text().contains("blocked_clients:1"));
+    shards[0].kill();
+    assert_eq!(waiting.read_to_end().unwrap(), b"");
+    // Alone, and in a pipeline behind what is answered.
+    let mut alone = ring::client(&proxy, "cache");
+    alone.send(&["GET", &keys[0]]).unwrap();
+    assert_eq!(alone.read_to_end().unwrap(), b"");
+    client.send_raw(format!("GET {}\r\nGET {}\r\nPING\r\n", keys[1], keys[0]).as_bytes()).unwrap();
+    assert_eq!(client.read_to_end().unwrap(), b"$3\r\nold\r\n");
+    let mut piped = ring::client(&proxy, "cache");
+    let get = |key: &str| format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len());
+    piped.send_raw((get(&keys[1]) + &get(&keys[0]) + &get(&keys[1])).as_bytes()).unwrap();
+    assert_eq!(piped.read_to_end().unwrap(), b"$3\r\nold\r\n");
+    // A refusal is an answer.
+    let mut other = ring::client(&proxy, "cache");
+    let crossed = other.command(&["RENAME", &keys[0], &keys[1]]).unwrap();
+    assert!(crossed.error().unwrap().starts_with("CROSSSLOT"), "{crossed:?}");
+    assert_eq!(other.command(&["GET", &keys[1]]).unwrap().text(), "old");
+}

@@ -102,7 +102,7 @@ impl Client {
                 self.count_error(before);
             }
             Ok(Executed::Subscription(command)) => {
-                self.subscription(command, view).await;
+                self.subscription(command, view).await?;
                 return Ok(Flow::On);
             }
             Ok(Executed::Transaction { command, shard }) => {
@@ -111,15 +111,15 @@ impl Client {
                 match done {
                     Ok(Some(reply)) => self.reply(&reply).await?,
                     Ok(None) => self.count_error(before),
-                    Err(error) => self.error(&error),
+                    Err(error) => self.error(&error).await?,
                 }
             }
             Err(error) => {
                 if watches(found, view) {
-                    self.transaction.watch_failed(error.resp_text());
+                    self.transaction.watch_refused(error.resp_text());
                 }
                 self.transaction.refused(found).await;
-                self.error(&error);
+                self.error(&error).await?;
             }
         }
         self.hush(before);
@@ -152,14 +152,15 @@ impl Client {
         }
     }
 
-    async fn subscription(&mut self, command: Subscription, request: Request<'_>) {
+    async fn subscription(&mut self, command: Subscription, request: Request<'_>) -> io::Result<()> {
         let resp3 = self.identity.resp3;
         let ends = matches!(
             command,
             Subscription::EndChannels | Subscription::EndPatterns | Subscription::EndShardChannels
         );
         if ends && self.subscriber.is_none() {
-            return confirm_nothing(command, request, resp3, &mut self.out.bytes);
+            confirm_nothing(command, request, resp3, &mut self.out.bytes);
+            return Ok(());
         }
         let hub = &self.context.hub;
         let subscriber = self.subscriber.get_or_insert_with(|| Box::new(Subscriber::new(hub)));
@@ -171,9 +172,10 @@ impl Client {
         }
         if let Err(error) = result {
             let before = self.out.bytes.len();
-            self.error(&error);
+            self.error(&error).await?;
             self.hush(before);
         }
+        Ok(())
     }
 }
 

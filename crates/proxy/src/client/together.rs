@@ -49,7 +49,7 @@ impl Client {
                         Box::pin(self.write_out(&reply)).await?;
                     }
                 }
-                Err(error) => self.error(error),
+                Err(error) => Box::pin(self.error(error)).await?,
             }
             self.owed = self.owed.saturating_sub(1);
         }

@@ -18,18 +18,19 @@ use super::error::ConfigError;
 use super::listen::{self, Listen, Listeners};
 use super::section::{Document, Field, Section, Span};
 use super::server_tls;
-use super::settings::{Health, Retries, Ring};
+use super::settings::{Health, OnLost, Retries, Ring};
 use super::shard::{self, Shard};
 use super::users;
 use super::values;
 
-const FIELDS: [&str; 23] = [
+const FIELDS: [&str; 24] = [
     "name",
     "listen",
     "tls",
     "placement",
     "on_down",
     "on_return",
+    "on_lost",
     "slow_ejection",
     "max_ejected",
     "heartbeat_frequency",
@@ -102,6 +103,9 @@ pub(super) fn read(
                 ("keep", OnReturn::Keep),
                 ("flush", OnReturn::Flush),
             ])
+        })?,
+        on_lost: section.read("on_lost", OnLost::Error, |field| {
+            field.choice(&[("error", OnLost::Error), ("close", OnLost::Close)])
         })?,
         max_ejected,
         slow_ejection,

@@ -29,6 +29,8 @@ pub struct Ring {
     pub on_down: OnDown,
     /// `on_return`: what happens before a shard serves again. Default `"forget"`.
     pub on_return: OnReturn,
+    /// `on_lost`: what a client is told of a command that its shard did not answer. Default `"error"`.
+    pub on_lost: OnLost,
     /// `slow_ejection = { factor, floor, window, windows, rest }`: when a shard that is far slower than its peers is taken
     /// out, and for how long. Only where shards are taken out: with `on_down = "reroute"` and a `max_ejected` above 0.
     /// Default: never; what is left out of the table has its default.
@@ -64,6 +66,18 @@ pub struct Ring {
     pub users: Vec<User>,
     /// `[[ring.shard]]`: the shards, in the order of the file. At least one.
     pub shards: Vec<Shard>,
+}
+
+/// What a client is told of a command that its shard did not answer: it died, did not answer in time, or answered
+/// something else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLost {
+    /// `"error"`: an error reply that says which shard, why, and whether the command may have run.
+    #[default]
+    Error,
+    /// `"close"`: its connection is closed, as by a server that dies: for programs that recover from a lost connection, and
+    /// end at an error reply that they do not know.
+    Close,
 }
 
 /// How one list of shards differs from another, by names.

@@ -348,6 +348,27 @@ fn after_a_watch_that_failed_the_next_exec_runs_nothing() {
 }
 
 #[test]
+fn a_watch_that_was_refused_and_heard_of_is_forgotten_at_the_next_that_succeeds() {
+    let stage = Stage::start();
+    let keys = stage.keys("k");
+    let (across, key) = ([&keys[0], &keys[1]], &keys[1]);
+    let mut client = stage.client();
+    // As the next user of a pooled connection meets it.
+    assert!(ask(&mut client, &["WATCH", across[0], across[1]]).error().unwrap().starts_with("CROSSSLOT"));
+    assert!(ask(&mut client, &["WATCH", key]).is_ok());
+    ask(&mut client, &["MULTI"]);
+    ask(&mut client, &["SET", key, "mine"]);
+    assert_eq!(ask(&mut client, &["EXEC"]), Reply::array([Reply::simple("OK")]));
+    // Not by who sends all of it in one go, and cannot know.
+    let all =
+        format!("WATCH {} {}\r\nWATCH {key}\r\nMULTI\r\nSET {key} never\r\nEXEC\r\n", across[0], across[1]);
+    client.send_raw(all.as_bytes()).unwrap();
+    let replies: Vec<Reply> = (0..5).map(|_| client.read().unwrap()).collect();
+    assert!(replies[1].is_ok() && replies[4].error().unwrap().starts_with("EXECABORT"), "{replies:?}");
+    assert_eq!(ask(&mut client, &["GET", key]).text(), "mine");
+}
+
+#[test]
 fn keys_of_a_transaction_whose_multi_was_refused_are_not_watched_for_the_next_client() {
     let server = RedisServer::start();
     let url = format!("redis://single:secret@{}", server.address());
