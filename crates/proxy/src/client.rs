@@ -13,22 +13,27 @@ mod alone;
 mod together;
 mod waiting;
 
+use std::borrow::Cow;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rendis_core::reply::{Reply, push_error};
+use rendis_core::request::Request;
+use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::gather::Executed;
 
 use crate::config::OnLost;
 use crate::context::{Context, Scratch};
+use crate::headcount::counted;
 use crate::identity::{Identity, ReplyMode, UserChange};
 use crate::inbox::{Front, Inbox};
 use crate::memory::{Holding, TooMuch};
 use crate::outbox::{Held, Outbox, TooSlow};
 use crate::peer::Peer;
+use crate::redact::redact;
 use crate::stats::ErrorKind;
 use crate::subscription::Subscriber;
 use crate::transaction::{Transaction, push_line};
@@ -270,6 +275,15 @@ impl Client {
             self.context.stats.sent.add(frame.len());
         }
         Ok(())
+    }
+
+    /// A shard's reply as the client gets it: without passwords, and with all who listen counted.
+    #[inline]
+    fn shown<'r>(&self, engine: &Engine, request: Request<'_>, reply: &'r Reply) -> Cow<'r, Reply> {
+        match counted(&self.context.hub, engine, request, reply) {
+            Some(reply) => Cow::Owned(reply),
+            None => redact(engine, request, reply),
+        }
     }
 
     /// Answers with an error; or ends the connection, once what was answered before is written, where the shard gave no

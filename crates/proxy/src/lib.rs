@@ -21,6 +21,7 @@ mod local;
 mod transaction;
 mod subscription;
 mod redact;
+mod headcount;
 mod client;
 pub mod embedded;
 mod listen;

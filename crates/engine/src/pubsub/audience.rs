@@ -34,6 +34,10 @@ impl Audience {
         left
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     pub(super) fn ids(&self) -> Vec<ListenerId> {
         self.lock().keys().copied().collect()
     }

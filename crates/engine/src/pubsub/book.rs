@@ -156,6 +156,11 @@ impl Book {
         if anew { Joined::Anew } else { Joined::Already }
     }
 
+    /// How many listen to a topic.
+    pub(super) fn count(&self, topic: &Topic) -> usize {
+        self.topics.get(topic).map_or(0, |entry| entry.audience.len())
+    }
+
     /// The listener gives the topic up.
     pub(super) fn leave(&mut self, listener: ListenerId, topic: &Topic) {
         let Some(member) = self.listeners.get_mut(&listener) else { return };

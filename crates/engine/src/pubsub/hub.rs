@@ -52,6 +52,12 @@ impl Hub {
         Listener { hub: self.clone(), id, mailbox }
     }
 
+    /// How many listeners of this hub listen to a topic.
+    #[must_use]
+    pub fn listeners(&self, kind: TopicKind, name: &[u8]) -> usize {
+        self.inner.shared.change(|book| book.count(&Topic { kind, name: Bytes::copy_from_slice(name) }))
+    }
+
     /// Ends every listener with [`Kind::Refused`], after what waits in its queue, and every connection. To be called
     /// with [`Engine::close`].
     pub fn close(&self) {

@@ -19,7 +19,6 @@ use rendis_engine::gather::Executed;
 use super::{Client, Flow};
 use crate::identity::ReplyMode;
 use crate::local::{self, After};
-use crate::redact::redact;
 use crate::stats::ErrorKind;
 use crate::subscription::{Subscriber, confirm_nothing};
 use crate::transaction::{Transaction, ends_queue, push_line, watches};
@@ -96,7 +95,7 @@ impl Client {
         let before = self.out.bytes.len();
         let mut flow = Flow::On;
         match result {
-            Ok(Executed::Reply(reply)) => self.reply(&redact(engine, view, &reply)).await?,
+            Ok(Executed::Reply(reply)) => self.reply(&self.shown(engine, view, &reply)).await?,
             Ok(Executed::Local(command)) => {
                 flow = self.local(command, view).await;
                 self.count_error(before);

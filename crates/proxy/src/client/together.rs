@@ -14,7 +14,6 @@ use rendis_engine::error::Error;
 use tokio::time::timeout;
 
 use super::Client;
-use crate::redact::redact;
 
 impl Client {
     /// Sends as many of the requests found, from `done` on, as can and may go out together, and hands out their answers
@@ -42,7 +41,7 @@ impl Client {
                 Ok(reply) => {
                     bytes += reply.frame().len();
                     let reply = match self.inbox.request(index) {
-                        Some(request) => redact(self.context.engine(self.identity.resp3), request, reply),
+                        Some(request) => self.shown(self.context.engine(self.identity.resp3), request, reply),
                         None => Cow::Borrowed(reply),
                     };
                     if self.append(&reply) {

@@ -72,6 +72,32 @@ fn patterns_hear_every_shard_and_sharded_channels_are_their_own() {
 }
 
 #[test]
+fn all_who_listen_are_counted_though_a_shard_knows_of_one() {
+    let stage = Stage::start();
+    let mut sender = stage.client();
+    let mut listeners: Vec<_> = (0..3).map(|_| stage.client()).collect();
+    for listener in &mut listeners {
+        ask(listener, &["SUBSCRIBE", "news"]);
+        ask(listener, &["SSUBSCRIBE", "orders"]);
+    }
+    // One that is subscribed to a shard directly.
+    let shard = stage
+        .shards
+        .iter()
+        .find(|shard| shard.command(&["PUBSUB", "NUMSUB", "news"]).elements()[1].integer() == 1);
+    let mut direct = shard.unwrap().client().unwrap();
+    ask(&mut direct, &["SUBSCRIBE", "news"]);
+    let counted = ask(&mut sender, &["PUBSUB", "NUMSUB", "news", "none"]);
+    assert_eq!(counted.to_string(), "[news, 4, none, 0]");
+    assert_eq!(ask(&mut sender, &["PUBSUB", "SHARDNUMSUB", "orders"]).to_string(), "[orders, 3]");
+    assert_eq!(ask(&mut sender, &["PUBLISH", "news", "text"]).integer(), 4);
+    assert_eq!(ask(&mut sender, &["SPUBLISH", "orders", "text"]).integer(), 3);
+    assert_eq!(ask(&mut sender, &["PUBLISH", "none", "text"]).integer(), 0);
+    sender.send_raw(b"PUBLISH news text\r\nPUBLISH none text\r\n").unwrap();
+    assert_eq!((sender.read().unwrap().integer(), sender.read().unwrap().integer()), (4, 0));
+}
+
+#[test]
 fn what_servers_tell_of_their_keys_is_heard_from_every_shard() {
     let stage = Stage::start();
     let mut client = stage.client();
@@ -110,7 +136,8 @@ fn many_listeners_share_one_subscription_upstream() {
     let mut sender = stage.client();
     for number in 0..100 {
         let text = number.to_string();
-        assert_eq!(ask(&mut sender, &["PUBLISH", "news", &text]).integer(), 1);
+        // Those of a pattern count once a process.
+        assert_eq!(ask(&mut sender, &["PUBLISH", "news", &text]).integer(), 40);
         assert_eq!(ask(&mut sender, &["PUBLISH", "weather.today", &text]).integer(), 1);
     }
     for listener in &mut listeners {
@@ -221,7 +248,7 @@ fn confirmed_behind_messages(quiet: bool, lines: [&[&str]; 2]) -> Vec<Reply> {
     }
     let message = |text: &str| Reply::Push(bulks(&["message", channel, text]));
     for text in ["one", "two"] {
-        assert_eq!(ask(&mut sender, &["PUBLISH", channel, text]).integer(), 1);
+        assert_eq!(ask(&mut sender, &["PUBLISH", channel, text]).integer(), 2);
         assert_eq!(other.read().unwrap(), message(text));
     }
     stage.shards[0].cont();
