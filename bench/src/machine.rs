@@ -57,6 +57,8 @@ pub fn busy() -> f64 {
 #[must_use]
 pub fn versions(programs: &Path, envoy: Option<&Path>) -> Vec<String> {
     let mut versions = Vec::new();
+    // The report is made by the revision that it is about.
+    versions.extend(first_line("git", &["log", "-1", "--format=rendis, revision %h of %as"]));
     let mut ask = |program: &str, argument: &str| versions.extend(first_line(program, &[argument]));
     ask("redis-server", "--version");
     ask("nutcracker", "-V");

@@ -80,6 +80,7 @@ fn short(results: &Results) -> String {
         ("library, 64 tasks", "library", "64 tasks", "redis-rs"),
         ("library, 512 tasks", "library", "512 tasks", "redis-rs"),
         ("library, 512 tasks, `redis::AsyncCommands`", "library", "512 tasks", "redis-rs"),
+        ("library, EVAL of a key, 64 tasks", "library, commands", "EVAL of a key, 64 tasks", "redis-rs"),
         ("library, 512 tasks", "library", "512 tasks", "fred"),
         ("", "library", "512 tasks", "rustis"),
         ("", "library", "512 tasks", "go-redis"),
@@ -91,6 +92,7 @@ fn short(results: &Results) -> String {
         ("", "proxy", "50 clients, P=16", "Envoy"),
         ("", "proxy", "50 clients, P=16", "redis-server"),
         ("proxy, MGET of 100 keys", "proxy, commands", "MGET of 100 keys, 50 clients", "twemproxy"),
+        ("proxy, EVAL of a key", "proxy, commands", "EVAL of a key, 50 clients", "twemproxy"),
     ];
     for (what, group, name, peer) in rows {
         let Some(cell) = results.cell(group, name) else { continue };

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use rendis_core::reply::{Reply, push_error};
 use rendis_core::request::Request;
+use rendis_core::session::Sent;
 use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::gather::Executed;
@@ -293,6 +294,11 @@ impl Client {
         let unanswered = matches!(error.kind(), Kind::ShardDown | Kind::Timeout | Kind::Protocol);
         if unanswered && self.context.shared.rules.load().on_lost == OnLost::Close {
             self.flush().await?;
+            self.context.stats.closed.add(1);
+            if error.sent() == Sent::No {
+                // It comes again at once, and here nobody refuses its connection.
+                tokio::time::sleep(BEFORE_CLOSING).await;
+            }
             return Err(io::Error::other(Lost));
         }
         push_line(&mut self.out.bytes, error.resp_text().as_bytes());
@@ -370,6 +376,10 @@ struct Lost;
 fn is_lost(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Lost>())
 }
+
+/// How long a client waits for its connection to be closed where its command was not executed: so that one that
+/// connects again at once does so four times a second.
+const BEFORE_CLOSING: Duration = Duration::from_millis(250);
 
 /// What a client is told whose user is not there any more.
 const USER_GONE: &str = "the user was removed, or has another password; log in again";

@@ -24,6 +24,8 @@ pub(crate) struct Stats {
     pub(crate) handshakes_failed: Count,
     /// Clients that were dropped because they did not take what was for them, or made the ring hold too much.
     pub(crate) dropped: Count,
+    /// Clients whose connection was closed because a command got no answer.
+    pub(crate) closed: Count,
     /// Error replies that servers gave.
     pub(crate) refusals: Count,
     /// Requests that ended with an error of this proxy, by its kind: those of the engine, then those of clients.

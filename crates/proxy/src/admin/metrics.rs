@@ -113,6 +113,8 @@ fn clients(text: &mut Text, rings: &[Ring]) {
     });
     let help = "Clients that were dropped because they did not read what was for them, or made the ring hold too much.";
     each("rendis_clients_dropped_total", "counter", help, &|ring| ring.sum(|stats| stats.dropped.read()));
+    let help = "Clients whose connection was closed because a command got no answer (on_lost = \"close\").";
+    each("rendis_clients_closed_total", "counter", help, &|ring| ring.sum(|stats| stats.closed.read()));
     let help = "What clients make the ring hold: half requests, queued transactions, what they do not read. Limit: client_memory.";
     each("rendis_client_memory_bytes", "gauge", help, &|ring| {
         u64::try_from(ring.shared.memory.held()).unwrap_or(u64::MAX)
