@@ -1,5 +1,7 @@
-//! What a configuration says, and how it is refused.
+//! What a configuration says, and how it is refused; the fuzz target `config` calls the check of any text.
 #![expect(clippy::panic, reason = "helpers of tests fail the test")]
+
+mod configuration;
 
 use std::collections::HashMap;
 use std::io;
@@ -642,15 +644,11 @@ fn piece() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in ".{0,200}") {
-        let _ = parse(&text);
+        configuration::of(&text);
     }
 
     #[test]
     fn any_pieces_are_read_or_refused_on_a_line_of_theirs(pieces in proptest::collection::vec(piece(), 0..14)) {
-        let text = pieces.concat();
-        if let Err(error) = parse(&text) {
-            prop_assert!(!error.to_string().contains(char::is_control));
-            prop_assert!(error.line().is_none_or(|line| (1..=text.matches('\n').count() + 1).contains(&line)));
-        }
+        configuration::of(&pieces.concat());
     }
 }
