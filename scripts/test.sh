@@ -59,6 +59,7 @@ fi
 
 step "format" cargo fmt --all --check
 step "format of the benchmarks" cargo fmt --manifest-path bench/Cargo.toml --check
+step "format of the fuzz targets" cargo fmt --manifest-path fuzz/Cargo.toml --check
 step "clippy" cargo clippy --workspace --all-targets --all-features -- -D warnings
 # No part of the workspace; in its target directory, so that what both depend on is there already.
 step "clippy of the benchmarks" cargo clippy --manifest-path bench/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" \
@@ -68,17 +69,16 @@ step "tests" cargo test --workspace --all-features --no-fail-fast --lib --bins -
 step "clients of other languages" scripts/clients.sh
 step "documentation's examples" cargo test --workspace --all-features --no-fail-fast --doc
 
-# Needs nightly; the compiler of the workspace stays as it is.
-if [ ! -d fuzz ]; then
-    left_out "fuzzing" "there are no targets"
-elif have rustup && rustup toolchain list | grep -q '^nightly' && cargo +nightly fuzz --version >/dev/null 2>&1; then
+if ! have cargo-fuzz; then
+    left_out "fuzzing" "cargo-fuzz is not installed; the property tests above stand in for it"
+elif ! have c++; then
+    left_out "fuzzing" "libFuzzer needs a C++ compiler; the property tests above stand in for it"
+else
     seconds=5
     [ "$full" = yes ] && seconds=60
-    for target in $(cargo +nightly fuzz list); do
-        step "fuzzing $target" cargo +nightly fuzz run "$target" -- "-max_total_time=$seconds"
+    for target in $(scripts/fuzz.sh); do
+        step "fuzzing $target" scripts/fuzz.sh "$target" "$seconds"
     done
-else
-    left_out "fuzzing" "no nightly compiler with cargo-fuzz; the property tests above stand in for it"
 fi
 
 if have cargo-deny; then

@@ -1,9 +1,7 @@
-//! The configuration: any text is a configuration or one clear error.
+//! The configuration: any text is a configuration or one clear error without secrets.
 #![no_main]
 
-use rendis_proxy::config::{Sources, parse};
+#[path = "../../crates/proxy/tests/configuration/mod.rs"]
+mod configuration;
 
-libfuzzer_sys::fuzz_target!(|text: &str| {
-    let sources = Sources { file: "f", directory: std::path::Path::new(""), lookup: None };
-    let _ = parse(text, &sources).map_err(|error| error.to_string());
-});
+libfuzzer_sys::fuzz_target!(|text: &str| configuration::of(text));

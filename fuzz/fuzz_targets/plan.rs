@@ -1,7 +1,7 @@
-//! The planner: two bytes for a command, then its words; no request may go where its keys are not.
+//! The planner: lines of words are requests; none may go where its keys are not, alone or in a transaction.
 #![no_main]
 
 #[path = "../../crates/core/tests/twin/mod.rs"]
 mod twin;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| twin::agree::planner_of(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| twin::agree::plans(data));

@@ -1,4 +1,4 @@
-//! The reply reader and the down-conversion against their naive twins.
+//! The reply reader against its naive twin.
 #![no_main]
 
 #[path = "../../crates/core/tests/twin/mod.rs"]

@@ -9,6 +9,7 @@
 )]
 
 mod command;
+mod twin;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,18 +17,13 @@ use command::{all, pack};
 use proptest::prelude::*;
 use rendis_core::{
     command::{Blocks, Class, Found, Row, Table},
-    hash::crc16_xmodem,
     id::ShardId,
     merge::{Cursor, Scanned},
-    plan::{Plan, RefusalKind, View, plan, same_shard},
+    plan::{Plan, RefusalKind, View, plan},
     reply::Reply,
     request::RequestBuf,
-    tag::Tag,
 };
-
-fn locate(shards: usize) -> impl Fn(&[u8]) -> Option<ShardId> {
-    move |key| Some(ShardId::new(usize::from(crc16_xmodem(Tag::Braces.tagged(key))) % shards))
-}
+use twin::agree::{self, locate};
 
 /// Keys of which many are the same and some share a tag.
 fn key() -> impl Strategy<Value = Vec<u8>> {
@@ -41,14 +37,6 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 fn decide(request: &RequestBuf, shards: usize) -> Plan {
     let live: Vec<_> = (0..shards).map(ShardId::new).collect();
     plan(request.view(), Table::default().find(request.view()), &View::new(locate(shards), &live))
-}
-
-/// The keys of a request by an own reading of its row.
-fn keys(table: &Table, request: &RequestBuf) -> Vec<Vec<u8>> {
-    let Found::Row(row) = table.find(request.view()) else { return Vec::new() };
-    row.keys(request.view())
-        .map(|keys| keys.map(|key| request.view().argument(key.index).unwrap().to_vec()).collect())
-        .unwrap_or_default()
 }
 
 /// A call of a command with the right number of arguments, of words that mean something somewhere.
@@ -130,39 +118,12 @@ proptest! {
 
     #[test]
     fn no_request_reaches_a_shard_that_does_not_hold_all_of_its_keys(request in call(), shards in 1_usize..5) {
-        let table = Table::default();
-        let keys = keys(&table, &request);
-        let place = |key: &Vec<u8>| locate(shards)(key).unwrap();
-        match decide(&request, shards) {
-            Plan::One(shard) => prop_assert!(keys.iter().all(|key| place(key) == shard)),
-            Plan::Transaction { shard: Some(shard), .. } => {
-                prop_assert!(keys.iter().all(|key| place(key) == shard));
-            }
-            Plan::Split { cut, .. } => {
-                prop_assert_eq!(cut.parts().map(|part| part.keys.len()).sum::<usize>(), keys.len());
-            }
-            Plan::Refused(refusal) => {
-                prop_assert!(!refusal.text().contains(&b'\n') && !refusal.text().contains(&b'\r'));
-                if shards == 1 && refusal.kind() == RefusalKind::CrossShard {
-                    // Only patterns, whose keys nobody can know.
-                    prop_assert!(request.view().name().to_ascii_lowercase().starts_with(b"sort"));
-                }
-            }
-            // These go to no single shard, so they may not have keys.
-            _ => prop_assert!(keys.is_empty()),
-        }
+        agree::planner(&request, shards);
     }
 
     #[test]
     fn a_transaction_is_on_one_shard_or_refused(requests in prop::collection::vec(call(), 0..5), shards in 1_usize..4) {
-        let (table, live) = (Table::default(), (0..shards).map(ShardId::new).collect::<Vec<_>>());
-        let ring = View::new(locate(shards), &live);
-        let calls = requests.iter().map(|request| (request.view(), table.find(request.view())));
-        if let Ok(rendis_core::plan::Queued::On(shard)) = same_shard(calls, &ring) {
-            for request in &requests {
-                prop_assert!(keys(&table, request).iter().all(|key| locate(shards)(key) == Some(shard)));
-            }
-        }
+        agree::transaction(&requests, shards);
     }
 
     #[test]
@@ -209,7 +170,7 @@ proptest! {
         let (table, view) = (Table::default(), request.view());
         let Some((row, key)) = Table::only_key(|index| view.argument(index), view.count()) else { return Ok(()) };
         prop_assert!(matches!(table.find(view), Found::Row(found) if found.name() == row.name()));
-        prop_assert_eq!(keys(&table, &request), vec![key.to_vec()]);
+        prop_assert_eq!(agree::keys(&table, request.view()), vec![key.to_vec()]);
         prop_assert_eq!(row.blocks(view), Blocks::No);
         let shard = locate(3)(key).unwrap();
         prop_assert!(matches!(decide(&request, 3), Plan::One(planned) if planned == shard));

@@ -1,4 +1,4 @@
-//! The reply reader and the down-conversion agree with their naive, recursive twins.
+//! The reply reader agrees with its naive, recursive twin.
 
 #[path = "twin/strategy.rs"]
 mod strategy;

@@ -4,6 +4,8 @@
 
 mod conversation;
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 /// Words that commands and their arguments are made of.
@@ -116,12 +118,12 @@ fn said() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn a_session_ends_with_as_many_whole_replies_as_are_owed(bytes in said(), piece in 1..200_usize) {
-        conversation::of(&bytes, piece);
+    fn a_session_ends_with_as_many_whole_replies_as_are_owed(bytes in said(), piece in 1..200_usize, stay in 0..2_u64) {
+        conversation::of(&bytes, piece, Duration::from_secs(stay));
     }
 
     #[test]
     fn a_session_that_breaks_off_anywhere_ends_too(bytes in said(), percent in 0..100_usize) {
-        conversation::of(&bytes[..bytes.len() * percent / 100], 7);
+        conversation::of(&bytes[..bytes.len() * percent / 100], 7, Duration::ZERO);
     }
 }

@@ -1,7 +1,7 @@
-//! A reply frame: what kind it is, what it says, how one is made here, and how it looks to a RESP2 client.
+//! A reply frame: what kind it is, what it says, and how one is made here.
 //!
 //! A [`Reply`] owns one whole frame, as [`crate::scan::Scanner`] cut it out of a read buffer: a slice of that
-//! buffer, not a copy, and a clone is a reference count. Nothing is decoded until somebody asks. Three ways to look
+//! buffer, not a copy, and a clone is a reference count. Nothing is decoded until somebody asks. Two ways to look
 //! into one, each for its caller:
 //!
 //! - [`Reply::kind`], [`Reply::as_error`], [`Reply::as_bulk`]…: the outermost value, for those who only route it;

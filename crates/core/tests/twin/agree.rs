@@ -11,8 +11,9 @@
 )]
 
 use rendis_core::command::{Found, Table};
+use rendis_core::hash::crc16_xmodem;
 use rendis_core::id::ShardId;
-use rendis_core::plan::{Plan, View, plan};
+use rendis_core::plan::{Plan, Queued, RefusalKind, View, plan, same_shard};
 use rendis_core::reply::{Node, Reader, Reply, ReplyError};
 use rendis_core::request::{Request, RequestBuf, RequestScanner};
 use rendis_core::scan::{Limits, ScanError, Scanner};
@@ -46,8 +47,7 @@ pub(crate) fn request_scanner(bytes: &[u8], cuts: &[usize]) {
     }
 }
 
-/// Of a frame that the scanner lets through, the reader makes the tree that its twin makes, and the older form is the
-/// tree's older form. Other bytes do no harm.
+/// Of a frame that the scanner lets through, the reader makes the tree that its twin makes. Other bytes do no harm.
 pub(crate) fn reader(bytes: &[u8]) {
     let frame = match Scanner::new(Limits::REPLY).scan(bytes) {
         Ok(Some(end)) => &bytes[..end],
@@ -67,37 +67,37 @@ fn harmless(bytes: &[u8]) {
     let _ = (format!("{reply:?}"), Reader::new(bytes).skip());
 }
 
-/// As [`planner`]: the first two bytes choose a command, the rest are its words, apart by spaces.
-pub(crate) fn planner_of(bytes: &[u8]) {
-    let [high, low, words @ ..] = bytes else { return };
+/// As [`planner`] and [`transaction`], on one shard and on three: each line is a request, its words are apart by spaces.
+/// A first word that is no command's name is the next one's, so that most bytes ask for something.
+pub(crate) fn plans(bytes: &[u8]) {
     let table = Table::default();
-    let rows: Vec<_> = table.rows().collect();
-    let name = rows[usize::from(u16::from_be_bytes([*high, *low])) % rows.len()].name();
-    let words = words.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-    planner(&std::iter::once(name.as_bytes()).chain(words).collect::<Vec<_>>());
+    let rows: Vec<_> = table.rows().map(|row| row.name().as_bytes()).collect();
+    let request = |line: &[u8]| {
+        let mut words: Vec<_> = line.split(|byte| *byte == b' ').collect();
+        if table.named(words[0]).is_none() {
+            let next = rows.partition_point(|row| *row < words[0]);
+            words[0] = rows.get(next).copied().unwrap_or(words[0]);
+        }
+        RequestBuf::pack(words)
+    };
+    let requests: Vec<_> = bytes.split(|byte| *byte == b'\n').map(request).collect();
+    for shards in [1, 3] {
+        requests.iter().for_each(|request| planner(request, shards));
+        transaction(&requests, shards);
+    }
 }
 
-/// No request is sent to a shard that has not all of its keys; parts have each key once, and are requests themselves.
-pub(crate) fn planner(words: &[&[u8]]) {
-    let request = RequestBuf::pack(words.iter().copied());
+/// No request is sent to a shard that has not all of its keys, and none that has keys to no shard or to any; parts have
+/// each key once, and are requests themselves; a refusal is one line.
+pub(crate) fn planner(request: &RequestBuf, shards: usize) {
     let (request, table) = (request.view(), Table::default());
-    let live = [0, 1, 2].map(ShardId::new);
-    let locate = |key: &[u8]| {
-        let sum: usize = Tag::Braces.tagged(key).iter().map(|byte| usize::from(*byte)).sum();
-        live.get(sum % live.len()).copied()
-    };
-    let decide = |request: Request<'_>| plan(request, table.find(request), &View::new(locate, &live));
-    let shards: Vec<_> = match table.find(request) {
-        Found::Row(row) if row.takes(request.count()) => match row.keys(request) {
-            Ok(keys) => {
-                keys.map(|key| locate(request.argument(key.index).expect("a key is an argument"))).collect()
-            }
-            Err(_) => Vec::new(),
-        },
-        _ => Vec::new(),
-    };
+    let live: Vec<_> = (0..shards).map(ShardId::new).collect();
+    let decide = |request: Request<'_>| plan(request, table.find(request), &View::new(locate(shards), &live));
+    let keys = keys(&table, request);
     match decide(request) {
-        Plan::One(shard) => assert!(shards.iter().all(|other| *other == Some(shard))),
+        Plan::One(shard) | Plan::Transaction { shard: Some(shard), .. } => {
+            assert!(keys.iter().all(|key| locate(shards)(key) == Some(shard)));
+        }
         Plan::Split { cut, .. } => {
             assert!(cut.parts().len() > 1);
             let mut dealt = Vec::new();
@@ -107,11 +107,47 @@ pub(crate) fn planner(words: &[&[u8]]) {
                 dealt.extend_from_slice(part.keys);
             }
             dealt.sort_unstable();
-            assert!(dealt.iter().copied().eq(0..u32::try_from(shards.len()).unwrap()));
+            assert!(dealt.iter().copied().eq(0..u32::try_from(keys.len()).unwrap()));
         }
-        Plan::Every(_) | Plan::Random(_) | Plan::Scan(_) => assert!(shards.is_empty()),
-        _ => {}
+        Plan::Refused(refusal) => {
+            assert!(!refusal.text().contains(&b'\n') && !refusal.text().contains(&b'\r'));
+            if shards == 1 && refusal.kind() == RefusalKind::CrossShard {
+                // Only patterns, whose keys nobody can know.
+                assert!(request.name().to_ascii_lowercase().starts_with(b"sort"));
+            }
+        }
+        Plan::NoShard => panic!("every shard is up"),
+        // These go to no single shard, so they may not have keys.
+        _ => assert!(keys.is_empty()),
     }
+}
+
+/// A transaction runs on the shard that has all of its keys, on any where there are none, or not at all.
+pub(crate) fn transaction(requests: &[RequestBuf], shards: usize) {
+    let (table, live) = (Table::default(), (0..shards).map(ShardId::new).collect::<Vec<_>>());
+    let calls = requests.iter().map(|request| (request.view(), table.find(request.view())));
+    let mut keys = requests.iter().flat_map(|request| keys(&table, request.view()));
+    match same_shard(calls, &View::new(locate(shards), &live)) {
+        Ok(Queued::On(shard)) => assert!(keys.all(|key| locate(shards)(&key) == Some(shard))),
+        Ok(Queued::Rather(_) | Queued::Anywhere) => assert_eq!(keys.next(), None),
+        Ok(Queued::NoShard) => panic!("every shard is up"),
+        Err(_) => {}
+    }
+}
+
+/// Where keys are, on so many shards.
+pub(crate) fn locate(shards: usize) -> impl Fn(&[u8]) -> Option<ShardId> {
+    move |key| Some(ShardId::new(usize::from(crc16_xmodem(Tag::Braces.tagged(key))) % shards))
+}
+
+/// The keys of a request by an own reading of its row.
+pub(crate) fn keys(table: &Table, request: Request<'_>) -> Vec<Vec<u8>> {
+    let Found::Row(row) = table.find(request) else { return Vec::new() };
+    row.keys(request)
+        .map(|keys| {
+            keys.map(|key| request.argument(key.index).expect("a key is an argument").to_vec()).collect()
+        })
+        .unwrap_or_default()
 }
 
 /// A tree from a [`Reader`], as a decoder would build it.

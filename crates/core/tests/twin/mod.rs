@@ -1,5 +1,5 @@
-//! Naive twins of the frame scanners, the reply reader and the down-conversion: recursive, copying, as short as the
-//! grammar. What they say is what the fast ones must say. Shared with the fuzz targets.
+//! Naive twins of the frame scanners and the reply reader: recursive, copying, as short as the grammar. What they say is
+//! what the fast ones must say. Shared with the fuzz targets.
 
 #![allow(
     dead_code,

@@ -16,19 +16,19 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// `tls:127.0.0.1:6390`: TLS, with the ring's `tls`.
     Tls(SocketAddr),
-    /// `unix:/run/rendis.sock`: an absolute path.
+    /// `unix:/run/rendis.sock`: an absolute path without control characters.
     Unix(PathBuf),
 }
 
 impl Listen {
-    const ALLOWED: &str = "an IP address with a port (\"127.0.0.1:6380\", \"[::1]:6380\", \"tls:127.0.0.1:6390\"), \"unix:/absolute/path\"";
+    const ALLOWED: &str = "an IP address with a port (\"127.0.0.1:6380\", \"[::1]:6380\", \"tls:127.0.0.1:6390\"), \"unix:/absolute/path\" without control characters";
 
     pub(super) fn read(field: &Field<'_>) -> Result<Self, ConfigError> {
         let text = field.text()?;
         let listen = match (text.strip_prefix("unix:"), text.strip_prefix("tls:")) {
             (Some(path), _) => {
                 let path = path.strip_prefix("//").unwrap_or(path);
-                let good = path.len() > 1 && path.starts_with('/') && !path.contains('\0');
+                let good = path.len() > 1 && path.starts_with('/') && !path.contains(char::is_control);
                 good.then(|| Self::Unix(path.into()))
             }
             (None, Some(address)) => address.parse().ok().map(Self::Tls),

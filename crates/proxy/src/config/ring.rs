@@ -157,7 +157,7 @@ fn spec(field: &Field<'_>, place: &str) -> Result<Spec, ConfigError> {
             DeValue::String(text) => OptionValue::Text(text.to_string()),
             other => OptionValue::Integer(values::integer(other).ok_or_else(|| {
                 let found = values::describe(other);
-                let message = format!("{place}placement: {}: found {found}", name.get_ref());
+                let message = format!("{place}placement: {}: found {found}", name.get_ref().escape_debug());
                 document.error(
                     &value.span(),
                     format!("{message}; allowed: a string, a whole number, true, false"),

@@ -24,17 +24,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{sleep, timeout};
 
-/// Sends these bytes in pieces of so many, says goodbye, and looks at everything that comes back:
+/// Sends these bytes in pieces of so many, stays a while, in which messages come, says goodbye, and looks at everything that comes back:
 ///
 /// - nothing panics, and the session ends, soon;
 /// - what comes are whole replies, as many as are owed;
 /// - nothing is left: no task, no connection to a shard.
-pub(crate) fn of(bytes: &[u8], piece: usize) {
+pub(crate) fn of(bytes: &[u8], piece: usize, stay: Duration) {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let dice = Dice::of_seed(0);
         let hosts: Vec<_> = ["one", "two"].iter().map(|name| Host::new(name, &dice)).collect();
-        let answer = session(bytes, piece.max(1), &hosts).await;
+        let answer = session(bytes, piece.max(1), stay, &hosts).await;
         check(bytes, &answer);
         sleep(Duration::from_secs(3)).await;
         assert_eq!(Handle::current().metrics().num_alive_tasks(), 0, "tasks are left");
@@ -42,7 +42,7 @@ pub(crate) fn of(bytes: &[u8], piece: usize) {
     });
 }
 
-async fn session(bytes: &[u8], piece: usize, hosts: &[Host]) -> Vec<u8> {
+async fn session(bytes: &[u8], piece: usize, stay: Duration, hosts: &[Host]) -> Vec<u8> {
     let text = "[[ring]]\nname = \"r\"\nlisten = \"127.0.0.1:0\"\n[[ring.shard]]\nname = \"one\"\nurl = \"redis://one\"\n\
                 [[ring.shard]]\nname = \"two\"\nurl = \"redis://two\"\n";
     let sources = Sources { file: "r", directory: Path::new(""), lookup: None };
@@ -59,6 +59,7 @@ async fn session(bytes: &[u8], piece: usize, hosts: &[Host]) -> Vec<u8> {
                 return;
             }
         }
+        sleep(stay).await;
         let _ = writes.shutdown().await;
     };
     let mut answer = Vec::new();
