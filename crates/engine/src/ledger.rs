@@ -42,6 +42,8 @@ struct Pages {
     /// What is being swept.
     sweeps: Vec<Weak<Vec<Bytes>>>,
     bytes: usize,
+    /// What the lists cost that pages share, each counted once.
+    shared: usize,
     /// Entries that were made.
     entries: u64,
     /// Last rounds under way.
@@ -59,10 +61,23 @@ pub(crate) struct Epoch(u64);
 struct Page {
     /// With the number of the entry that was the last for it.
     keys: HashMap<Bytes, u64>,
+    /// What could not be swept from here.
+    unswept: Vec<Unswept>,
     /// Forgotten here, and still to be swept from the shards that stood in.
     forgotten: HashSet<Bytes>,
     everything: bool,
     overflowed: bool,
+}
+
+/// A list of keys that other pages may share: one shard's are swept from all others.
+#[derive(Debug)]
+struct Unswept {
+    keys: Arc<Vec<Bytes>>,
+    bytes: usize,
+    /// The number of the entry that it was.
+    entry: u64,
+    /// How many of them are done.
+    done: usize,
 }
 
 /// Some keys of a page that are to be deleted from the shard now. They stay on the page until that is done.
@@ -71,14 +86,16 @@ pub(crate) struct Due {
     pub(crate) keys: Vec<Bytes>,
     /// What is entered from here on is not covered by a deletion that is made now.
     entries: u64,
+    /// Of a shared list: the number of its entry, and how many of it are done with these.
+    of: Option<(u64, usize)>,
 }
 
 impl Due {
-    /// Takes out the keys for which this holds.
+    /// Takes out the keys for which this holds. Those of a shared list are done when the others are.
     pub(crate) fn split_off(&mut self, which: impl FnMut(&Bytes) -> bool) -> Self {
         let (out, keys) = std::mem::take(&mut self.keys).into_iter().partition(which);
         self.keys = keys;
-        Self { keys: out, entries: self.entries }
+        Self { keys: out, entries: self.entries, of: None }
     }
 }
 
@@ -104,7 +121,8 @@ pub(crate) enum Extent {
 }
 
 impl Ledger {
-    /// What all pages together hold at most: the bytes of the keys, and [`KEY_COST`] for each.
+    /// What all pages together hold at most: the bytes of the keys, and [`KEY_COST`] for each. A list that pages share
+    /// counts once.
     pub(crate) const MOST_BYTES: usize = 64 << 20;
 
     pub(crate) fn new() -> Self {
@@ -167,11 +185,12 @@ impl Ledger {
         self.lock().functions.remove(shard);
     }
 
-    /// Enters keys again that could not be deleted, whether the ledger is closed or not.
-    pub(crate) fn put_back(&self, shard: &str, keys: &[Bytes]) {
-        let mut pages = self.lock();
-        for key in keys {
-            pages.enter(&[shard], key);
+    /// Enters keys again that could not be deleted, whether the ledger is closed or not. The list is kept as it is, however
+    /// many pages it is entered on.
+    pub(crate) fn put_back(&self, shard: &str, keys: &Arc<Vec<Bytes>>) {
+        if !keys.is_empty() {
+            let bytes = keys.iter().map(cost).sum();
+            self.lock().enter_list(shard, keys, bytes);
         }
     }
 
@@ -181,16 +200,29 @@ impl Ledger {
             None => Extent::Keys(0),
             Some(page) if page.everything => Extent::Everything,
             Some(page) if page.overflowed => Extent::Unknown,
-            Some(page) => Extent::Keys(page.keys.len()),
+            Some(page) => Extent::Keys(page.count()),
         }
     }
 
     /// Some keys of a page, at most so many.
     pub(crate) fn due(&self, shard: &str, most: usize) -> Due {
         let pages = self.lock();
-        let keys =
-            pages.of.get(shard).into_iter().flat_map(|page| page.keys.keys().take(most).cloned()).collect();
-        Due { keys, entries: pages.entries }
+        let mut due = Due { keys: Vec::new(), entries: pages.entries, of: None };
+        let Some(page) = pages.of.get(shard) else { return due };
+        due.keys = page.keys.keys().take(most).cloned().collect();
+        if let Some(list) = page.unswept.first().filter(|_| due.keys.is_empty()) {
+            due.keys = list.keys.iter().skip(list.done).take(most).cloned().collect();
+            due.of = Some((list.entry, list.done + due.keys.len()));
+        }
+        due
+    }
+
+    /// All keys of a page, as lists.
+    pub(crate) fn owed(&self, shard: &str) -> Vec<Arc<Vec<Bytes>>> {
+        let pages = self.lock();
+        let Some(page) = pages.of.get(shard) else { return Vec::new() };
+        let own = Arc::new(page.keys.keys().cloned().collect());
+        std::iter::once(own).chain(page.unswept.iter().map(|list| Arc::clone(&list.keys))).collect()
     }
 
     /// The shard need not forget these.
@@ -198,11 +230,12 @@ impl Ledger {
         self.lock().strike(shard, due);
     }
 
-    /// The shard has forgotten these: they are to be swept. Says how many stood on the page still.
+    /// The shard has forgotten these: they are to be swept, but for those that are being swept. Says how many stood on the
+    /// page still.
     pub(crate) fn forgotten(&self, shard: &str, due: &Due) -> usize {
         let mut pages = self.lock();
         let struck = pages.strike(shard, due);
-        let count = struck.len();
+        let count = if due.of.is_some() { due.keys.len() } else { struck.len() };
         pages.add_forgotten(shard, struck);
         count
     }
@@ -214,8 +247,10 @@ impl Ledger {
         page.everything = false;
         page.overflowed = false;
         let keys: Vec<Bytes> = std::mem::take(&mut page.keys).into_keys().collect();
+        page.unswept.clear();
         pages.bytes -= keys.iter().map(cost).sum::<usize>();
         pages.add_forgotten(shard, keys);
+        pages.count_shared();
     }
 
     /// The shard serves: what it holds of its own keys is newer than the deletion of everything.
@@ -252,6 +287,7 @@ impl Ledger {
         let dropped = pages.clear(shard);
         pages.bytes -= dropped;
         pages.of.remove(shard);
+        pages.count_shared();
     }
 
     /// Begins a last round; entries are refused until what this returns is dropped.
@@ -313,19 +349,52 @@ impl Pages {
                 *entry = self.entries;
                 continue;
             }
-            if self.bytes + cost(key) <= Ledger::MOST_BYTES {
+            if self.bytes + self.shared + cost(key) <= Ledger::MOST_BYTES {
                 self.bytes += cost(key);
                 page.keys.insert(key.clone(), self.entries);
                 continue;
             }
-            // Half a page is of no use.
-            page.overflowed = true;
-            self.bytes -= std::mem::take(&mut page.keys).keys().map(cost).sum::<usize>();
-            tracing::warn!(
-                shard,
-                "more keys were written elsewhere than can be remembered: the shard will come back with old values"
-            );
+            self.overflow(shard);
         }
+    }
+
+    fn enter_list(&mut self, shard: &str, keys: &Arc<Vec<Bytes>>, bytes: usize) {
+        self.entries += 1;
+        let page = self.of.entry(shard.to_owned()).or_default();
+        if page.overflowed {
+            return;
+        }
+        // What was done of it is to be done again.
+        page.unswept.retain(|list| !Arc::ptr_eq(&list.keys, keys));
+        page.unswept.push(Unswept { keys: Arc::clone(keys), bytes, entry: self.entries, done: 0 });
+        self.count_shared();
+        if self.bytes + self.shared > Ledger::MOST_BYTES {
+            self.overflow(shard);
+        }
+    }
+
+    /// Half a page is of no use.
+    fn overflow(&mut self, shard: &str) {
+        let Some(page) = self.of.get_mut(shard) else { return };
+        page.overflowed = true;
+        page.unswept.clear();
+        self.bytes -= std::mem::take(&mut page.keys).keys().map(cost).sum::<usize>();
+        self.count_shared();
+        tracing::warn!(
+            shard,
+            "more keys were written elsewhere than can be remembered: it is not known which old values the shard holds"
+        );
+    }
+
+    fn count_shared(&mut self) {
+        let mut lists: Vec<(*const Vec<Bytes>, usize)> = self
+            .of
+            .values()
+            .flat_map(|page| page.unswept.iter().map(|list| (Arc::as_ptr(&list.keys), list.bytes)))
+            .collect();
+        lists.sort_unstable();
+        lists.dedup();
+        self.shared = lists.iter().map(|(_, bytes)| bytes).sum();
     }
 
     /// Empties a page, and says how many bytes that were.
@@ -344,6 +413,14 @@ impl Pages {
             }
         }
         self.bytes -= struck.iter().map(cost).sum::<usize>();
+        let Some((entry, done)) = due.of else { return struck };
+        // Not where it was entered again.
+        page.unswept
+            .iter_mut()
+            .filter(|list| list.entry == entry)
+            .for_each(|list| list.done = done.max(list.done));
+        page.unswept.retain(|list| list.done < list.keys.len());
+        self.count_shared();
         struck
     }
 
@@ -359,8 +436,13 @@ impl Pages {
 }
 
 impl Page {
+    /// How many keys there are to forget.
+    fn count(&self) -> usize {
+        self.keys.len() + self.unswept.iter().map(|list| list.keys.len() - list.done).sum::<usize>()
+    }
+
     fn is_blank(&self) -> bool {
-        self.keys.is_empty() && self.forgotten.is_empty() && !self.everything && !self.overflowed
+        self.count() == 0 && self.forgotten.is_empty() && !self.everything && !self.overflowed
     }
 }
 
@@ -407,7 +489,7 @@ mod tests {
         let ledger = Ledger::new();
         let _ = ledger.note(ledger.epoch(), &["a"], keys(&["x", "y", "z"]));
         let mut due = ledger.due("a", 9);
-        ledger.put_back("a", &[Bytes::from_static(b"x")]);
+        let _ = ledger.note(ledger.epoch(), &["a"], keys(&["x"]));
         let kept = due.split_off(|key| key == "z");
         ledger.strike("a", &kept);
         assert_eq!(ledger.extent("a"), Extent::Keys(2));
@@ -416,6 +498,38 @@ mod tests {
         assert_eq!(*ledger.sweep(|_| true), [&b"y"[..]]);
         ledger.discard("a");
         assert_eq!(ledger.lock().bytes, 0);
+    }
+
+    #[test]
+    fn a_list_on_many_pages_counts_once_and_each_is_done_with_it_by_itself() {
+        let ledger = Ledger::new();
+        let list: Arc<Vec<Bytes>> =
+            Arc::new(["x", "y", "z"].iter().map(|key| key.as_bytes().into()).collect());
+        ["a", "b"].iter().for_each(|shard| ledger.put_back(shard, &list));
+        assert_eq!((ledger.extent("a"), ledger.lock().shared), (Extent::Keys(3), 3 * (1 + KEY_COST)));
+        let mut due = ledger.due("a", 2);
+        // What the shard owns need not be forgotten; the rest is, and both are done.
+        let owned = due.split_off(|key| key == "x");
+        ledger.strike("a", &owned);
+        assert_eq!((ledger.extent("a"), ledger.forgotten("a", &due)), (Extent::Keys(3), 1));
+        assert_eq!((ledger.due("a", 9).keys, ledger.extent("b")), (vec![list[2].clone()], Extent::Keys(3)));
+        // Entered again while it is being deleted, it is to be deleted again.
+        let due = ledger.due("a", 9);
+        ledger.put_back("a", &list);
+        ledger.strike("a", &due);
+        assert_eq!(ledger.extent("a"), Extent::Keys(3));
+        ledger.strike("a", &ledger.due("a", 9));
+        ledger.discard("b");
+        assert_eq!((ledger.extent("a"), ledger.lock().shared), (Extent::Keys(0), 0));
+        assert!(ledger.sweep(|_| true).is_empty() && ledger.lock().of.is_empty());
+    }
+
+    #[test]
+    fn a_list_that_is_too_much_is_not_taken_for_nothing() {
+        let ledger = Ledger::new();
+        let list = Arc::new(vec![Bytes::from(vec![b'k'; Ledger::MOST_BYTES])]);
+        ledger.put_back("a", &list);
+        assert_eq!((ledger.extent("a"), ledger.lock().shared), (Extent::Unknown, 0));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(crate) struct State {
     connected: bool,
     connects: u64,
     /// Why the connection has to end, where somebody found that what came over it cannot be right, or that its server was
-    /// away since.
+    /// away since. Until it has ended.
     pub(crate) distrusted: Option<Arc<Cause>>,
     /// The socket takes no bytes at present, so the queue may be old.
     pub(crate) stalled: bool,
@@ -277,6 +277,12 @@ impl Queue {
         if let Some(sleeper) = sleeper {
             sleeper.wake();
         }
+    }
+
+    /// Whether the connection that is served is to end, and has not yet.
+    pub(crate) fn is_distrusted(&self) -> bool {
+        let state = self.lock();
+        state.connected && state.distrusted.is_some()
     }
 
     /// No further request is taken in. Those that are queued or in flight are served, and then the wire ends.

@@ -137,7 +137,8 @@ impl<'l> Forgetting<'l> {
     /// shard that serves: whether it forgets at all is to be known before writes wait for it.
     ///
     /// # Errors
-    /// What ended the connection, or that the server is not ready. What it did not forget is still in the ledger.
+    /// What ended the connection, or that the server is not ready. What it did not forget is still in the ledger. Of a
+    /// shard that serves, also that nobody knows what it has to forget: it must not be given more keys.
     pub(crate) async fn rounds(&mut self, connection: &mut Connection) -> Result<(), Arc<Cause>> {
         for made in 0..MOST_ROUNDS {
             match self.ledger.extent(self.shard) {
@@ -171,6 +172,10 @@ impl<'l> Forgetting<'l> {
 
     async fn round(&mut self, connection: &mut Connection) -> Result<(), Arc<Cause>> {
         match self.ledger.extent(self.shard) {
+            Extent::Unknown if self.serving.is_some() => {
+                let text = "more keys were written elsewhere than are remembered";
+                return Err(Cause::new(Kind::ShardDown, text));
+            }
             Extent::Unknown => {
                 self.given_up = true;
                 self.ledger.discard(self.shard);
@@ -192,6 +197,7 @@ impl<'l> Forgetting<'l> {
                     self.ledger.strike(self.shard, &owned);
                 }
                 if due.keys.is_empty() {
+                    self.ledger.strike(self.shard, &due);
                     return Ok(());
                 }
                 let reply = delete(connection, &due.keys).await?;
@@ -314,6 +320,20 @@ mod tests {
         let mut forgetting = Forgetting::new(&ledger, "serves", Some(&now));
         forgetting.end(&mut connection).await.unwrap();
         assert_eq!(ledger.extent("serves"), Extent::Keys(0));
+    }
+
+    #[tokio::test]
+    async fn who_serves_and_may_hold_any_old_value_has_not_forgotten() {
+        let ledger = Ledger::new();
+        ledger.put_back("serves", &Arc::new(vec![Bytes::from(vec![b'k'; Ledger::MOST_BYTES])]));
+        let now = || None;
+        for serving in [true, false] {
+            let (mut connection, _) = connection();
+            let now: &Now<'_> = &now;
+            let mut forgetting = Forgetting::new(&ledger, "serves", serving.then_some(now));
+            assert_eq!(forgetting.end(&mut connection).await.is_err(), serving);
+            assert_eq!(forgetting.forgot() == Forgot::Nothing, !serving);
+        }
     }
 
     #[tokio::test]

@@ -285,6 +285,15 @@ impl Shard {
         Ok(())
     }
 
+    /// Returns when no shared wire has a connection any more that was to end. Cancel safe.
+    pub(crate) async fn renewed(&self) {
+        for lane in self.running() {
+            while lane.queue().is_distrusted() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+
     /// Returns when each shared wire has tried to connect once.
     pub(crate) async fn tried(&self) {
         for lane in self.running() {

@@ -345,7 +345,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
     fn watch(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
         loop {
             let mut state = self.queue.lock();
-            if let Some(cause) = state.distrusted.take() {
+            if let Some(cause) = state.distrusted.clone() {
                 return Err(End::Lost(cause));
             }
             if self.blocked_since.is_some() && state.sleeper.is_none() {

@@ -12,7 +12,6 @@ use rendis_core::placement::Spec;
 use rendis_core::session::Sent;
 use rendis_engine::error::Kind;
 use rendis_engine::events::Event;
-use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::{OnDown, Settings, ShardSettings};
 use rendis_testkit::Cluster;
 use rendis_testkit::sim::{Dice, Host};
@@ -219,10 +218,7 @@ async fn keys_are_handed_over_before_a_dead_shard_with_another_name_to_servers_i
     world.set(&of_c, "elsewhere").await;
     world.thaw("c").await;
     sleep(Duration::from_secs(5)).await;
-    let mut shards = world.shards.clone();
-    shards[0].client_name = Some("other".into());
-    let placement = world.placement.clone();
-    world.engine.reconfigure(&shards, placement, world.settings.clone(), Heartbeat::default()).unwrap();
+    world.reconnect("a");
     assert_eq!(world.ask(&["GET", &key]).await.unwrap_err().kind(), Kind::ShardDown);
 }
 
@@ -338,6 +334,39 @@ async fn a_shard_that_is_out_stays_out_when_the_settings_would_have_its_keys_fai
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_heir_that_is_leaving_itself_serves_nothing_that_it_did_not_forget() {
+    let mut settings = settings();
+    settings.deadlines.connect = millis(200);
+    let world = World::start(&["a", "b", "c", "d", "e"], Spec::go_redis(), settings).await;
+    let key = world.key_on_and_then("a", "c").await;
+    let of_c = world.key_on_and_then("c", "d").await;
+    // d owes a key of c.
+    world.freeze("c").await;
+    world.set(&of_c, "elsewhere").await;
+    world.host("d").ignore(true);
+    world.thaw("c").await;
+    sleep(Duration::from_secs(5)).await;
+    world.host("d").ignore(false);
+    // c owes a key of a.
+    world.freeze("a").await;
+    world.set(&key, "old").await;
+    world.host("c").ignore(true);
+    world.thaw("a").await;
+    sleep(Duration::from_secs(5)).await;
+    world.set(&key, "new").await;
+    world.host("c").ignore(false);
+    world.host("d").ignore(true);
+    // c hangs for a moment, and its keys are being handed over; meanwhile a dies.
+    world.host("c").stop(true);
+    sleep(millis(100)).await;
+    world.host("a").kill(true);
+    sleep(millis(50)).await;
+    assert!(world.serves("c"));
+    world.host("c").stop(false);
+    assert_ne!(world.ask(&["GET", &key]).await.unwrap_or_default().as_deref(), Some("old"));
+}
+
 /// A ring in which b holds an old value of a key of a, which serves, and cannot delete it: it takes no new connections.
 async fn ring_with_old_value() -> (World, String) {
     let mut settings = settings();
@@ -345,14 +374,4 @@ async fn ring_with_old_value() -> (World, String) {
     let world = World::start(&["a", "b", "c", "d"], Spec::go_redis(), settings).await;
     let key = with_old_value_on_b(&world).await;
     (world, key)
-}
-
-fn modula() -> Spec {
-    Spec::parse("twemproxy", [("distribution".to_owned(), "modula".into())]).unwrap()
-}
-
-/// Keys that modula spreads; it takes those that are alike in turn.
-fn spread_keys() -> Vec<String> {
-    let spread = |number: u64| format!("{:x}", (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    (0..400).map(spread).collect()
 }

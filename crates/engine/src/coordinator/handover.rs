@@ -47,7 +47,8 @@ pub(super) enum Rounds {
 
 impl Coordinator {
     /// Has all who serve forget what they hold of the keys of a shard that is to leave. What is being swept at the time is
-    /// entered for them, so that another attempt goes on where this one ends; `entered` are the sweeps of which that is done.
+    /// entered for all others, so that another attempt goes on where this one ends, and who is away forgets it before it
+    /// is back; `entered` are the sweeps of which that is done.
     ///
     /// # Errors
     /// Why one of them could not, in time.
@@ -57,36 +58,27 @@ impl Coordinator {
         entered: &mut Vec<Weak<Vec<Bytes>>>,
     ) -> Result<HandedOver<'_>, Arc<Cause>> {
         let least = self.moves_least();
-        let (returns, mut heirs) = {
+        let (returns, serving, leaving) = {
             let state = self.lock();
-            (state.returns, state.heirs(shard))
+            (state.returns, state.heirs(shard), state.leaving(shard))
         };
-        let sweeps = self.ledger.sweeping();
-        let known =
-            |sweep: &Arc<Vec<Bytes>>| entered.iter().any(|known| known.as_ptr() == Arc::as_ptr(sweep));
-        let new: Vec<_> = sweeps.into_iter().filter(|sweep| !known(sweep)).collect();
-        let mut moving = Vec::new();
-        for sweep in &new {
-            self.moving(shard, sweep, &mut moving).await;
-        }
-        if !moving.is_empty() {
-            heirs.iter().for_each(|heir| self.ledger.put_back(heir.name(), &moving));
-        }
-        entered.extend(new.iter().map(Arc::downgrade));
-        if least {
-            let mut owing = Vec::new();
-            for heir in heirs {
-                if self.owes_of(&heir, shard).await {
-                    owing.push(heir);
-                }
+        self.enter_sweeps(shard, entered).await;
+        self.owe_nothing(&leaving, shard).await?;
+        // A sweep that is under way may be about to delete what was forgotten already, by an attempt before this one: it
+        // must not overtake what is written there when it is another's. So all wait for it, who forget and who need not.
+        let sweeping = !self.ledger.sweeping().is_empty();
+        let mut heirs = Vec::new();
+        for heir in serving {
+            let owes = !least || self.owes_of(&heir, shard).await;
+            if owes || sweeping {
+                heirs.push((heir, owes));
             }
-            heirs = owing;
         }
         // One after the other, in the order of the list: two that fall at once would wait for each other else. Also waits until
         // what is being deleted there now has been.
         let turns = async {
             let mut turns = Vec::with_capacity(heirs.len());
-            for heir in &heirs {
+            for (heir, _) in &heirs {
                 turns.push(self.deleting(heir).await);
             }
             turns
@@ -94,14 +86,10 @@ impl Coordinator {
         let late =
             |_| Cause::new(Kind::Timeout, format!("others do not forget old values in {LAST_ROUND:?}"));
         let deleting = timeout(LAST_ROUND, turns).await.map_err(late)?;
+        let owing = || heirs.iter().zip(&deleting).filter(|((_, owes), _)| *owes);
         let rounds = if least { Rounds::Last } else { Rounds::BesideWrites };
-        let forgetting = join_all(heirs.iter().zip(&deleting).map(async |(heir, deleting)| {
-            let forgets = async {
-                if !moving.is_empty() {
-                    self.answered(heir).await?;
-                }
-                self.forget_on(heir, rounds, deleting).await
-            };
+        let forgetting = join_all(owing().map(async |((heir, _), deleting)| {
+            let forgets = self.forget_on(heir, rounds, deleting);
             timeout(LAST_ROUND, forgets).await.map_err(late)?.map_err(|cause| of(heir, &cause))
         }));
         forgetting.await.into_iter().collect::<Result<(), _>>()?;
@@ -110,13 +98,42 @@ impl Coordinator {
         }
         // Anybody's writes are entered for anybody else, until there is a new owner.
         let last = self.ledger.close();
-        let ends = heirs.iter().zip(&deleting).map(async |(heir, deleting)| {
+        let ends = owing().map(async |((heir, _), deleting)| {
             self.forget_on(heir, Rounds::Last, deleting).await.map_err(|cause| of(heir, &cause))
         });
         let ended = timeout(LAST_ROUND, join_all(ends)).await.map_err(late)?;
         ended.into_iter().collect::<Result<(), _>>()?;
-        self.sweep(self.ledger.sweep(|shard| heirs.iter().any(|heir| heir.name() == shard)));
+        self.owe_nothing(&leaving, shard).await?;
+        self.sweep(self.ledger.sweep(|shard| heirs.iter().any(|(heir, _)| heir.name() == shard)));
         Ok(HandedOver { _deleting: deleting, _last: Some(last), returns })
+    }
+
+    /// Enters those of the keys being swept that move when a shard leaves, for all others: who serves has to forget them
+    /// now, and who does not, before it serves and may own them.
+    async fn enter_sweeps(&self, shard: &Arc<Shard>, entered: &mut Vec<Weak<Vec<Bytes>>>) {
+        let known =
+            |sweep: &Arc<Vec<Bytes>>| entered.iter().any(|known| known.as_ptr() == Arc::as_ptr(sweep));
+        let new: Vec<_> = self.ledger.sweeping().into_iter().filter(|sweep| !known(sweep)).collect();
+        let mut moving = Vec::new();
+        for sweep in &new {
+            self.moving(shard, sweep, &mut moving).await;
+        }
+        if !moving.is_empty() {
+            let (others, moving) = (self.lock().others(shard), Arc::new(moving));
+            others.iter().for_each(|other| self.put_back(other, &moving));
+        }
+        entered.extend(new.iter().map(Arc::downgrade));
+    }
+
+    /// Refuses as long as shards that are about to leave themselves have to forget keys of this one: they serve a moment
+    /// longer, and would own them.
+    async fn owe_nothing(&self, leaving: &[Arc<Shard>], shard: &Shard) -> Result<(), Arc<Cause>> {
+        for other in leaving {
+            if self.owes_of(other, shard).await {
+                return Err(of(other, &Cause::new(Kind::ShardDown, "it is leaving itself")));
+            }
+        }
+        Ok(())
     }
 
     /// Tries again and again to hand over the keys of a shard that is down, until they are, or it is back. `entered` as in
@@ -160,6 +177,8 @@ impl Coordinator {
                     done = known.handed_over;
                 });
                 if done {
+                    let ring = coordinator.name.as_deref();
+                    tracing::info!(ring, shard = shard.name(), "its keys go to other shards now");
                     return;
                 }
             }
@@ -169,82 +188,37 @@ impl Coordinator {
     }
 
     /// Has the shards beside this one that serve forget what they have to.
+    ///
+    /// # Errors
+    /// Why one of them could not; or that one is about to leave, and is not asked any more.
     pub(super) async fn forget_on_others(
         &self,
         shard: &Arc<Shard>,
         rounds: Rounds,
     ) -> Result<(), Arc<Cause>> {
-        for other in self.others_to_forget(shard) {
-            let deleting = self.deleting(&other).await;
-            self.forget_on(&other, rounds, &deleting).await?;
+        let (heirs, leaving) = {
+            let state = self.lock();
+            (state.heirs(shard), state.leaving(shard))
+        };
+        let owes = |other: &&Arc<Shard>| self.ledger.extent(other.name()) != Extent::Keys(0);
+        if let Some(other) = leaving.iter().find(owes) {
+            return Err(of(other, &Cause::new(Kind::ShardDown, "it is leaving itself")));
+        }
+        for other in heirs.iter().filter(owes) {
+            if self.ledger.extent(other.name()) == Extent::Unknown {
+                // It will not be known any more, and nobody can stay away for it.
+                let ring = self.name.as_deref();
+                tracing::warn!(
+                    ring,
+                    shard = other.name(),
+                    "it may hold values that were overwritten elsewhere"
+                );
+                self.ledger.discard(other.name());
+            }
+            let deleting = self.deleting(other).await;
+            self.forget_on(other, rounds, &deleting).await?;
         }
         Ok(())
-    }
-
-    /// Deletes what was forgotten from the shards that stood in, so that it is not found there when they stand in again:
-    /// at once, and again when nothing can be under way to them any more. What cannot be deleted now, because a shard does
-    /// not serve or fails, is entered in the ledger.
-    pub(super) fn sweep(self: &Arc<Self>, keys: Arc<Vec<Bytes>>) {
-        if keys.is_empty() {
-            return;
-        }
-        let coordinator = Arc::downgrade(self);
-        let mut state = self.lock();
-        let wait = state.longest_write();
-        let task = async move {
-            for wait in [Duration::ZERO, wait] {
-                sleep(wait).await;
-                let Some(coordinator) = Weak::upgrade(&coordinator) else { return };
-                coordinator.sweep_once(&keys).await;
-            }
-        };
-        state.keep(tokio::spawn(task).abort_handle());
-    }
-
-    /// Sweeps once, from all shards that serve.
-    async fn sweep_once(&self, keys: &[Bytes]) {
-        let serving = self.with_engines(|state, _| {
-            for other in state.not_serving() {
-                self.ledger.put_back(other.name(), keys);
-            }
-            state.serving().cloned().collect::<Vec<Arc<Shard>>>()
-        });
-        join_all(serving.iter().map(async |shard| {
-            if let Err(cause) = self.swept(shard, keys).await {
-                tracing::debug!(shard = shard.name(), why = cause.text, "old values are deleted later");
-                self.ledger.put_back(shard.name(), keys);
-            }
-        }))
-        .await;
-    }
-
-    /// Deletes keys from a shard, as far as others own them.
-    async fn swept(&self, shard: &Arc<Shard>, keys: &[Bytes]) -> Result<(), Arc<Cause>> {
-        // Writes that were placed there before the return may still be on their way: those that came after the sweep would
-        // stay.
-        self.answered(shard).await?;
-        for keys in keys.chunks(SWEPT_AT_ONCE) {
-            // Let go of in between: who waits for it is about to change who owns what.
-            let deleting = self.deleting(shard).await;
-            self.delete_strange(shard, keys, &deleting).await?;
-        }
-        Ok(())
-    }
-
-    /// Deletes those of these keys from a shard that others own. What it owns itself is new.
-    async fn delete_strange(
-        &self,
-        shard: &Arc<Shard>,
-        keys: &[Bytes],
-        _deleting: &OwnedMutexGuard<()>,
-    ) -> Result<(), Arc<Cause>> {
-        let Some(now) = self.topology() else { return Ok(()) };
-        let strange = |key: &&Bytes| {
-            let owner = now.locate(key).and_then(|id| now.member(id));
-            owner.is_some_and(|owner| owner.shard.name() != shard.name())
-        };
-        let keys: Vec<Bytes> = keys.iter().filter(strange).cloned().collect();
-        resync::sweep(shard, &keys).await
     }
 
     /// Has a shard that serves forget what is not its own.
@@ -257,6 +231,8 @@ impl Coordinator {
         if self.ledger.extent(shard.name()) == Extent::Keys(0) {
             return Ok(());
         }
+        // What was placed there before may still be on its way, and would overtake the deletion.
+        self.answered(shard).await?;
         let now = || self.topology();
         let mut connection = resync::dial(shard).await?;
         let mut forgetting = Forgetting::new(&self.ledger, shard.name(), Some(&now));
@@ -266,48 +242,28 @@ impl Coordinator {
         }
     }
 
-    /// Nobody else deletes from this shard what it does not own, as long as this is held.
-    async fn deleting(&self, shard: &Shard) -> OwnedMutexGuard<()> {
-        let turn = self.lock().deleting(shard.name());
-        turn.lock_owned().await
-    }
-
-    /// Returns when a shard has answered all that any engine handed to its shared wires before.
-    pub(super) async fn answered(&self, shard: &Shard) -> Result<(), Arc<Cause>> {
-        let all = self
-            .with_engines(|_, engines| engines.iter().map(|engine| engine.topology()).collect::<Vec<_>>());
-        for topology in all {
-            for member in topology.members().iter().filter(|member| member.shard.name() == shard.name()) {
-                member.shard.answered().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The shards beside this one that serve and have to forget something.
-    fn others_to_forget(&self, shard: &Arc<Shard>) -> Vec<Arc<Shard>> {
-        let mut others = self.lock().heirs(shard);
-        others.retain(|other| self.ledger.extent(other.name()) != Extent::Keys(0));
-        others
-    }
-
     /// Whether an heir has to forget any of the keys that a shard owns, or what is not known by key.
     async fn owes_of(&self, heir: &Shard, shard: &Shard) -> bool {
         match self.ledger.extent(heir.name()) {
-            Extent::Keys(0) => false,
-            Extent::Keys(_) => {
-                let mut moving = Vec::new();
-                self.moving(shard, &self.ledger.due(heir.name(), usize::MAX).keys, &mut moving).await;
-                !moving.is_empty()
-            }
-            Extent::Everything | Extent::Unknown => true,
+            Extent::Keys(0) => return false,
+            Extent::Keys(_) if self.moves_least() => {}
+            Extent::Keys(_) | Extent::Everything | Extent::Unknown => return true,
         }
+        let lists = self.ledger.owed(heir.name());
+        for keys in lists.iter().flat_map(|list| list.chunks(AT_ONCE)) {
+            let now = self.topology();
+            if keys.iter().any(|key| now.as_ref().is_none_or(|now| owns(now, shard, key))) {
+                return true;
+            }
+            yield_now().await;
+        }
+        false
     }
 
     /// Adds those of the keys that move when a shard leaves.
     async fn moving(&self, shard: &Shard, keys: &[Bytes], moving: &mut Vec<Bytes>) {
         let least = self.moves_least();
-        for keys in keys.chunks(SWEPT_AT_ONCE) {
+        for keys in keys.chunks(AT_ONCE) {
             let now = self.topology();
             let moves = |key: &&Bytes| !least || now.as_ref().is_none_or(|now| owns(now, shard, key));
             moving.extend(keys.iter().filter(moves).cloned());
@@ -339,8 +295,8 @@ fn owns(topology: &Topology<Shard>, shard: &Shard, key: &[u8]) -> bool {
     owner.is_some_and(|owner| owner.shard.name() == shard.name())
 }
 
-/// How many keys are swept between two looks at the ring.
-const SWEPT_AT_ONCE: usize = 4096;
+/// How many keys are looked up at once.
+const AT_ONCE: usize = 4096;
 
 /// How long after an attempt to hand over keys there is another; twice as long each time.
 const SOON: Duration = Duration::from_millis(100);

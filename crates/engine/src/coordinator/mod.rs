@@ -12,9 +12,11 @@
 //! ```
 //! A change of any engine's topology is made under the coordinator's lock, so changes happen one after the other.
 
+mod adopt;
 mod handover;
 mod rejoin;
 mod state;
+mod sweep;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -24,19 +26,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use rendis_core::health::{Status, Transition};
 use rendis_core::outlier;
-use rendis_core::topology::{Member, Standing, Topology};
+use rendis_core::topology::{Standing, Topology};
 use tokio::sync::broadcast;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Cause, Kind};
 use crate::events::{Event, Events, KEPT};
-use crate::ledger::{Extent, Ledger};
-use crate::monitor;
+use crate::ledger::Ledger;
 use crate::outliers::Outliers;
 use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
-use crate::settings::Settings;
 use crate::shard::Shard;
 
 use self::handover::HandedOver;
@@ -59,14 +58,17 @@ pub struct Coordinator {
 
 /// An engine, as the coordinator sees it.
 pub(crate) trait Follower: Send + Sync {
-    /// Makes the standing of the shards its own, in one swap.
-    fn follow(&self, state: &State);
+    /// Makes the standing of the shards its own: all that takes time at once, and the swap by what it returns.
+    fn follow<'f>(&'f self, state: &State) -> Swap<'f>;
     /// A shard is about to return: connections to it that rest try again now, and none is used on which it owes replies
     /// from before.
     fn expect(&self, shard: &str);
     /// The topology in force.
     fn topology(&self) -> Arc<Topology<Shard>>;
 }
+
+/// The swap of a topology, and nothing else.
+pub(crate) type Swap<'f> = Box<dyn FnOnce() + 'f>;
 
 impl Default for Coordinator {
     /// The coordinator of a ring without a name.
@@ -136,96 +138,6 @@ impl Coordinator {
         self.notifying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Watches over these shards and no others, with these settings. What is known of a shard stays as long as it is the
-    /// same server. Of several engines that want the same, the first brings its shards in, and its runtime runs the
-    /// monitors.
-    pub(crate) fn adopt(
-        self: &Arc<Self>,
-        state: &mut State,
-        members: &[Member<Shard>],
-        settings: &Arc<Settings>,
-        heartbeat: &Heartbeat,
-    ) {
-        let new_pace = state.outliers.as_ref().map(|(settings, _)| *settings) != settings.slow_ejection;
-        let same_watch = settings.health == state.settings.health && heartbeat.same(&state.heartbeat);
-        let names =
-            |list: &[Watched]| list.iter().map(|known| known.shard.name().to_owned()).collect::<Vec<_>>();
-        let before = names(&state.watched);
-        state.settings = Arc::clone(settings);
-        state.heartbeat = heartbeat.clone();
-        let (mut left, mut newcomers) = (std::mem::take(&mut state.watched), Vec::new());
-        for member in members {
-            let shard = &member.shard;
-            let same = |known: &Watched| {
-                known.shard.name() == shard.name() && known.shard.settings().same_connection(shard.settings())
-            };
-            let known = left.iter().position(same).map(|at| left.swap_remove(at));
-            let next = match known {
-                Some(known) => {
-                    // Nobody will end its rest: it is taken back like a dead one.
-                    let stranded = new_pace && known.rests.is_some();
-                    if same_watch && !stranded && known.settings.same_connections(settings) {
-                        known
-                    } else {
-                        known.monitor.abort();
-                        known.handing.iter().for_each(AbortHandle::abort);
-                        let status = if stranded { Status::Down } else { known.status };
-                        Watched {
-                            shard: Arc::clone(shard),
-                            settings: Arc::clone(settings),
-                            status,
-                            rests: known.rests.filter(|_| !stranded),
-                            leaves: false,
-                            handing: None,
-                            monitor: self.monitor(state, shard, status),
-                            ..known
-                        }
-                    }
-                }
-                // Under the name of one that was away, it may hold what that one held.
-                None => {
-                    let owes = self.ledger.extent(shard.name()) != Extent::Keys(0);
-                    if !owes && !before.is_empty() {
-                        newcomers.push(Arc::clone(shard));
-                    }
-                    let status = if owes { Status::Down } else { Status::Up };
-                    // Who was not out had not handed its keys over.
-                    let out = |known: &Watched| {
-                        known.shard.name() == shard.name() && known.standing == Standing::Ejected
-                    };
-                    let handed_over = owes && left.iter().any(out);
-                    Watched { was_out: owes, handed_over, ..self.watch(state, shard, status) }
-                }
-            };
-            state.watched.push(next);
-        }
-        for known in left {
-            if state.watched.iter().all(|kept| kept.shard.name() != known.shard.name()) {
-                self.ledger.discard(known.shard.name());
-                self.ledger.functions_learned(known.shard.name());
-            }
-            known.end();
-        }
-        state.pulses.retain(|(name, _)| state.watched.iter().any(|known| known.shard.name() == name));
-        if new_pace {
-            state.outliers.take().into_iter().for_each(|(_, task)| task.abort());
-            state.outliers = settings.slow_ejection.map(|slow| {
-                let task = tokio::spawn(Self::watch_outliers(Arc::downgrade(self), slow));
-                (slow, task.abort_handle())
-            });
-        }
-        // Who is new was not asked by a hand-over that is under way.
-        state.returns += 1;
-        state.settle();
-        for shard in state.watched.iter().map(|known| Arc::clone(&known.shard)).collect::<Vec<_>>() {
-            self.hand_over_later(state, &shard, Vec::new());
-        }
-        self.teach_newcomers(state, newcomers);
-        if !before.is_empty() && before != names(&state.watched) {
-            self.emit(Event::TopologyChanged);
-        }
-    }
-
     /// An engine is closed or gone. With the last one the monitors end.
     pub(crate) fn leave(&self, number: u64) {
         let mut state = self.lock();
@@ -253,36 +165,6 @@ impl Coordinator {
         let _ = self.events.send(event);
     }
 
-    /// A shard of which no more is known than this.
-    fn watch(self: &Arc<Self>, state: &State, shard: &Arc<Shard>, status: Status) -> Watched {
-        Watched {
-            shard: Arc::clone(shard),
-            settings: Arc::clone(&state.settings),
-            status,
-            answers: false,
-            rests: None,
-            standing: Standing::Serving,
-            was_out: false,
-            handed_over: false,
-            leaves: false,
-            handing: None,
-            falls: 0,
-            turn: Arc::default(),
-            deleting: Arc::default(),
-            monitor: self.monitor(state, shard, status),
-        }
-    }
-
-    fn monitor(self: &Arc<Self>, state: &State, shard: &Arc<Shard>, status: Status) -> AbortHandle {
-        let coordinator = Arc::downgrade(self);
-        let report = async move |shard: &Arc<Shard>, transition| match Weak::upgrade(&coordinator) {
-            Some(coordinator) => coordinator.report(shard, transition).await,
-            None => true,
-        };
-        let (heartbeat, health) = (state.heartbeat.clone(), state.settings.health);
-        tokio::spawn(monitor::watch(Arc::clone(shard), status, heartbeat, health, report)).abort_handle()
-    }
-
     /// A shard fell or rose. False when it rose and cannot be taken back yet.
     async fn report(self: &Arc<Self>, shard: &Arc<Shard>, transition: Transition) -> bool {
         let place = || Arc::clone(shard.endpoint());
@@ -295,13 +177,15 @@ impl Coordinator {
                 return self.rose(shard, Out::Down).await;
             }
             Transition::StartedLoading => {
-                self.fell(shard, Status::Loading).await;
-                self.emit(Event::Loading(place()));
+                if self.fell(shard, Status::Loading).await {
+                    self.emit(Event::Loading(place()));
+                }
             }
             Transition::Fell => {
-                self.fell(shard, Status::Down).await;
-                let why = shard.trouble().unwrap_or_default().into();
-                self.emit(Event::Down { shard: place(), why });
+                if self.fell(shard, Status::Down).await {
+                    let why = shard.trouble().unwrap_or_default().into();
+                    self.emit(Event::Down { shard: place(), why });
+                }
             }
         }
         true
@@ -359,9 +243,10 @@ impl Coordinator {
         true
     }
 
-    /// A shard does not serve any more.
-    async fn fell(self: &Arc<Self>, shard: &Arc<Shard>, status: Status) {
-        let leaves = self.lock().leaves(shard);
+    /// A shard does not serve any more. False where that does not stand: another monitor watches it now, which finds out for
+    /// itself.
+    async fn fell(self: &Arc<Self>, shard: &Arc<Shard>, status: Status) -> bool {
+        let Some((leaves, falls)) = self.falling(shard) else { return false };
         let mut entered = Vec::new();
         let handed_over = if leaves { Some(self.hand_over(shard, &mut entered).await) } else { None };
         if let Some(Err(cause)) = &handed_over {
@@ -369,12 +254,31 @@ impl Coordinator {
             tracing::warn!(ring, shard = shard.name(), why, "its keys cannot go to other shards yet");
         }
         let handed_over = handed_over.and_then(Result::ok);
+        let mut fell = false;
         self.change(shard, handed_over.as_ref(), |known, _, handed_over| {
-            known.fell(status);
-            known.handed_over |= handed_over;
+            fell = known.falls == falls;
+            if fell {
+                known.fell(status);
+                known.handed_over |= handed_over;
+            }
         });
         drop(handed_over);
-        self.hand_over_later(&mut self.lock(), shard, entered);
+        if fell {
+            self.hand_over_later(&mut self.lock(), shard, entered);
+        }
+        fell
+    }
+
+    /// A monitor has found a shard down. Whether its keys are to be handed over, and how often it fell before; `None` where
+    /// it is another monitor's meanwhile.
+    fn falling(&self, shard: &Arc<Shard>) -> Option<(bool, u64)> {
+        let mut state = self.lock();
+        let known = state.watched_mut(shard)?;
+        if Some(known.monitor.id()) != tokio::task::try_id() {
+            return None;
+        }
+        let falls = known.falls;
+        Some((state.leaves(shard), falls))
     }
 
     /// A shard serves again, for all engines at once; unless it fell meanwhile. What it and others have forgotten is to be
@@ -390,7 +294,7 @@ impl Coordinator {
             state.returns += 1;
             state.settle();
             let keys = self.ledger.sweep(|shard| state.standing(shard) == Standing::Serving);
-            engines.iter().for_each(|engine| engine.follow(state));
+            follow(engines, state);
             Ok(keys)
         })
     }
@@ -411,7 +315,7 @@ impl Coordinator {
             change(known, may_rest, handed_over);
             shard.health_changed();
             state.settle();
-            engines.iter().for_each(|engine| engine.follow(state));
+            follow(engines, state);
         });
     }
 
@@ -441,6 +345,12 @@ impl fmt::Debug for Coordinator {
     }
 }
 
+/// Has all engines follow: they make their topologies first, and swap then, one right after the other.
+fn follow(engines: &[Arc<dyn Follower>], state: &State) {
+    let swaps: Vec<Swap<'_>> = engines.iter().map(|engine| engine.follow(state)).collect();
+    swaps.into_iter().for_each(|swap| swap());
+}
+
 /// How long the last round of a change may take, in which writes wait.
 const LAST_ROUND: Duration = Duration::from_millis(500);
 
@@ -452,7 +362,9 @@ mod tests {
     struct Fake(Arc<Coordinator>);
 
     impl Follower for Fake {
-        fn follow(&self, _: &State) {}
+        fn follow<'f>(&'f self, _: &State) -> Swap<'f> {
+            Box::new(|| {})
+        }
 
         fn expect(&self, _: &str) {}
 

@@ -39,6 +39,9 @@ impl Coordinator {
             Some((was_out, falls, state.settings.on_return, teachers))
         });
         let Some((was_out, falls, on_return, mut teachers)) = begun else { return Ok(None) };
+        // Another thread's may take a while to: what was written to them must not arrive after the shard has forgotten.
+        let late = |_| Cause::new(Kind::Timeout, "connections from before do not end in time");
+        timeout(LAST_ROUND, self.renewed(shard)).await.map_err(late)?;
         let mut connection = resync::dial(shard).await?;
         resync::teach_scripts(&mut connection, &self.scripts.all()).await?;
         if let Some(teacher) = self.give_functions(shard, &teachers, &mut connection).await? {

@@ -48,7 +48,7 @@ pub(super) struct Watched {
     pub(super) leaves: bool,
     /// Tries again to hand its keys over.
     pub(super) handing: Option<AbortHandle>,
-    /// How often it fell.
+    /// How often it fell, or got another monitor: what was found out before does not stand any more.
     pub(super) falls: u64,
     /// Held by who takes it back.
     pub(super) turn: Arc<Turn>,
@@ -116,6 +116,24 @@ impl State {
         let stays = |known: &&Watched| known.standing == Standing::Serving && !known.leaves;
         let others = self.watched.iter().filter(stays).filter(|known| !Arc::ptr_eq(&known.shard, shard));
         others.map(|known| Arc::clone(&known.shard)).collect()
+    }
+
+    /// The shards beside this one that serve still, and are about to leave themselves.
+    pub(super) fn leaving(&self, shard: &Arc<Shard>) -> Vec<Arc<Shard>> {
+        let leaves = |known: &&Watched| known.standing == Standing::Serving && known.leaves;
+        let others = self.watched.iter().filter(leaves).filter(|known| !Arc::ptr_eq(&known.shard, shard));
+        others.map(|known| Arc::clone(&known.shard)).collect()
+    }
+
+    /// All shards beside this one.
+    pub(super) fn others(&self, shard: &Arc<Shard>) -> Vec<Arc<Shard>> {
+        let others = self.watched.iter().filter(|known| !Arc::ptr_eq(&known.shard, shard));
+        others.map(|known| Arc::clone(&known.shard)).collect()
+    }
+
+    /// Whether a shard of this name takes part in the ring.
+    pub(super) fn is_watched(&self, shard: &str) -> bool {
+        self.known(shard).is_some()
     }
 
     /// The shards that serve.
@@ -212,8 +230,11 @@ impl State {
     }
 
     /// Sets every shard's standing by what is known of its health. Who is out already stays out: the limit holds for
-    /// those that fall later, and so does [`OnDown`]. Nobody is out before its keys can be handed over. A shard that rests is not counted against one that is dead: it lives, and is no sign that
-    /// we are cut off; and it stays out until it was taken back, whatever the settings have become.
+    /// those that fall later, and so does [`OnDown`]. Where the limit is lowered, or the list shrinks, those past it are not
+    /// out any more; with placements that move more keys than one shard's, others get keys by that which they did not
+    /// forget. Nobody is out before its keys can be handed over. A shard that rests is not counted against one that is dead:
+    /// it lives, and is no sign that we are cut off; and it stays out until it was taken back, whatever the settings have
+    /// become.
     pub(super) fn settle(&mut self) {
         let total = self.watched.len();
         let reroute = self.settings.on_down == OnDown::Reroute;

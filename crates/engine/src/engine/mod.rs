@@ -20,7 +20,7 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::coordinator::{self, Coordinator, Follower};
+use crate::coordinator::{self, Coordinator, Follower, Swap};
 use crate::error::{Error, Kind};
 use crate::events::Events;
 use crate::exclusive::Lease;
@@ -127,7 +127,7 @@ impl Engine {
         inner.coordinator.adopt(&mut coordinator, topology.members(), &engine.settings(), &config.heartbeat);
         let follower = Arc::downgrade(inner);
         let _ = inner.number.set(coordinator.join(follower));
-        inner.follow(&coordinator);
+        inner.follow(&coordinator)();
         drop(coordinator);
         Ok(engine)
     }
@@ -284,7 +284,7 @@ impl Engine {
         let new: Vec<Arc<Shard>> =
             next.members().iter().map(|member| &member.shard).filter(is_new).cloned().collect();
         inner.coordinator.notify_new_shards(coordinator, || self.adopt(&new));
-        inner.publish(coordinator, &next);
+        inner.publish(coordinator, &next)();
         let mut budget = inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.recount(settings.budget, requests(&inner.topology.load()));
         drop(budget);
@@ -344,8 +344,8 @@ impl Engine {
 }
 
 impl Inner {
-    /// Sets every member's standing by what the coordinator knows, and swaps the topology in.
-    fn publish(&self, coordinator: &coordinator::State, next: &Topology<Shard>) {
+    /// Sets every member's standing by what the coordinator knows. What it returns swaps the topology in.
+    fn publish<'f>(&'f self, coordinator: &coordinator::State, next: &Topology<Shard>) -> Swap<'f> {
         let mut members = next.members().to_vec();
         for member in &mut members {
             member.standing = coordinator.standing(member.shard.name());
@@ -363,11 +363,16 @@ impl Inner {
                         member.shard.renew();
                     }
                 }
-                self.topology.store(Arc::new(next));
-                self.changes.send_modify(|count| *count += 1);
-                self.swapped.notify_waiters();
+                Box::new(|| {
+                    self.topology.store(Arc::new(next));
+                    self.changes.send_modify(|count| *count += 1);
+                    self.swapped.notify_waiters();
+                })
             }
-            Err(error) => tracing::error!(%error, "the topology could not be rebuilt"),
+            Err(error) => {
+                tracing::error!(%error, "the topology could not be rebuilt");
+                Box::new(|| {})
+            }
         }
     }
 
@@ -379,9 +384,9 @@ impl Inner {
 }
 
 impl Follower for Inner {
-    fn follow(&self, coordinator: &coordinator::State) {
+    fn follow<'f>(&'f self, coordinator: &coordinator::State) -> Swap<'f> {
         let current = self.topology.load();
-        self.publish(coordinator, &current);
+        self.publish(coordinator, &current)
     }
 
     fn expect(&self, shard: &str) {

@@ -55,6 +55,15 @@ impl World {
         self.engine.reconfigure(&self.shards, placement, settings, Heartbeat::default()).unwrap();
     }
 
+    /// Has a shard be connected to in another way.
+    pub(crate) fn reconnect(&self, name: &str) {
+        let mut shards = self.shards.clone();
+        let shard = shards.iter_mut().find(|shard| shard.name == name).unwrap();
+        shard.client_name = Some("other".into());
+        let (placement, settings) = (self.placement.clone(), self.settings.clone());
+        self.engine.reconfigure(&shards, placement, settings, Heartbeat::default()).unwrap();
+    }
+
     pub(crate) fn host(&self, name: &str) -> &Host {
         self.hosts.iter().find(|host| host.name() == name).unwrap()
     }
@@ -94,6 +103,26 @@ impl World {
     pub(crate) fn keys_on(&self, name: &str, count: usize) -> Vec<String> {
         let keys = (0..).map(|number| format!("key{number}"));
         keys.filter(|key| self.home(key) == name).take(count).collect()
+    }
+
+    /// A key whose home is one shard, and for which another stands in.
+    pub(crate) async fn key_on_and_then(&self, home: &str, second: &str) -> String {
+        let mut keys = self.keys_on(home, 80);
+        self.freeze(home).await;
+        keys.retain(|key| self.home(key) == second);
+        self.thaw(home).await;
+        sleep(Duration::from_secs(30)).await;
+        keys.remove(0)
+    }
+
+    /// Waits until some shard is out.
+    pub(crate) async fn until_one_is_out(&self) {
+        let out = async {
+            while self.engine.topology().ejected().next().is_none() {
+                sleep(millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), out).await.expect("no shard was taken out");
     }
 
     pub(crate) async fn ask(&self, words: &[&str]) -> Result<Option<String>, Error> {
@@ -167,4 +196,14 @@ pub(crate) async fn with_old_value_on_b(world: &World) -> String {
     world.thaw("a").await;
     sleep(Duration::from_secs(5)).await;
     key
+}
+
+pub(crate) fn modula() -> Spec {
+    Spec::parse("twemproxy", [("distribution".to_owned(), "modula".into())]).unwrap()
+}
+
+/// Keys that modula spreads; it takes those that are alike in turn.
+pub(crate) fn spread_keys() -> Vec<String> {
+    let spread = |number: u64| format!("{:x}", (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    (0..400).map(spread).collect()
 }
