@@ -120,10 +120,11 @@ earlier() {
         missing "rendis before ($1 is not in this repository)"
         return
     fi
-    programs=$figures/before-$revision
+    # What another compiler made is no comparison.
+    programs=$figures/before-$revision-$(rustc --version | tr -c 'a-z0-9.\n' '-')
     if [ ! -x "$programs/rendis-bench" ]; then
         say "building $(git log -1 --format='%h (%s)' "$revision")"
-        git worktree remove --force "$tree" 2>/dev/null || git worktree prune
+        git worktree remove --force "$tree" 2>/dev/null || { rm -rf "$tree" && git worktree prune; }
         if ! git worktree add --quiet --detach "$tree" "$revision" ||
             ! cargo build --release --quiet --manifest-path "$tree/Cargo.toml" --package rendis-cli --target-dir "$target" ||
             ! cargo build --release --quiet --manifest-path "$tree/bench/Cargo.toml" --target-dir "$target"; then

@@ -165,6 +165,12 @@ impl Shard {
         self.side(protocol).exclusive.lease().await
     }
 
+    /// Whether there was ever a connection with it, whatever the settings were then.
+    #[must_use]
+    pub fn was_reached(&self) -> bool {
+        self.pulse.connects() > 0
+    }
+
     /// The error of a failure here, of a call that was made as the settings say.
     #[must_use]
     pub fn error(&self, failure: Failure) -> Error {

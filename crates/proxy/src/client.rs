@@ -120,9 +120,6 @@ impl Client {
                 Front::Partial => {
                     self.flush().await?;
                     self.return_scratch();
-                    if self.inbox.arrived.is_empty() {
-                        self.transaction.heard();
-                    }
                     if let Err(too_much) = self.count() {
                         push_error(&mut self.out.bytes, "ERR", &too_much.to_string());
                         self.dropped(&too_much);

@@ -26,13 +26,15 @@ pub(crate) fn counted(hub: &Hub, engine: &Engine, request: Request<'_>, reply: &
 fn recount(hub: &Hub, table: &Table, request: Request<'_>, reply: &Reply) -> Option<Reply> {
     let Found::Row(row) = table.find(request) else { return None };
     let (_, kind) = COUNTING.iter().find(|(name, _)| *name == row.name())?;
-    let all = |count: i64, channel: &[u8]| {
-        let more = hub.listeners(*kind, channel).saturating_sub(1);
-        // Where the shard counts nobody, it does not send to this process yet.
-        if count > 0 { count.saturating_add(i64::try_from(more).unwrap_or(i64::MAX)) } else { count }
+    // Where the shards count nobody, they do not send to this process yet.
+    let all = |count: i64, listeners: usize, counted: usize| {
+        let [listeners, counted] = [listeners, counted].map(|number| i64::try_from(number).unwrap_or(0));
+        if count > 0 && listeners > 0 { count - counted.min(count) + listeners } else { count }
     };
     if let Some(count) = reply.as_integer() {
-        return Some(Reply::integer(all(count, request.argument(1)?)));
+        // A message goes to one shard.
+        let (listeners, _) = hub.audience(*kind, request.argument(1)?);
+        return Some(Reply::integer(all(count, listeners, 1)));
     }
     let mut reader = reply.reader();
     let Ok(Node::Array(Some(values))) = reader.next() else { return None };
@@ -42,7 +44,8 @@ fn recount(hub: &Hub, table: &Table, request: Request<'_>, reply: &Reply) -> Opt
         let name = Reply::new(reader.skip().ok()?.to_vec().into());
         out.extend_from_slice(name.frame());
         let Ok(Node::Int(count)) = reader.next() else { return None };
-        push_integer(&mut out, all(count, name.as_bulk()?));
+        let (listeners, links) = hub.audience(*kind, name.as_bulk()?);
+        push_integer(&mut out, all(count, listeners, links));
     }
     Some(Reply::new(out.into()))
 }

@@ -170,7 +170,8 @@ impl Transaction {
         self.unwatched = Some(Unwatched { reason, heard: false, lost });
     }
 
-    /// The client has been told all that it was owed, and what it sends from now on it sends knowing that.
+    /// The client has been told all that it was owed, and nothing more of it is here: what comes from now on it sends
+    /// knowing that. (Unless it is the rest of what it sent in one go, and was late: nobody can tell.)
     pub(crate) fn heard(&mut self) {
         self.unwatched.iter_mut().for_each(|unwatched| unwatched.heard = true);
     }

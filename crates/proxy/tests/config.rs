@@ -16,8 +16,8 @@ use rendis_core::plan::Allow;
 use rendis_engine::secret::Secret;
 use rendis_proxy::access::{Access, User};
 use rendis_proxy::config::{
-    self, Config, ConfigError, Deadlines, Health, Listen, LogLevel, Lookup, OnDown, OnReturn, Retries,
-    Secrets, Sources, TlsSettings,
+    self, Config, ConfigError, Deadlines, Health, Listen, LogLevel, Lookup, OnDown, OnLost, OnReturn,
+    Retries, Secrets, Sources, TlsSettings,
 };
 
 const EXAMPLE: &str = include_str!("../../../rendis.example.toml");
@@ -123,6 +123,7 @@ fn what_is_not_said_has_its_documented_default() {
     assert_eq!(ring.listen, [Listen::Tcp("127.0.0.1:6380".parse().unwrap())]);
     assert_eq!(ring.placement, Spec::go_redis());
     assert_eq!((ring.on_down, ring.on_return), (OnDown::Reroute, OnReturn::Forget));
+    assert_eq!(ring.on_lost, OnLost::Error);
     assert_eq!(ring.max_ejected, 1);
     assert_eq!(ring.health, Health::default());
     assert_eq!(ring.health.frequency, Duration::from_millis(500));
@@ -170,6 +171,7 @@ fn every_field_is_read() {
         placement = { like = "envoy-ring-hash", minimum_ring_size = 0x10, hash_tag = true }
         on_down = "miss"
         on_return = "flush"
+        on_lost = "close"
         max_ejected = 0
         heartbeat_frequency = "1m 30s"
         heartbeat_timeout = "20ms"
@@ -195,6 +197,7 @@ fn every_field_is_read() {
     );
     assert_eq!(ring.placement.like(), "envoy-ring-hash");
     assert_eq!((ring.on_down, ring.on_return, ring.max_ejected), (OnDown::Miss, OnReturn::Flush, 0));
+    assert_eq!(ring.on_lost, OnLost::Close);
     assert_eq!(ring.health.frequency, Duration::from_secs(90));
     assert_eq!(ring.health.timeout, Duration::from_millis(20));
     assert_eq!((ring.health.fall, ring.health.rise, ring.health.probe.join(" ")), (4, 5, "GET x".to_owned()));
@@ -257,6 +260,7 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         ),
         ("placement = { like = \"twemproxy\", distribution = \"random\" }", "cannot be reproduced: it sends"),
         ("on_down = \"retry\"", "on_down: found \"retry\"; allowed: \"reroute\", \"fail\", \"miss\""),
+        ("on_lost = \"drop\"", "on_lost: found \"drop\"; allowed: \"error\", \"close\""),
         ("on_return = 5", "on_return: found 5; allowed: \"forget\", \"keep\", \"flush\""),
         ("max_ejected = 3", "max_ejected: found 3; allowed: a whole number from 0 to 2"),
         ("max_ejected = -1", "max_ejected: found -1; allowed"),

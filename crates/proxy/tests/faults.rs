@@ -196,6 +196,14 @@ fn with_close_a_client_whose_command_got_no_answer_loses_its_connection_and_keep
     let get = |key: &str| format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len());
     piped.send_raw((get(&keys[1]) + &get(&keys[0]) + &get(&keys[1])).as_bytes()).unwrap();
     assert_eq!(piped.read_to_end().unwrap(), b"$3\r\nold\r\n");
+    // A reload changes it for those that are connected.
+    let mut told = ring::client(&proxy, "cache");
+    assert_eq!(told.command(&["GET", &keys[1]]).unwrap().text(), "old");
+    let text = ring("cache", &(QUICK.to_owned() + "on_down = \"fail\"\n"), &shards.urls());
+    let mut proxy = proxy;
+    proxy.reload(&config(&text)).unwrap();
+    let error = told.command(&["GET", &keys[0]]).unwrap();
+    assert!(error.error().unwrap().starts_with("SHARDDOWN"), "{error:?}");
     // A refusal is an answer.
     let mut other = ring::client(&proxy, "cache");
     let crossed = other.command(&["RENAME", &keys[0], &keys[1]]).unwrap();

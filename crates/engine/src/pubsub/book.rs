@@ -156,9 +156,10 @@ impl Book {
         if anew { Joined::Anew } else { Joined::Already }
     }
 
-    /// How many listen to a topic.
-    pub(super) fn count(&self, topic: &Topic) -> usize {
-        self.topics.get(topic).map_or(0, |entry| entry.audience.len())
+    /// How many listen to a topic, and how many links have to send it.
+    pub(super) fn count(&self, topic: &Topic) -> (usize, usize) {
+        let entry = self.topics.get(topic);
+        entry.map_or((0, 0), |entry| (entry.audience.len(), entry.homes.len() + entry.leaving.len()))
     }
 
     /// The listener gives the topic up.

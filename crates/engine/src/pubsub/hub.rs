@@ -52,9 +52,9 @@ impl Hub {
         Listener { hub: self.clone(), id, mailbox }
     }
 
-    /// How many listeners of this hub listen to a topic.
+    /// How many listeners of this hub listen to a topic, and on how many shards it is subscribed to for them.
     #[must_use]
-    pub fn listeners(&self, kind: TopicKind, name: &[u8]) -> usize {
+    pub fn audience(&self, kind: TopicKind, name: &[u8]) -> (usize, usize) {
         self.inner.shared.change(|book| book.count(&Topic { kind, name: Bytes::copy_from_slice(name) }))
     }
 

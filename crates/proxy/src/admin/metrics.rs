@@ -55,7 +55,7 @@ fn process(text: &mut Text, view: &View) {
     text.metric(
         "rendis_ready",
         "gauge",
-        "Whether every ring has a live shard and the process is not ending.",
+        "Whether a live shard of every ring was reached, and the process is not ending.",
     );
     text.sample("rendis_ready", &[], u8::from(view.unready().is_none()));
     let reloads = "rendis_reloads_total";

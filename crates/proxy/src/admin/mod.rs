@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/metrics` | what happened and what is, in the text format of Prometheus |
 //! | `/healthz` | 200 while the process works |
-//! | `/readyz` | 200 when every thread has reached a live shard of every ring, else 503 with the reason; 503 while it drains |
+//! | `/readyz` | 200 when a live shard of every ring was reached, else 503 with the reason; 503 while it drains |
 //! | `/shards` | the shards of every ring, as JSON |
 //!
 //! hyper and no framework: there are four fixed pages, and nothing to route. There are no secrets on any page, and
@@ -105,9 +105,8 @@ impl View {
             return Some("starting".to_owned());
         }
         // At the start all shards are taken for live: those count with which there was a connection.
-        let serves = |member: &Member<Shard>| {
-            member.standing == Standing::Serving && member.shard.wire_stats().connects > 0
-        };
+        let serves =
+            |member: &Member<Shard>| member.standing == Standing::Serving && member.shard.was_reached();
         let is_dead = |seat: &ThreadRing| !seat.engine.topology().members().iter().any(serves);
         let dead = rings.iter().find(|ring| ring.threads().iter().any(is_dead));
         dead.map(|ring| format!("ring {} has no live shard", ring.name))

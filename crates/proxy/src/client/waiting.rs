@@ -1,6 +1,6 @@
 //! What a client does while it waits: for more to do, or for what a request of its own comes to.
 
-use std::future::pending;
+use std::future::{Future as _, pending, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,7 +22,18 @@ impl Client {
     /// a client leaves when the ring ends.
     pub(super) async fn wait(&mut self) -> io::Result<Flow> {
         let room = self.inbox.room();
-        let read = self.peer.read(&mut self.inbox.arrived, room);
+        let Self { peer, inbox, transaction, .. } = self;
+        let read = async {
+            let mut read = pin!(peer.read(&mut inbox.arrived, room));
+            poll_fn(|context| {
+                let read = read.as_mut().poll(context);
+                if read.is_pending() {
+                    transaction.heard();
+                }
+                read
+            })
+            .await
+        };
         let count = match &self.subscriber {
             None => match self.context.stop.unless_draining(read).await {
                 Some(read) => read?,

@@ -90,6 +90,12 @@ fn all_who_listen_are_counted_though_a_shard_knows_of_one() {
     let counted = ask(&mut sender, &["PUBSUB", "NUMSUB", "news", "none"]);
     assert_eq!(counted.to_string(), "[news, 4, none, 0]");
     assert_eq!(ask(&mut sender, &["PUBSUB", "SHARDNUMSUB", "orders"]).to_string(), "[orders, 3]");
+    // One that is listened to on every shard.
+    let everywhere = "__keyevent@0__:expired";
+    ask(&mut listeners[0], &["SUBSCRIBE", everywhere]);
+    ask(&mut listeners[1], &["SUBSCRIBE", everywhere]);
+    let counted = ask(&mut sender, &["PUBSUB", "NUMSUB", everywhere]);
+    assert_eq!(counted.elements()[1].integer(), 2);
     assert_eq!(ask(&mut sender, &["PUBLISH", "news", "text"]).integer(), 4);
     assert_eq!(ask(&mut sender, &["SPUBLISH", "orders", "text"]).integer(), 3);
     assert_eq!(ask(&mut sender, &["PUBLISH", "none", "text"]).integer(), 0);

@@ -365,6 +365,15 @@ fn a_watch_that_was_refused_and_heard_of_is_forgotten_at_the_next_that_succeeds(
     client.send_raw(all.as_bytes()).unwrap();
     let replies: Vec<Reply> = (0..5).map(|_| client.read().unwrap()).collect();
     assert!(replies[1].is_ok() && replies[4].error().unwrap().starts_with("EXECABORT"), "{replies:?}");
+    // Wherever what is read at a time ends.
+    for length in [512, 1024, 2048, 4096] {
+        ask(&mut client, &["UNWATCH"]);
+        let first = format!("WATCH {} {} ", across[0], across[1]);
+        let padding = "p".repeat(length - first.len() - 2);
+        client.send_raw(all.replacen(first.trim_end(), &(first.clone() + &padding), 1).as_bytes()).unwrap();
+        let replies: Vec<Reply> = (0..5).map(|_| client.read().unwrap()).collect();
+        assert!(replies[4].error().unwrap().starts_with("EXECABORT"), "{length}: {replies:?}");
+    }
     assert_eq!(ask(&mut client, &["GET", key]).text(), "mine");
 }
 
