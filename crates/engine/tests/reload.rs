@@ -43,17 +43,7 @@ async fn a_shard_that_has_forgotten_and_did_not_return_is_not_new_after_a_reload
     world.freeze("a").await;
     world.set(&key, "old").await;
     world.ask(&["FUNCTION", "LOAD", "#!lua name=l"]).await.unwrap();
-    // It asks b for functions, forgets the key, and asks b again, in vain.
-    b.hold(Some("FUNCTION"));
-    a.stop(false);
-    sleep(millis(50)).await;
-    b.answer_after(millis(10));
-    b.hold(None);
-    sleep(millis(1)).await;
-    b.hold(Some("FUNCTION"));
-    sleep(millis(200)).await;
-    let forgot = a.applied().iter().any(|applied| applied.words[0] == b"UNLINK");
-    assert!(forgot && !world.serves("a"));
+    forgets_and_cannot_return(&world).await;
     // Its password is another now, say.
     world.reconnect("a");
     b.hold(None);

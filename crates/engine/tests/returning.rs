@@ -142,17 +142,7 @@ async fn a_write_from_before_a_shard_was_away_does_not_arrive_after_it_has_forgo
     world.freeze("a").await;
     world.set(&key, "new").await;
     world.ask(&["FUNCTION", "LOAD", "#!lua name=l"]).await.unwrap();
-    // It asks b for functions, forgets the key, and asks b again.
-    b.hold(Some("FUNCTION"));
-    a.stop(false);
-    sleep(millis(50)).await;
-    b.answer_after(millis(10));
-    b.hold(None);
-    sleep(millis(1)).await;
-    b.hold(Some("FUNCTION"));
-    sleep(millis(200)).await;
-    let forgot = a.applied().iter().any(|applied| applied.words[0] == b"UNLINK");
-    assert!(forgot && !world.serves("a"));
+    forgets_and_cannot_return(&world).await;
     a.hold(None);
     sleep(millis(10)).await;
     b.hold(None);

@@ -198,6 +198,23 @@ pub(crate) async fn with_old_value_on_b(world: &World) -> String {
     key
 }
 
+/// A, which is frozen and owes b's functions and a deletion, answers again: it asks b for functions, forgets, and asks b again,
+/// in vain as long as b holds `FUNCTION`.
+pub(crate) async fn forgets_and_cannot_return(world: &World) {
+    let (a, b) = (world.host("a"), world.host("b"));
+    b.hold(Some("FUNCTION"));
+    a.stop(false);
+    sleep(millis(50)).await;
+    b.answer_after(millis(10));
+    b.hold(None);
+    sleep(millis(1)).await;
+    b.hold(Some("FUNCTION"));
+    sleep(millis(200)).await;
+    let forgot =
+        a.applied().iter().any(|applied| applied.words.first().is_some_and(|word| word == b"UNLINK"));
+    assert!(forgot && !world.serves("a"));
+}
+
 pub(crate) fn modula() -> Spec {
     Spec::parse("twemproxy", [("distribution".to_owned(), "modula".into())]).unwrap()
 }
