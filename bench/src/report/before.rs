@@ -33,9 +33,9 @@ const REMOVED: &str = "\
 Costs that profiles showed, and that are gone:
 
 - `redis::AsyncCommands` puts each future into a box, and builds each command before it is packed. `rendis::Commands`
-  packs it at once and waits without a box: 2 allocations for a `GET`, where there were 6.
-- The future of a request that has to be planned (`MGET`) was 7 296 bytes, and was moved into a box; what is rare in it has
-  boxes of its own, and 848 bytes are left. It reads the clock five times, which it did twelve times.
+  packs it at once and waits without a box.
+- The future of a request that has to be planned (`MGET`) was large, and was moved into a box; what is rare in it has boxes
+  of its own now. And it read the clock several times for each part; now all parts count from when the request began.
 - A script with one key was planned as well. Now it takes the short way of a request with one key.
 - `MGET` and the like copied every key into a request for its shard, and that into the wire. Now each part is written to
   the wire out of the whole request.
