@@ -76,6 +76,8 @@ fn cell(stage: &mut Stage, spot: &Spot, drivers: &mut [Driver]) {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     stage.rounds(spot.group, &spot.name, &names, |at, seconds| {
         let driver = &mut able[at];
+        driver.restart()?;
+        driver.run(&Load { seconds: seconds * WARM, ..spot.load.clone() })?;
         forget_peak(driver.id());
         let outcome = driver.run(&Load { seconds, ..spot.load.clone() })?;
         let mut figures = figures(&outcome);
@@ -83,6 +85,9 @@ fn cell(stage: &mut Stage, spot: &Spot, drivers: &mut [Driver]) {
         Ok(figures)
     });
 }
+
+/// What a process does before it is measured, as a part of that.
+pub(super) const WARM: f64 = 0.1;
 
 /// Of a closed loop.
 pub(super) fn figures(outcome: &Outcome) -> Vec<(&'static str, f64)> {

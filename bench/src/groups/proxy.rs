@@ -2,7 +2,7 @@
 
 use rendis_testkit::Cluster;
 
-use crate::groups::{Scope, Stage};
+use crate::groups::{Scope, Stage, library};
 use crate::load::{Load, Operation};
 use crate::machine::{forget_peak, memory_kib};
 use crate::system::{Benchmarked, Kind, Server, redis_benchmark};
@@ -57,7 +57,7 @@ fn over(stage: &mut Stage, cluster: &Cluster, spots: Vec<Spot>) -> Result<(), St
             fill(cluster, &servers, &spot.load)?;
             filled = Some(content);
         }
-        cell(stage, &spot, &servers);
+        cell(stage, &spot, &mut servers);
     }
     Ok(())
 }
@@ -84,35 +84,38 @@ pub(super) fn fill(cluster: &Cluster, servers: &[Server], load: &Load) -> Result
     Ok(())
 }
 
-fn cell(stage: &mut Stage, spot: &Spot, servers: &[Server]) {
-    let able = |server: &&Server| match server.kind() {
+fn cell(stage: &mut Stage, spot: &Spot, servers: &mut [Server]) {
+    let able = |server: &&mut Server| match server.kind() {
         Kind::Rendis(2) | Kind::QuietTwemproxy => spot.group == "proxy",
         Kind::Before => spot.group != "proxy, shards",
         // It does not know what MGET answers.
         Kind::Floor(_) => matches!(spot.ask, Ask::SetGet),
         _ => true,
     };
-    let able: Vec<&Server> = servers.iter().filter(able).collect();
+    let mut able: Vec<&mut Server> = servers.iter_mut().filter(able).collect();
     let names: Vec<&str> = able.iter().map(|server| server.kind().name()).collect();
     // How fast each was in the round before: how many requests fill its time.
     let guess = (4_000 * spot.load.batch) as f64 / (spot.load.value as f64 / 4096.0).max(1.0);
     let mut rates = vec![guess / 0.2; able.len()];
     stage.rounds(spot.group, &spot.name, &names, |at, seconds| {
-        let (server, cpu) = (able[at], able[at].cpu());
-        forget_peak(server.id());
+        able[at].restart()?;
+        let server = &*able[at];
         let least = (spot.load.tasks * spot.load.batch * 2) as f64;
         let run = |requests: f64, words: &[String]| {
             redis_benchmark(server, &spot.load, requests.max(least) as u64, words)
                 .map(|benchmarked| (requests.max(least).floor(), benchmarked))
         };
-        let parts = match &spot.ask {
+        let parts = |requests: f64| match &spot.ask {
             Ask::SetGet => {
-                let half = rates[at] * seconds / 2.0;
                 let test = |name: &str| ["-t".to_owned(), name.to_owned()];
-                vec![run(half, &test("set"))?, run(half, &test("get"))?]
+                Ok(vec![run(requests / 2.0, &test("set"))?, run(requests / 2.0, &test("get"))?])
             }
-            Ask::Words(words) => vec![run(rates[at] * seconds, words)?],
+            Ask::Words(words) => Ok::<_, String>(vec![run(requests, words)?]),
         };
+        parts(rates[at] * seconds * library::WARM)?;
+        forget_peak(server.id());
+        let cpu = server.cpu();
+        let parts = parts(rates[at] * seconds)?;
         let (rate, figures) = together(&parts, server.cpu() - cpu);
         rates[at] = rate;
         let peak = memory_kib(server.id(), "VmHWM").unwrap_or(0.0) / 1024.0;

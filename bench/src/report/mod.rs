@@ -115,7 +115,9 @@ fn short(results: &Results) -> String {
 const INTRODUCTION: &str = "\
 Made by `scripts/bench.sh`, whole, and by nothing else: do not edit. Systems under test run on one machine in one run, and
 take turns: in each round every system gets the same load for the same time, one after the other, after a first round that
-does not count. Each figure is the median of the rounds, in brackets the least and the greatest. A ratio is taken within each
+does not count. In closed loops a library or proxy gets a new process for each turn, which runs for a tenth of the time
+before it is measured: the kernel gives a process its company on the processors, and two equal ones can differ by a fifth
+for as long as they live. Each figure is the median of the rounds, in brackets the least and the greatest. A ratio is taken within each
 round, rendis through the peer, and is what counts: absolute figures move with the machine, which systems, shards and the
 generator of the load share.
 

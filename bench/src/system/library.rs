@@ -70,11 +70,16 @@ impl Driver {
             let outcome: Outcome = serde_json::from_str(&line).map_err(|error| format!("{line}: {error}"))?;
             outcome.error.clone().map_or(Ok(outcome), Err)
         });
-        answer.inspect_err(|_| {
-            if let Ok(dialogue) = Dialogue::start(&self.start.0, &self.start.1) {
-                self.dialogue = dialogue;
-            }
-        })
+        answer.inspect_err(|_| drop(self.restart()))
+    }
+
+    /// Starts another process in place of this one.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart(&mut self) -> Result<(), String> {
+        self.dialogue = Dialogue::start(&self.start.0, &self.start.1)?;
+        Ok(())
     }
 
     /// Which library it is.

@@ -80,6 +80,7 @@ impl Toolbox {
 pub struct Server {
     kind: Kind,
     process: Process,
+    start: (String, Vec<String>),
     port: Port,
     /// Its configuration and log, as long as it lives.
     directory: tempfile::TempDir,
@@ -94,20 +95,38 @@ impl Server {
         let directory = tempfile::Builder::new().prefix("rendis-bench-").tempdir();
         let directory = directory.map_err(|error| error.to_string())?;
         let port = Port::free();
-        let (program, arguments) = command(kind, tools, &port, directory.path(), shards)?;
-        let log = fs::File::create(directory.path().join("log")).map_err(|error| error.to_string())?;
-        let process = Process::start(&program, &arguments, Some(log))?;
-        let mut server = Self { kind, process, port, directory };
+        let start = command(kind, tools, &port, directory.path(), shards)?;
+        let process = process(&start, directory.path())?;
+        let mut server = Self { kind, process, start, port, directory };
+        server.ready()?;
+        Ok(server)
+    }
+
+    /// Ends the process and starts another in its place; but a redis-server stays, for it has the keys.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart(&mut self) -> Result<(), String> {
+        if self.kind == Kind::Direct {
+            return Ok(());
+        }
+        self.process.end();
+        self.process = process(&self.start, self.directory.path())?;
+        self.ready()
+    }
+
+    /// Waits until it answers.
+    fn ready(&mut self) -> Result<(), String> {
         let until = Instant::now() + Duration::from_secs(20);
-        while !server.answers() {
-            if server.process.ended() || Instant::now() > until {
-                let log = fs::read_to_string(server.directory.path().join("log")).unwrap_or_default();
+        while !self.answers() {
+            if self.process.ended() || Instant::now() > until {
+                let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
                 let end: Vec<&str> = log.lines().rev().take(3).collect();
-                return Err(format!("{} does not answer: {}", kind.name(), end.join(" / ")));
+                return Err(format!("{} does not answer: {}", self.kind.name(), end.join(" / ")));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(server)
+        Ok(())
     }
 
     /// Whether it serves a command.
@@ -138,6 +157,12 @@ impl Server {
     pub fn cpu(&self) -> f64 {
         machine::cpu_seconds(self.id()).unwrap_or(0.0)
     }
+}
+
+/// Starts a server's process, with a new log.
+fn process((program, arguments): &(String, Vec<String>), directory: &Path) -> Result<Process, String> {
+    let log = fs::File::create(directory.join("log")).map_err(|error| error.to_string())?;
+    Process::start(program, arguments, Some(log))
 }
 
 /// How a server is called, with its configuration written.
