@@ -58,10 +58,10 @@ fn what_a_server_says_about_its_commands_gives_the_rows_of_the_table() {
                 continue;
             };
             learned += 1;
-            same(row, &fresh);
+            same(row, &fresh, server.is_7_0());
             assert_eq!(row.subcommands().is_empty(), fresh.subcommands().is_empty());
             for fresh in fresh.subcommands() {
-                same(table.named(fresh.name().as_bytes()).unwrap(), fresh);
+                same(table.named(fresh.name().as_bytes()).unwrap(), fresh, server.is_7_0());
             }
         }
         assert!(learned >= 240, "{learned}");
@@ -70,14 +70,17 @@ fn what_a_server_says_about_its_commands_gives_the_rows_of_the_table() {
     }
 }
 
-fn same(row: &Row, fresh: &Row) {
+fn same(row: &Row, fresh: &Row, is_7_0: bool) {
     let name = row.name();
-    assert_eq!(row.categories(), fresh.categories(), "the categories of {name}");
+    // Flags and categories differ between versions.
+    if is_7_0 {
+        assert_eq!(row.categories(), fresh.categories(), "the categories of {name}");
+        assert_eq!(fresh.flags().and(Flags::IDEMPOTENT), row.flags().and(Flags::IDEMPOTENT), "{name}");
+    }
     assert_eq!(fresh.name(), name);
-    // Newer servers take `WITHSCORE`.
-    let arity = if ["zrank", "zrevrank"].contains(&name) { 3 } else { row.arity() };
-    assert_eq!(fresh.arity(), arity, "{name}");
-    assert_eq!(fresh.flags().and(Flags::IDEMPOTENT), row.flags().and(Flags::IDEMPOTENT), "{name}");
+    // As Redis 7.2 and newer have it.
+    let newer = ["zrank", "zrevrank", "command|getkeys", "command|getkeysandflags"].contains(&name);
+    assert!(newer || fresh.arity() == row.arity(), "{name}");
     assert!(!fresh.flags().has(Flags::IDEMPOTENT), "{name}");
     if ["sort", "sort_ro", "migrate"].contains(&name) {
         assert!(matches!(fresh.class(), Class::Refused { .. }), "{name}: {:?}", fresh.class());
@@ -86,7 +89,12 @@ fn same(row: &Row, fresh: &Row) {
         let walked = row.specs().iter().any(|spec| matches!(spec.begin, Begin::Option(_)));
         let guessed = fresh.specs().iter().any(|spec| matches!(spec.begin, Begin::Keyword { .. }));
         assert_eq!(walked, guessed, "{name}");
-        assert!(walked || fresh.specs() == row.specs(), "{name}: {:?}", fresh.specs());
+        // What a command does with its keys differs between versions too; where they stand does not.
+        let places = |row: &Row| -> Vec<_> {
+            row.specs().iter().map(|spec| (spec.begin.clone(), spec.find, spec.writes)).collect()
+        };
+        let equal = if is_7_0 { fresh.specs() == row.specs() } else { places(fresh) == places(row) };
+        assert!(walked || equal, "{name}: {:?}", fresh.specs());
         assert_eq!(fresh.first_key(), row.first_key(), "{name}");
     }
 }

@@ -19,6 +19,7 @@ use crate::settings::{Deadlines, Protocol, ShardSettings};
 use crate::stream::Stream;
 use crate::tls::Tls;
 use crate::transport::Transport;
+use crate::version::{Heard, Version};
 
 /// Makes connections to one server.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Dialer {
     settings: ShardSettings,
     tls: Option<Tls>,
     deadlines: Deadlines,
+    /// Of all that dial the same server for the same shard.
+    version: Arc<Heard>,
 }
 
 impl Dialer {
@@ -44,14 +47,22 @@ impl Dialer {
                 return Err(Error::local(Kind::Config, text));
             }
         };
-        Ok(Self { settings, tls, deadlines })
+        Ok(Self { settings, tls, deadlines, version: Arc::default() })
     }
 
     /// The same server, spoken to in this protocol.
     #[must_use]
     pub fn speaking(&self, protocol: Protocol) -> Self {
         let settings = ShardSettings { protocol, ..self.settings.clone() };
-        Self { settings, tls: self.tls.clone(), deadlines: self.deadlines.clone() }
+        let version = Arc::clone(&self.version);
+        Self { settings, tls: self.tls.clone(), deadlines: self.deadlines.clone(), version }
+    }
+
+    /// The version of Redis that the server said it equals, at the handshake before now. `None` as long as it has not, and
+    /// for one that knows no `HELLO`.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.version.get()
     }
 
     /// What it dials.
@@ -152,6 +163,8 @@ impl Dialer {
             // Without this nothing would be asked, and a server that wants a password be taken for a good one.
             steps.push((Step::Auth, RequestBuf::pack([&b"PING"[..]])));
         }
+        // Which version it is. Without a protocol it changes nothing.
+        steps.push((Step::Optional, RequestBuf::pack([&b"HELLO"[..]])));
         if let Some(name) = &self.settings.client_name {
             steps.push((Step::Name, RequestBuf::pack([&b"CLIENT"[..], b"SETNAME", name.as_bytes()])));
         }
@@ -181,6 +194,9 @@ impl Dialer {
                 // Who is refused is told so first, and then the connection ends.
                 Err(failure) => return outcome.and(Err(cause_of(failure))),
             };
+            if let Some(version) = Version::of_hello(&reply) {
+                self.version.set(version);
+            }
             if outcome.is_ok() {
                 outcome = step.judge(&reply, may_fall_back).map_or(outcome, |verdict| verdict);
             }

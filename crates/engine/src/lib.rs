@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod secret;
+pub mod version;
 pub mod address;
 pub mod transport;
 pub mod settings;

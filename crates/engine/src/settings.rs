@@ -40,7 +40,7 @@ pub enum Protocol {
     /// RESP3 where the server knows `HELLO 3`, else RESP2. The default.
     #[default]
     Newest,
-    /// RESP2 only, and no `HELLO`.
+    /// RESP2 only: `HELLO` is sent without a protocol, to hear which version the server is, and need not be known.
     Resp2,
 }
 

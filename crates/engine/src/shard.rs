@@ -19,6 +19,7 @@ use crate::queue::Queue;
 pub use crate::queue::WireStats;
 use crate::settings::{Deadlines, Protocol, Settings, ShardSettings};
 use crate::times::Times;
+use crate::version::Version;
 
 /// One server of a ring.
 ///
@@ -129,6 +130,12 @@ impl Shard {
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
         self.own
+    }
+
+    /// The version of Redis that it said it equals; see [`Dialer::version`].
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.dialer().version()
     }
 
     /// How its settings say that calls are made.

@@ -199,11 +199,21 @@ impl Context {
         }
     }
 
+    /// The version of Redis that clients are told, so that they know what they can ask for: the oldest of the ring's shards.
+    pub(crate) fn redis_version(&self) -> String {
+        let topology = self.resp2.topology();
+        let versions = topology.members().iter().filter_map(|member| member.shard.version());
+        versions.min().map_or_else(|| UNHEARD.to_owned(), |version| version.to_string())
+    }
+
     /// The engine as a client of this protocol uses it.
     pub(crate) const fn engine(&self, resp3: bool) -> &Engine {
         if resp3 { &self.resp3 } else { &self.resp2 }
     }
 }
+
+/// What clients are told where no shard has said which version it is.
+const UNHEARD: &str = "7.0.15";
 
 /// How many scratches are kept, and how much memory for replies with each.
 const KEEP_DESKS: usize = 256;

@@ -62,7 +62,7 @@ pub(crate) async fn answer(
             push_simple(out, b"RESET");
             return After::Reset;
         }
-        L::Hello => session::hello(request, identity, &context.shared, out).await,
+        L::Hello => session::hello(request, identity, context, out).await,
         L::Auth => session::auth(request, identity, &context.shared, out).await,
         L::AclWhoami => {
             push_bulk(out, identity.user().map_or(Access::DEFAULT, |user| user.name()).as_bytes());

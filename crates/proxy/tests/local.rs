@@ -4,8 +4,8 @@
 
 mod side;
 
-use rendis_testkit::{Client, RedisServer, Reply};
-use side::{Raw, Side, compare, words};
+use rendis_testkit::{Answer, Client, FakeServer, RedisServer, Reply};
+use side::{Raw, Side, compare, wording, words};
 
 /// What clients send at their start and to look around, in one session. Replies with numbers of clients or the time
 /// are compared elsewhere.
@@ -172,9 +172,13 @@ fn lines_that_cannot_be_read_are_refused_in_the_words_of_a_server() {
         let heard = |address| {
             let mut client = Client::connect(address).unwrap();
             client.send_raw(lines.as_bytes()).unwrap();
-            String::from_utf8(client.read_to_end().unwrap()).unwrap()
+            client.read_to_end().map(|heard| String::from_utf8(heard).unwrap())
         };
-        assert_eq!(heard(side.address()), heard(server.address()), "{lines:.20}");
+        let (ours, theirs) = (heard(side.address()).unwrap(), heard(server.address()));
+        // Newer servers reset the connection while there is more to read, and then nobody hears their words.
+        if server.version() == (7, 0) || theirs.is_ok() {
+            assert_eq!(ours, theirs.unwrap(), "{lines:.20}");
+        }
     }
 }
 
@@ -189,11 +193,15 @@ fn a_client_is_described_with_the_fields_of_a_server() {
             let line = reply.split("\r\n").nth(1).unwrap().trim_start_matches("txt:").to_owned();
             (line.split([' ', '\n']).map(|field| field.split('=').next().unwrap().to_owned()).collect(), line)
         };
-        let (theirs, _) = fields(Raw::connect(server.address()), &["CLIENT", "INFO"]);
+        let (mut theirs, _) = fields(Raw::connect(server.address()), &["CLIENT", "INFO"]);
         let (mut ours, line) = fields(side.raw(), &["CLIENT", "INFO"]);
         assert!(line.contains(" name=me ") && line.contains(" cmd=client|info "), "{line}");
         assert!(line.contains(" user=default ") && line.contains(&format!(" resp={protocol} ")), "{line}");
-        ours.retain(|field| !field.starts_with("lib-"));
+        // Those that came after Redis 7.0.
+        let newer = ["watch", "lib-name", "lib-ver", "tot-net-in", "tot-net-out", "tot-cmds", "io-thread"];
+        for fields in [&mut ours, &mut theirs] {
+            fields.retain(|field| !newer.contains(&field.as_str()));
+        }
         assert_eq!(ours, theirs);
     }
 }
@@ -252,8 +260,8 @@ const QUIET: [&str; 16] = [
     "CLIENT REPLY OFF, MULTI, GET k, EXEC, GET k, CLIENT REPLY ON",
     "CLIENT REPLY SKIP, MULTI, GET k, EXEC",
     "CLIENT REPLY OFF, BLPOP none 0.01, CLIENT REPLY ON",
-    // What is confirmed is no reply.
-    "CLIENT REPLY OFF, SUBSCRIBE a b, PING, PING x, GET k, UNSUBSCRIBE a b, UNSUBSCRIBE, SUBSCRIBE, CLIENT REPLY ON",
+    // What is confirmed is no reply; but servers differ on an UNSUBSCRIBE from nothing.
+    "CLIENT REPLY OFF, SUBSCRIBE a b, PING, PING x, GET k, UNSUBSCRIBE a b, SUBSCRIBE, CLIENT REPLY ON",
     "CLIENT REPLY SKIP, SUBSCRIBE a, PING, PING x y, PING x y z, GET a",
     "HELLO 3, CLIENT REPLY OFF, SUBSCRIBE a, CLIENT REPLY SKIP, PING, UNSUBSCRIBE a, CLIENT REPLY ON",
 ];
@@ -268,7 +276,7 @@ fn who_wants_no_replies_gets_none_but_what_a_server_gives() {
             for line in lines.split(", ").chain(["QUIT"]) {
                 client.send(&words(line)).unwrap();
             }
-            anonymous(String::from_utf8(client.read_to_end().unwrap()).unwrap())
+            anonymous(wording::redis(String::from_utf8(client.read_to_end().unwrap()).unwrap()))
         };
         assert_eq!(heard(side.address()), heard(server.address()), "{lines}");
     }
@@ -309,9 +317,42 @@ fn time_is_that_of_the_clock() {
     assert!(now - seconds <= 2 && micros < 1_000_000, "{reply}");
 }
 
+/// What a server says in `INFO`.
+fn version(server: &RedisServer) -> String {
+    field(server.command(&["INFO", "server"]).text(), "redis_version").to_owned()
+}
+
 fn field<'t>(info: &'t str, name: &str) -> &'t str {
     let mut lines = info.lines().filter_map(|line| line.split_once(':'));
     lines.find(|(found, _)| *found == name).unwrap_or_else(|| panic!("{name} in {info}")).1
+}
+
+#[test]
+fn clients_are_told_the_version_of_the_oldest_shard() {
+    let versions = [None, Some("8.0.2"), Some("7.10.1"), Some("7.4.0-rc1")];
+    let shards = versions.map(|version| {
+        FakeServer::start(move |request| match (request.name().as_str(), version) {
+            ("HELLO", Some(version)) => {
+                Answer::text(&format!("*4\r\n+server\r\n+redis\r\n+version\r\n+{version}\r\n"))
+            }
+            // One that knows no `HELLO` is not counted.
+            ("HELLO", None) => Answer::text("-ERR unknown command\r\n"),
+            _ => Answer::handshake(request).unwrap_or_else(Answer::ok),
+        })
+    });
+    let told = |shards: &[FakeServer]| {
+        let urls: Vec<_> = shards.iter().map(FakeServer::url).collect();
+        let proxy = rendis_proxy::serve::Proxy::start(&side::configuration_of(&urls, "")).unwrap();
+        let mut client = Client::connect(proxy.addresses()[0].1.parse().unwrap()).unwrap();
+        let hello = client.command(&["HELLO"]).unwrap().elements()[3].text().to_owned();
+        let info = client.command(&["INFO", "server"]).unwrap();
+        assert_eq!(field(info.text(), "redis_version"), hello);
+        hello
+    };
+    assert_eq!(told(&shards), "7.4.0");
+    assert_eq!(told(&shards[..3]), "7.10.1");
+    assert_eq!(told(&shards[..2]), "8.0.2");
+    assert_eq!(told(&shards[..1]), "7.0.15");
 }
 
 #[test]
@@ -323,7 +364,10 @@ fn info_can_be_read_as_that_of_a_server_and_shows_the_shards() {
     }
     client.command(&["EXPIRE", "k1", "100"]).unwrap();
     let info = client.command(&["INFO"]).unwrap().text().to_owned();
-    assert!(info.starts_with("# Server\r\nredis_version:7.0.15\r\n"), "{info}");
+    assert!(
+        info.starts_with(&format!("# Server\r\nredis_version:{}\r\n", version(&side.servers[0]))),
+        "{info}"
+    );
     assert_eq!(field(&info, "redis_mode"), "standalone");
     assert_eq!(field(&info, "rendis_version"), env!("CARGO_PKG_VERSION"));
     assert_eq!(field(&info, "arch_bits"), "64");

@@ -21,13 +21,8 @@ use tls::{ping, tls_client, tls_ring};
 
 /// The numbers that a server gives to the connections that come: those that stay keep theirs.
 fn connection_ids(server: &RedisServer) -> Vec<String> {
-    let list = server.command(&["CLIENT", "LIST"]);
-    let words = list
-        .text()
-        .lines()
-        .filter(|line| !line.contains("cmd=client"))
-        .map(|line| line.split(' ').next().unwrap().to_owned());
-    let mut ids: Vec<_> = words.collect();
+    let clients = server.clients();
+    let mut ids: Vec<_> = clients.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
     ids.sort();
     ids
 }

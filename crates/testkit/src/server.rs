@@ -247,6 +247,30 @@ impl RedisServer {
         }
     }
 
+    /// Its connections, in the lines of `CLIENT LIST`, without the one that asks.
+    ///
+    /// # Panics
+    /// As [`RedisServer::command`].
+    #[must_use]
+    pub fn clients(&self) -> Vec<String> {
+        let list = self.command(&["CLIENT", "LIST"]);
+        // Redis 6 names no subcommand.
+        let asks = |line: &&str| !line.contains(" cmd=client|list ") && !line.contains(" cmd=client ");
+        list.text().lines().filter(asks).map(str::to_owned).collect()
+    }
+
+    /// The version of Redis that it equals: major and minor.
+    ///
+    /// # Panics
+    /// As [`RedisServer::command`].
+    #[must_use]
+    pub fn version(&self) -> (u32, u32) {
+        let info = self.command(&["INFO", "server"]).text().to_owned();
+        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
+        let mut numbers = version.unwrap_or_default().split('.').map(|number| number.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
+
     /// As [`RedisServer::command`], for servers that may be dead.
     ///
     /// # Errors

@@ -2176,7 +2176,7 @@ static COMMAND: [Row; 7] = [
     .about(Categories::CONNECTION),
     row(
         "command|getkeys",
-        -4,
+        -3,
         Flags::LOADING.and(Flags::STALE),
         &[],
         Class::Local(LocalCommand::CommandGetKeys),
@@ -2186,7 +2186,7 @@ static COMMAND: [Row; 7] = [
     .about(Categories::CONNECTION),
     row(
         "command|getkeysandflags",
-        -4,
+        -3,
         Flags::LOADING.and(Flags::STALE),
         &[],
         Class::Local(LocalCommand::CommandGetKeysAndFlags),

@@ -31,6 +31,11 @@ impl Server {
         self.server.port()
     }
 
+    /// Whether it is the version of which the table has flags and categories.
+    pub(crate) fn is_7_0(&self) -> bool {
+        self.server.version() == (7, 0)
+    }
+
     pub(crate) fn ask<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> Reply {
         self.client.command(arguments).expect("a reply")
     }

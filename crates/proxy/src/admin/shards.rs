@@ -17,6 +17,8 @@ pub(super) struct Overview {
     pub(super) name: String,
     pub(super) address: String,
     pub(super) weight: Option<u32>,
+    /// The version of Redis that it equals, where it said so.
+    version: Option<String>,
     /// Threads that serve from it, that have taken it out and given its keys to others, and that have it down.
     pub(super) serving: usize,
     pub(super) ejected: usize,
@@ -60,6 +62,7 @@ pub(super) fn overview(threads: &[ThreadRing]) -> Vec<Overview> {
                     name: name.to_owned(),
                     address: shard.endpoint().address.clone(),
                     weight: member.node.weight,
+                    version: shard.version().map(|version| version.to_string()),
                     serving: 0,
                     ejected: 0,
                     absent: 0,
@@ -101,6 +104,7 @@ pub(super) fn page(rings: &[Arc<Shared>]) -> String {
                         "name": shard.name,
                         "address": shard.address,
                         "weight": shard.weight,
+                        "version": shard.version,
                         "state": local::state(shard.standing()),
                         "up": shard.is_up(),
                         "threads": { "serving": shard.serving, "ejected": shard.ejected, "down": shard.absent },

@@ -15,7 +15,6 @@ use crate::identity::Identity;
 use rendis_engine::shard::WireStats;
 
 use super::push_text;
-use super::session::REDIS_VERSION;
 
 /// The sections, in the order in which they stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +60,7 @@ pub(super) async fn info(request: Request<'_>, identity: &Identity, context: &Co
         }
         let _ = write!(text, "# {name}\r\n");
         let lines = match section {
-            Section::Server => server(&context.shared),
+            Section::Server => server(context),
             Section::Clients => clients(&context.shared),
             Section::Memory => memory(),
             Section::Persistence => "loading:0\r\n".to_owned(),
@@ -76,13 +75,15 @@ pub(super) async fn info(request: Request<'_>, identity: &Identity, context: &Co
     push_text(out, identity.resp3, text.as_bytes());
 }
 
-fn server(shared: &Shared) -> String {
+fn server(context: &Context) -> String {
+    let shared = &context.shared;
     let up = shared.started.elapsed().as_secs();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!(
-        "redis_version:{REDIS_VERSION}\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\nredis_mode:standalone\r\n\
+        "redis_version:{}\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\nredis_mode:standalone\r\n\
          rendis_version:{}\r\nrendis_ring:{}\r\nos:{} {}\r\narch_bits:{}\r\nprocess_id:{}\r\nrun_id:{}\r\ntcp_port:{}\r\n\
          server_time_usec:{}\r\nuptime_in_seconds:{up}\r\nuptime_in_days:{}\r\n",
+        context.redis_version(),
         env!("CARGO_PKG_VERSION"),
         shared.name,
         std::env::consts::OS,

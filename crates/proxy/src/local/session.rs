@@ -4,16 +4,18 @@ use rendis_core::reply::{push_array, push_bulk, push_error, push_integer, push_m
 use rendis_core::request::Request;
 
 use crate::access::{Access, User};
-use crate::context::Shared;
+use crate::context::{Context, Shared};
 use crate::identity::Identity;
 
 use super::client;
 
-/// The version of Redis that clients are told, to know what they can ask for.
-pub(super) const REDIS_VERSION: &str = "7.0.15";
-
 /// `HELLO [2|3 [AUTH user password] [SETNAME name]]`
-pub(super) async fn hello(request: Request<'_>, identity: &mut Identity, shared: &Shared, out: &mut Vec<u8>) {
+pub(super) async fn hello(
+    request: Request<'_>,
+    identity: &mut Identity,
+    context: &Context,
+    out: &mut Vec<u8>,
+) {
     let wanted = match request.argument(1).map(version) {
         None => None,
         Some(Some(version @ (2 | 3))) => Some(version),
@@ -27,7 +29,7 @@ pub(super) async fn hello(request: Request<'_>, identity: &mut Identity, shared:
         Err(text) => return push_error(out, "ERR", &text),
     };
     if let Some((name, password)) = options.login
-        && let Err(wrong) = identity.log_in(shared, name, password).await
+        && let Err(wrong) = identity.log_in(&context.shared, name, password).await
     {
         return push_error(out, &wrong.to_string(), "");
     }
@@ -48,7 +50,7 @@ pub(super) async fn hello(request: Request<'_>, identity: &mut Identity, shared:
     push_bulk(out, b"server");
     push_bulk(out, b"redis");
     push_bulk(out, b"version");
-    push_bulk(out, REDIS_VERSION.as_bytes());
+    push_bulk(out, context.redis_version().as_bytes());
     push_bulk(out, b"proto");
     push_integer(out, if identity.resp3 { 3 } else { 2 });
     push_bulk(out, b"id");

@@ -9,6 +9,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../wording/mod.rs"]
+pub(crate) mod wording;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -22,8 +25,13 @@ use rendis_testkit::{Client, Cluster};
 
 /// A configuration of one ring over these servers, on two threads; `fields` stand in the ring's table.
 pub(crate) fn configuration(servers: &Cluster, fields: &str) -> Config {
+    configuration_of(&servers.urls(), fields)
+}
+
+/// The same, of servers at these URLs.
+pub(crate) fn configuration_of(urls: &[String], fields: &str) -> Config {
     let mut text = format!("threads = 2\n[[ring]]\nname = \"cache\"\nlisten = \"127.0.0.1:0\"\n{fields}\n");
-    for (at, url) in servers.urls().iter().enumerate() {
+    for (at, url) in urls.iter().enumerate() {
         text += &format!("[[ring.shard]]\nname = \"shard{}\"\nurl = \"{url}\"\n", at + 1);
     }
     let none = |_: &str| None;
@@ -102,8 +110,13 @@ pub(crate) fn compare(server: &mut Raw, proxy: &mut Raw, lines: &str, same: impl
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words = words(line);
         let words: Vec<_> = words.iter().map(String::as_str).collect();
-        let (theirs, ours) = (same(server.ask(&words)), same(proxy.ask(&words)));
+        let (theirs, ours) = (same(wording::redis(server.ask(&words))), same(proxy.ask(&words)));
         let short = |reply: &str| reply.chars().take(300).collect::<String>();
-        assert!(ours == theirs, "{line}:\n ours {:?}\n theirs {:?}", short(&ours), short(&theirs));
+        assert!(
+            wording::same(&ours, &theirs),
+            "{line}:\n ours {:?}\n theirs {:?}",
+            short(&ours),
+            short(&theirs)
+        );
     }
 }
