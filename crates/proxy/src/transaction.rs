@@ -12,6 +12,9 @@
 //! ends; without one, the whole goes over the shard's shared wire, where nothing can come between. That connection stays
 //! when a reload makes others to the same server.
 //!
+//! Keys can get another shard meanwhile, when one falls, returns, or comes with a reload. A transaction that is not watched
+//! runs where they are at `EXEC`; one that is answers as when they were changed, for they may have been.
+//!
 //! After a `WATCH` that failed, the next `EXEC` runs nothing and says why: whoever sent both believes that the keys are
 //! watched, and a transaction that runs unwatched loses what others wrote. A server whose `WATCH` does not fail has no
 //! words for this; `EXECABORT` is what clients know. A later `WATCH` that succeeds ends this, where the client had heard
@@ -21,9 +24,10 @@ use std::sync::Arc;
 
 use rendis_core::command::{Class, Found, Row, Table, Transaction as Command};
 use rendis_core::id::ShardId;
-use rendis_core::plan::{Queued, RefusalKind, queued, view};
+use rendis_core::plan::{Queued, RefusalKind, queued, same_shard, view};
 use rendis_core::reply::{Reply, push_error, push_ok, push_simple};
 use rendis_core::request::{Request, RequestBuf};
+use rendis_core::topology::Topology;
 use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::exclusive::Lease;
@@ -74,10 +78,27 @@ impl Queue {
 struct Watch {
     shard: Arc<Shard>,
     lease: Lease,
+    /// Where keys were when it began.
+    then: Arc<Topology<Shard>>,
     /// What the connection speaks.
     protocol: Protocol,
     /// Whether the connection can be given back when the watch ends.
     clean: bool,
+}
+
+impl Watch {
+    /// Whether this request belonged where the watched keys are when the watch began.
+    fn had(&self, request: Request<'_>, found: Found<'_>) -> bool {
+        let place = self.then.members().iter().position(|member| same_server(&member.shard, &self.shard));
+        place
+            .is_some_and(|place| queued(request, found, &view(&self.then), Some(ShardId::new(place))).is_ok())
+    }
+
+    /// Whether all that is queued belonged there.
+    fn had_all(&self, queue: &Queue, engine: &Engine) -> bool {
+        let table = engine.table().load();
+        queue.requests.iter().all(|request| self.had(request.view(), table.find(request.view())))
+    }
 }
 
 impl Transaction {
@@ -109,7 +130,23 @@ impl Transaction {
         let ring = view(&topology);
         let chosen = queue.chosen.or(watched);
         let found = table.find(request);
-        match queued(request, found, &ring, chosen) {
+        let place = queued(request, found, &ring, chosen).or_else(|refusal| {
+            if refusal.kind() != RefusalKind::CrossShard || queue.broken {
+                return Err(refusal);
+            }
+            // The keys may be together all the same, and elsewhere than they were.
+            match &self.watch {
+                Some(watch) if watch.had(request, found) => Ok(Queued::Anywhere),
+                Some(_) => Err(refusal),
+                None => {
+                    let before =
+                        queue.requests.iter().map(|request| (request.view(), table.find(request.view())));
+                    let all = before.chain([(request, found)]);
+                    same_shard(all, &ring).map_err(|_| refusal)
+                }
+            }
+        });
+        match place {
             Ok(_) if queue.bytes > MOST_BYTES || queue.requests.len() >= MOST_REQUESTS => {
                 let line = format!(
                     "ERR the transaction is too long: it may have {MOST_REQUESTS} commands, and {} MiB",
@@ -237,7 +274,8 @@ impl Transaction {
             Some(watch) => watch,
             None => {
                 let lease = engine.lease(&shard).await?;
-                Watch { protocol: engine.protocol(&shard), shard, lease, clean: true }
+                let then = engine.topology();
+                Watch { then, protocol: engine.protocol(&shard), shard, lease, clean: true }
             }
         };
         let reply = watch.lease.ask(request).await.map_err(|failure| watch.shard.error(failure))?;
@@ -276,7 +314,16 @@ impl Transaction {
             }
             return engine.transaction(&queue.requests).await.map(|done| Some(done.reply));
         };
-        let mut frames = engine.check_shard(&queue.requests, &watch.shard).await?;
+        let mut frames = match engine.check_shard(&queue.requests, &watch.shard).await {
+            Ok(frames) => frames,
+            // The keys are elsewhere than when they were watched, so that nobody knows whether they have changed.
+            Err(error) if error.kind() == Kind::CrossShard && watch.had_all(&queue, engine) => {
+                let resp3 = engine.protocol(&watch.shard) == Protocol::Newest;
+                out.extend_from_slice(if resp3 { b"_\r\n" } else { b"*-1\r\n" });
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         // The client has changed the protocol since, which a connection can do while it watches.
         let protocol = engine.protocol(&watch.shard);
         let stays = protocol == watch.protocol;

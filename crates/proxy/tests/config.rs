@@ -284,6 +284,13 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         ("probe = [\"MONITOR\"]", "found \"MONITOR\", which changes the connection for the probes after it"),
         ("probe = [\"multi\"]", "found \"multi\", which changes the connection"),
         ("probe = [\"CLIENT\", \"REPLY\", \"OFF\"]", "which changes the connection"),
+        ("probe = [\"SELECT\", \"3\"]", "which changes the connection"),
+        ("probe = [\"flushall\"]", "found \"flushall\", which changes more than a key"),
+        ("probe = [\"FUNCTION\", \"FLUSH\"]", "which changes more than a key"),
+        ("probe = [\"SHUTDOWN\"]", "found \"SHUTDOWN\", which is for administrators"),
+        ("probe = [\"CLIENT\", \"PAUSE\", \"10000\"]", "which is for administrators"),
+        ("probe = [\"DEBUG\", \"SEGFAULT\"]", "which is for administrators"),
+        ("probe = [\"CLIENT\", \"NONSENSE\"]", "which no server knows"),
         ("probe = [\"GET\"]", "probe: found \"GET\", which servers refuse with so many words; allowed"),
         (
             "slow_ejection = {}\non_down = \"fail\"",

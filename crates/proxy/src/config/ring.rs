@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use rendis_core::command::{Blocks, Class, Found, LocalCommand, Table};
+use rendis_core::command::{Blocks, Class, Flags, Found, LocalCommand, Table};
 use rendis_core::outlier;
 use rendis_core::placement::{Node, OptionValue, Placement, PlacementError, Spec, SpecError};
 use rendis_core::plan::{Allow, AllowError};
@@ -234,7 +234,8 @@ fn health(section: &Section<'_>) -> Result<Health, ConfigError> {
     })
 }
 
-/// `probe`; a shard would look dead by one that waits, or that spoils the connection for those after it.
+/// `probe`; a shard would look dead by one that waits, or that spoils the connection for those after it, and harm is done by
+/// one that is sent several times a second for ever.
 fn probe(field: &Field<'_>) -> Result<Vec<String>, ConfigError> {
     let items = field.texts(false)?;
     let words = items.iter().map(Field::text).collect::<Result<Vec<_>, _>>()?;
@@ -247,12 +248,22 @@ fn probe(field: &Field<'_>) -> Result<Vec<String>, ConfigError> {
             Class::Subscription(_) => "which subscribes",
             Class::Transaction(_)
             | Class::Refused { allowable: false, .. }
-            | Class::Local(LocalCommand::ClientReply | LocalCommand::Quit | LocalCommand::Reset) => {
-                "which changes the connection for the probes after it"
-            }
+            | Class::Local(
+                LocalCommand::Auth
+                | LocalCommand::ClientReply
+                | LocalCommand::Hello
+                | LocalCommand::Quit
+                | LocalCommand::Reset
+                | LocalCommand::Select,
+            ) => "which changes the connection for the probes after it",
+            _ if row.flags().has(Flags::ADMIN) => "which is for administrators",
+            // A key's value changes with each probe; all values go with a `FLUSHALL`.
+            _ if row.flags().has(Flags::WRITE) && row.specs().is_empty() => "which changes more than a key",
             _ => "",
         },
-        Found::UnknownSubcommand(_) | Found::Unknown => "",
+        Found::UnknownSubcommand(_) => "which no server knows",
+        // A module's, perhaps.
+        Found::Unknown => "",
     };
     if !because.is_empty() {
         let found = values::quoted(&words.join(" "));
