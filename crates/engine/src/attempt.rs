@@ -259,9 +259,9 @@ impl Engine {
     }
 }
 
-/// Runs a request that may wait on the server, on a connection of its own. Dropping the future closes the connection,
+/// Runs a request on a connection of its own, as one that may wait on the server. Dropping the future closes the connection,
 /// and so ends the waiting on the server too.
-async fn exclusively(
+pub(crate) async fn exclusively(
     shard: &Shard,
     manner: Manner,
     request: Request<'_>,

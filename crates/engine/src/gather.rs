@@ -13,10 +13,10 @@ use rendis_core::plan::{Cut, Plan, ScanStep, plan, view};
 use rendis_core::reply::Reply;
 use rendis_core::request::Request;
 use rendis_core::session::{Failed, Replies, Sent};
-use rendis_core::topology::{Member, Topology};
+use rendis_core::topology::{Member, Standing, Topology};
 use tokio::time::Instant;
 
-use crate::attempt::{Route, refused, single};
+use crate::attempt::{Route, exclusively, refused, single};
 use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
@@ -77,6 +77,7 @@ impl Engine {
                     topology.member(cut.part(part)?.shard)
                 })?
             }
+            Plan::Every(Response::OneSucceeded) => Box::pin(engine.kill(began, &topology, request)).await?,
             Plan::Every(response) => {
                 Box::pin(engine.every(began, &topology, request, response, repeat)).await?
             }
@@ -251,6 +252,29 @@ impl Engine {
         merged(response, repeat == Repeat::Read, replies.await, &[], |part| {
             topology.member(*topology.live().get(part)?)
         })
+    }
+
+    /// `SCRIPT KILL`, `FUNCTION KILL`: for every shard, those that are out as well, for a script that runs long is why; and
+    /// on connections of their own, for the server reads nothing on that of the script.
+    async fn kill(
+        &self,
+        began: Instant,
+        topology: &Topology<Shard>,
+        request: Request<'_>,
+    ) -> Result<Reply, Error> {
+        let asked = join_all(topology.members().iter().map(|member| async move {
+            let manner = self.manner_since(began, &member.shard);
+            let asked = exclusively(&member.shard, manner, request, Blocks::No, manner.deadline).await;
+            (member, asked.map_err(|failure| self.error(&member.shard, failure)).and_then(single))
+        }));
+        let replies = asked.await.into_iter();
+        // One that is out may be dead, which says nothing of the scripts of the others.
+        let said = replies.filter(|(member, reply)| member.standing == Standing::Serving || reply.is_ok());
+        let (members, replies): (Vec<_>, Vec<_>) = said.unzip();
+        if replies.is_empty() {
+            return Err(no_shard());
+        }
+        merged(Response::OneSucceeded, false, replies, &[], |part| members.get(part).copied())
     }
 
     async fn scan(

@@ -133,14 +133,21 @@ fn runs(reply: &Reply) -> bool {
 }
 
 fn one_succeeded<E>(parts: impl Iterator<Item = Result<Reply, E>>) -> Result<Reply, MergeError<E>> {
-    let mut failure = None;
+    let mut failure: Option<Result<Reply, E>> = None;
     for part in parts {
         match part {
             Ok(reply) if !reply.is_error() => return Ok(reply),
-            failed => failure = failure.or(Some(failed)),
+            failed if failure.as_ref().is_none_or(has_none) => failure = Some(failed),
+            _ => {}
         }
     }
     failure.ok_or(MergeError::Unexpected(NO_PART))?.map_err(MergeError::Failed)
+}
+
+/// Whether a shard has nothing of what was to succeed: then another's error says more.
+fn has_none<E>(part: &Result<Reply, E>) -> bool {
+    let nothing = |reply: &Reply| reply.as_error().is_some_and(|error| error.code == b"NOTBUSY");
+    part.as_ref().is_ok_and(nothing)
 }
 
 #[cfg(test)]
@@ -186,7 +193,10 @@ mod tests {
     fn one_success_is_enough_where_the_rule_says_so() {
         let rule = Response::OneSucceeded;
         assert_eq!(frame(rule, &[b"-NOTBUSY a\r\n", b"+OK\r\n", b"-NOTBUSY b\r\n"]), "+OK");
-        assert_eq!(frame(rule, &[b"-NOTBUSY a\r\n", b"-ERR b\r\n"]), "-NOTBUSY a");
+        assert_eq!(frame(rule, &[b"-UNKILLABLE a\r\n", b"-ERR b\r\n"]), "-UNKILLABLE a");
+        // Who has nothing to kill is not the one to answer.
+        assert_eq!(frame(rule, &[b"-NOTBUSY a\r\n", b"-UNKILLABLE b\r\n"]), "-UNKILLABLE b");
+        assert_eq!(frame(rule, &[b"-NOTBUSY a\r\n", b"-NOTBUSY b\r\n"]), "-NOTBUSY b");
         let mut some = parts(&[b"-NOTBUSY a\r\n"]);
         some.insert(0, Err("gone"));
         assert_eq!(merge(rule, some.clone(), &[]), Err(MergeError::Failed("gone")));

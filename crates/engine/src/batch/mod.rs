@@ -252,6 +252,8 @@ impl Batch {
                 }))
             }
             // It concerns the shards that are away as well: they are told when they are back.
+            // Not over the shared wires: `Engine::kill`.
+            Plan::Every(Response::OneSucceeded) => return None,
             Plan::Every(_) if !read && topology.live().len() < topology.members().len() => return None,
             Plan::Every(response) => {
                 let parts = topology.live().iter();

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use rendis_testkit::{Client, RedisServer, Reply};
+use rendis_proxy::serve::Proxy;
+use rendis_testkit::{Client, Cluster, RedisServer, Reply};
 
-use crate::ring::{config, ring, until};
+use crate::ring::{client, config, ring, until};
 use crate::{Stage, ask};
 
 #[test]
@@ -231,5 +232,34 @@ fn a_script_without_keys_always_meets_the_same_shard() {
     for mut client in [stage.client(), stage.client(), stage.client(), stage.client()] {
         let reply = ask(&mut client, &["EVALSHA", &sha, "0"]);
         assert!(used(&stage.shards[0]) || reply == Reply::Integer(42), "{reply}");
+    }
+}
+
+#[test]
+fn a_script_without_end_is_killed_while_its_shard_stays_and_when_it_is_out() {
+    for (threshold, fields, stays) in [
+        ("20", "", true),
+        ("1500", "heartbeat_frequency = \"50ms\"\nheartbeat_timeout = \"100ms\"\nfall = 2", false),
+    ] {
+        let servers = Cluster::start_with(3, |_, server| server.setting("busy-reply-threshold", threshold));
+        // One thread: the script is on the connection that all clients share.
+        let text = format!("threads = 1\n{}", ring("cache", fields, &servers.urls()));
+        let proxy = Proxy::start(&config(&text)).unwrap();
+        let (mut one, mut two) = (client(&proxy, "cache"), client(&proxy, "cache"));
+        let idle = ask(&mut two, &["SCRIPT", "KILL"]);
+        assert!(idle.error().unwrap().starts_with("NOTBUSY"), "{idle}");
+        one.send(&["EVAL", "while true do end", "1", "key"]).unwrap();
+        let busy = |server: &RedisServer| {
+            server
+                .try_command(&["GET", "x"])
+                .is_ok_and(|reply| reply.error().is_some_and(|line| line.starts_with("BUSY")))
+        };
+        until("a server is busy", || servers.iter().any(busy));
+        let up = ask(&mut two, &["INFO", "shards"]);
+        assert_eq!(up.text().contains("shards_up:3\r\n"), stays, "{up}");
+        let killed = ask(&mut two, &["SCRIPT", "KILL"]);
+        assert!(killed.is_ok(), "{killed}");
+        until("the script has ended", || !servers.iter().any(busy));
+        one.read().unwrap();
     }
 }
