@@ -304,7 +304,11 @@ impl Transaction {
         }
         if let Some(Unwatched { reason, .. }) = unwatched {
             self.unwatch().await;
-            push_error(out, "EXECABORT", &format!("Transaction discarded because WATCH failed: {reason}"));
+            // Whether that WATCH ran is of no interest: nothing of the transaction did.
+            let reason =
+                reason.trim_end_matches("; may have been executed").trim_end_matches("; not executed");
+            let text = format!("Transaction discarded because WATCH failed: {reason}; not executed");
+            push_error(out, "EXECABORT", &text);
             return Ok(None);
         }
         let Some(mut watch) = self.watch.take() else {

@@ -303,6 +303,7 @@ fn after_a_watch_that_failed_the_next_exec_runs_nothing() {
         let reply = ask(client, &["EXEC"]);
         let error = reply.error().unwrap_or_else(|| panic!("{reply}"));
         assert!(error.starts_with("EXECABORT ") && error.contains(because), "{error}");
+        assert!(error.ends_with("; not executed") && !error.contains("may have"), "{error}");
     };
     let runs = |client: &mut rendis_testkit::Client| {
         ask(client, &["MULTI"]);
