@@ -2,6 +2,7 @@
 
 use rendis_testkit::Cluster;
 
+use crate::groups::stage::WARM;
 use crate::groups::{Scope, Stage};
 use crate::load::{Load, Operation, Outcome};
 use crate::machine::{forget_peak, memory_kib};
@@ -85,9 +86,6 @@ fn cell(stage: &mut Stage, spot: &Spot, drivers: &mut [Driver]) {
         Ok(figures)
     });
 }
-
-/// What a process does before it is measured, as a part of that.
-pub(super) const WARM: f64 = 0.1;
 
 /// Of a closed loop.
 pub(super) fn figures(outcome: &Outcome) -> Vec<(&'static str, f64)> {

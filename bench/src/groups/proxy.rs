@@ -2,7 +2,8 @@
 
 use rendis_testkit::Cluster;
 
-use crate::groups::{Scope, Stage, library};
+use crate::groups::stage::WARM;
+use crate::groups::{Scope, Stage};
 use crate::load::{Load, Operation};
 use crate::machine::{forget_peak, memory_kib};
 use crate::system::{Benchmarked, Kind, Server, redis_benchmark};
@@ -112,7 +113,7 @@ fn cell(stage: &mut Stage, spot: &Spot, servers: &mut [Server]) {
             }
             Ask::Words(words) => Ok::<_, String>(vec![run(requests, words)?]),
         };
-        parts(rates[at] * seconds * library::WARM)?;
+        parts(rates[at] * seconds * WARM)?;
         forget_peak(server.id());
         let cpu = server.cpu();
         let parts = parts(rates[at] * seconds)?;

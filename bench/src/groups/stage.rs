@@ -19,6 +19,9 @@ pub enum Scope {
     Full,
 }
 
+/// For how long a new process runs before it is measured, as a part of that time.
+pub(super) const WARM: f64 = 0.1;
+
 /// A run.
 #[derive(Debug)]
 pub struct Stage {

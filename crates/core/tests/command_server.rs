@@ -13,7 +13,7 @@ mod command;
 
 use std::collections::BTreeMap;
 
-use command::{Dice, Server, all, field, pack, request, row, texts};
+use command::{Dice, NEWER_ARITY, Server, all, field, pack, places, request, row, texts};
 use rendis_core::command::{Access, Begin, Blocks, Find, Flags, KeySpec, Table};
 use rendis_testkit::Reply;
 
@@ -45,7 +45,7 @@ fn every_command_of_the_server_is_in_the_table_as_the_server_says() {
         seen += 1;
         assert_eq!(row.name(), name);
         // As Redis 7.2 and newer have it.
-        let newer = ["zrank", "zrevrank", "command|getkeys", "command|getkeysandflags"].contains(&name);
+        let newer = NEWER_ARITY.contains(&name);
         let arity = if newer { -3 } else { entry[1].integer() };
         assert_eq!(i64::from(row.arity()), arity, "the arity of {name}");
         let specs: Vec<_> = entry[8].elements().iter().filter_map(spec).collect();
@@ -54,9 +54,6 @@ fn every_command_of_the_server_is_in_the_table_as_the_server_says() {
             let theirs = (entry[3].integer(), entry[4].integer(), entry[5].integer());
             assert_eq!(range, theirs, "the key range of {name}");
             // What a command does with its keys differs between versions; where they stand does not.
-            let places = |specs: &[KeySpec]| -> Vec<_> {
-                specs.iter().map(|spec| (spec.begin.clone(), spec.find, spec.writes)).collect()
-            };
             assert_eq!(places(row.specs()), places(&specs), "the keys of {name}");
             assert!(!is_7_0 || row.specs() == specs, "the keys of {name}");
         }

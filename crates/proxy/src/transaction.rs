@@ -25,7 +25,7 @@ use std::sync::Arc;
 use rendis_core::command::{Class, Found, Row, Table, Transaction as Command};
 use rendis_core::id::ShardId;
 use rendis_core::plan::{Queued, RefusalKind, queued, same_shard, view};
-use rendis_core::reply::{Reply, push_error, push_ok, push_simple};
+use rendis_core::reply::{Reply, push_error, push_null_array, push_ok, push_resp3_null, push_simple};
 use rendis_core::request::{Request, RequestBuf};
 use rendis_core::topology::Topology;
 use rendis_engine::engine::Engine;
@@ -273,8 +273,8 @@ impl Transaction {
         let mut watch = match self.watch.take() {
             Some(watch) => watch,
             None => {
-                let lease = engine.lease(&shard).await?;
                 let then = engine.topology();
+                let lease = engine.lease(&shard).await?;
                 Watch { then, protocol: engine.protocol(&shard), shard, lease, clean: true }
             }
         };
@@ -323,7 +323,11 @@ impl Transaction {
             // The keys are elsewhere than when they were watched, so that nobody knows whether they have changed.
             Err(error) if error.kind() == Kind::CrossShard && watch.had_all(&queue, engine) => {
                 let resp3 = engine.protocol(&watch.shard) == Protocol::Newest;
-                out.extend_from_slice(if resp3 { b"_\r\n" } else { b"*-1\r\n" });
+                if resp3 {
+                    push_resp3_null(out)
+                } else {
+                    push_null_array(out)
+                }
                 return Ok(None);
             }
             Err(error) => return Err(error),

@@ -208,6 +208,9 @@ fn it_is_ready_while_every_ring_has_a_live_shard() {
     assert_eq!(shards[0]["ring"], "one");
     assert_eq!(shards[0]["shards"][0]["up"], true);
     assert_eq!(shards[0]["shards"][0]["state"], "up");
+    let (major, minor) = servers[0].version();
+    let version = shards[0]["shards"][0]["version"].as_str().unwrap();
+    assert!(version.starts_with(&format!("{major}.{minor}.")), "{version}");
     assert_eq!(shards[0]["shards"][0]["last_error"], serde_json::Value::Null);
     assert_eq!(shards[1]["shards"][0]["name"], "shard1");
     assert_eq!(shards[1]["shards"][0]["address"], servers[1].address().to_string());

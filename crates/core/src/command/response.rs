@@ -27,7 +27,8 @@ pub enum Response {
     /// Arrays of alternating names and integers, with the same names in all of them: the integers at one place are added
     /// (`PUBSUB NUMSUB`).
     PairSum,
-    /// The first success in the order of the parts; the first error where there is none (`SCRIPT KILL`).
+    /// The first success in the order of the parts; where there is none the first error, one that is no `NOTBUSY` before those
+    /// (`SCRIPT KILL`).
     OneSucceeded,
     /// Arrays (or maps) that say second what runs at present, or null: the first that says something, and the first of all
     /// where nothing runs (`FUNCTION STATS`).

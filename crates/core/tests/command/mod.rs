@@ -10,7 +10,7 @@
 )]
 
 use rendis_core::{
-    command::{Found, Row, Table},
+    command::{Begin, Find, Found, KeySpec, Row, Table},
     request::RequestBuf,
 };
 use rendis_testkit::{Client, RedisServer, Reply};
@@ -45,6 +45,14 @@ impl Server {
         self.client.send_raw(frame).expect("a write");
         self.client.read().expect("a reply")
     }
+}
+
+/// Commands whose arity the table has as Redis 7.2 and newer do, and 7.0 does not.
+pub(crate) const NEWER_ARITY: [&str; 4] = ["zrank", "zrevrank", "command|getkeys", "command|getkeysandflags"];
+
+/// Where keys stand, without what a command does with them.
+pub(crate) fn places(specs: &[KeySpec]) -> Vec<(Begin, Find, bool)> {
+    specs.iter().map(|spec| (spec.begin.clone(), spec.find, spec.writes)).collect()
 }
 
 /// The request of words separated by blanks; `''` is the empty string.
