@@ -13,7 +13,8 @@
 //! when a reload makes others to the same server.
 //!
 //! Keys can get another shard meanwhile, when one falls, returns, or comes with a reload. A transaction that is not watched
-//! runs where they are at `EXEC`; one that is answers as when they were changed, for they may have been.
+//! runs where they are at `EXEC`; one that is answers as when they were changed, for they may have been. The same where
+//! the shard closed the watching connection: it was restarted, or cut idle connections.
 //!
 //! After a `WATCH` that failed, the next `EXEC` runs nothing and says why: whoever sent both believes that the keys are
 //! watched, and a transaction that runs unwatched loses what others wrote. A server whose `WATCH` does not fail has no
@@ -318,20 +319,19 @@ impl Transaction {
             }
             return engine.transaction(&queue.requests).await.map(|done| Some(done.reply));
         };
-        let mut frames = match engine.check_shard(&queue.requests, &watch.shard).await {
-            Ok(frames) => frames,
-            // The keys are elsewhere than when they were watched, so that nobody knows whether they have changed.
-            Err(error) if error.kind() == Kind::CrossShard && watch.had_all(&queue, engine) => {
-                let resp3 = engine.protocol(&watch.shard) == Protocol::Newest;
-                if resp3 {
-                    push_resp3_null(out)
-                } else {
-                    push_null_array(out)
-                }
-                return Ok(None);
+        // Nobody knows whether watched keys have changed that are elsewhere now, or whose watch the server forgot when it
+        // closed the connection.
+        let checked = engine.check_shard(&queue.requests, &watch.shard).await;
+        let elsewhere = matches!(&checked, Err(error) if error.kind() == Kind::CrossShard)
+            && watch.had_all(&queue, engine);
+        if elsewhere || checked.is_ok() && !watch.lease.is_usable() {
+            match engine.protocol(&watch.shard) {
+                Protocol::Resp2 => push_null_array(out),
+                Protocol::Newest => push_resp3_null(out),
             }
-            Err(error) => return Err(error),
-        };
+            return Ok(None);
+        }
+        let mut frames = checked?;
         // The client has changed the protocol since, which a connection can do while it watches.
         let protocol = engine.protocol(&watch.shard);
         let stays = protocol == watch.protocol;

@@ -18,7 +18,8 @@ use crate::typed::{self, Cmd, Packed, Pipeline, RedisFuture, RedisResult, ToRedi
 
 impl Ring {
     /// Watches `keys` and runs `attempt`, again from the start when another client changed one of them before the
-    /// attempt's atomic pipeline ran, up to 16 times with a short random pause in between.
+    /// attempt's atomic pipeline ran, or the server closed the connection and forgot the watch: up to 16 times, with a
+    /// short random pause in between.
     ///
     /// The attempt gets a [`Transaction`]: commands on it run at once, on the watched connection; an atomic pipeline on
     /// it runs only if nothing watched has changed. Everything must lie on the shard of the watched keys. An attempt
@@ -197,6 +198,11 @@ impl Transaction {
             return typed::pipeline_values(&self.one_by_one(&requests).await?, offset, count);
         }
         let lessons = self.engine.check_shard(&requests, &self.shard).await.map_err(Error::from)?;
+        if self.state == State::Watching && self.lease.owed() == 0 && !self.lease.is_usable() {
+            // The server closed it and forgot the watch: nobody knows whether the keys have changed.
+            self.state = State::Conflict;
+            return Err(conflict().into());
+        }
         requests.insert(0, RequestBuf::pack([&b"MULTI"[..]]));
         requests.push(RequestBuf::pack([&b"EXEC"[..]]));
         // What waits elsewhere does not between MULTI and EXEC.

@@ -78,6 +78,26 @@ async fn an_attempt_is_made_again_after_a_change_and_gives_up_in_the_end() {
 }
 
 #[tokio::test]
+async fn an_attempt_whose_connection_the_shard_closed_is_made_again() {
+    let cluster = Cluster::start(1);
+    let ring = ring(&cluster).await;
+    let mut attempts = 0;
+    let (value,): (i64,) = ring
+        .watch("key", async |tx| {
+            attempts += 1;
+            if attempts == 1 {
+                cluster[0].command(&["CLIENT", "KILL", "TYPE", "normal"]);
+                // Other connections hear of it, too, and are made again.
+                while ring.clone().set::<_, _, ()>("key", 5).await.is_err() {}
+            }
+            redis::pipe().atomic().incr("key", 10).query_async(tx).await
+        })
+        .await
+        .unwrap();
+    assert_eq!((attempts, value), (2, 15));
+}
+
+#[tokio::test]
 async fn what_is_not_on_the_watched_shard_is_refused() {
     let cluster = Cluster::start(3);
     let ring = ring(&cluster).await;

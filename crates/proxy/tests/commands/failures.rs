@@ -43,7 +43,7 @@ fn clients_survive_a_shard_that_is_killed() {
     ask(&mut pinned, &["MULTI"]);
     ask(&mut pinned, &["SET", &keys[1], "v"]);
     let told = ask(&mut pinned, &["EXEC"]);
-    assert!(told.error().is_some(), "{told}");
+    assert!(told.error().is_some_and(|text| !text.contains("may have")) || told == Reply::Nil, "{told}");
     until("its keys are served elsewhere", || ask(&mut client, &["SET", &keys[1], "new"]).is_ok());
     assert_eq!(ask(&mut client, &["GET", &keys[1]]), Reply::bulk("new"));
     assert_eq!(ask(&mut client, &["GET", &keys[0]]), Reply::bulk("v"));

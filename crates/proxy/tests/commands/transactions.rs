@@ -173,6 +173,30 @@ fn a_watch_that_was_broken_makes_exec_null() {
     }
 }
 
+#[test]
+fn a_watch_whose_connection_the_shard_closed_makes_exec_null() {
+    let stage = Stage::start();
+    let key = &stage.keys("k")[1];
+    for (mut client, cut) in [(stage.client(), true), (stage.resp3(), true), (stage.client(), false)] {
+        assert!(ask(&mut client, &["WATCH", key]).is_ok());
+        if cut {
+            stage.shards[1].command(&["CLIENT", "KILL", "TYPE", "normal"]);
+        } else {
+            stage.shards[1].restart();
+        }
+        until("the shard answers", || ask(&mut client, &["SET", key, "changed"]).is_ok());
+        ask(&mut client, &["MULTI"]);
+        assert_eq!(ask(&mut client, &["SET", key, "never"]), Reply::simple("QUEUED"));
+        assert_eq!(ask(&mut client, &["EXEC"]), Reply::Nil);
+        assert_eq!(ask(&mut client, &["GET", key]), Reply::bulk("changed"));
+        // As the program would go on.
+        assert!(ask(&mut client, &["WATCH", key]).is_ok());
+        ask(&mut client, &["MULTI"]);
+        ask(&mut client, &["SET", key, "mine"]);
+        assert_eq!(ask(&mut client, &["EXEC"]), Reply::array([Reply::simple("OK")]));
+    }
+}
+
 /// The protocol changes while keys are watched.
 const SPOKEN: &str = "
     HSET h f v
