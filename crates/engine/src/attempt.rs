@@ -81,11 +81,12 @@ impl Engine {
         Box::pin(self.settle(began, outcome, shard, &route, repeat, send)).await
     }
 
-    /// Makes a call again as long as its outcome and `core::retry` allow. All attempts share the deadline; and where the
-    /// outcome of one is unknown, so is that of the call.
+    /// Makes a call again as long as its outcome and `core::retry` allow. All attempts share the deadline, which begins again
+    /// with the count of them where a change of the ring ended a wait; and where the outcome of one is unknown, so is that
+    /// of the call.
     pub(crate) async fn settle<Fut>(
         &self,
-        began: Instant,
+        mut began: Instant,
         mut outcome: Result<Replies<Reply>, Failure>,
         mut shard: Arc<Shard>,
         route: &Route<'_>,
@@ -104,6 +105,9 @@ impl Engine {
                 return outcome.map_err(|failure| told(self.error(&shard, failure), unknown));
             };
             unknown |= failure == AttemptFailure::OutcomeUnknown;
+            if matches!(&outcome, Err(failure) if failure.cause.interrupted) {
+                (began, attempts) = (Instant::now(), 1);
+            }
             if repeat == Repeat::Read && self.misses(&outcome) {
                 return outcome.map_err(|failure| self.error(&shard, failure));
             }
@@ -221,7 +225,7 @@ impl Engine {
             self.becomes(shard, |_, standing| standing.is_none()).await;
             sleep(self.settings().drain).await;
         };
-        let ended = |text| Err(Failed { sent: Sent::Maybe, cause: Cause::new(Kind::ShardDown, text) });
+        let ended = |text| Err(Failed { sent: Sent::Maybe, cause: Cause::interrupted(text) });
         // One that has a deadline of its own waits no longer for its connection either.
         let lease = if self.has_deadline() { manner.deadline } else { Duration::MAX };
         tokio::select! {

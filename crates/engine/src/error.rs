@@ -99,6 +99,8 @@ pub struct Cause {
     /// Set where a call's own deadline passed, which whoever made the call words ([`Cause::within`]): a wire knows when
     /// that was, and not how long the caller allowed.
     pub(crate) late: Option<Late>,
+    /// Set where a request waited on its server, as `XREAD BLOCK` does, and the ring's change ended that: it did not fail.
+    pub(crate) interrupted: bool,
 }
 
 /// What a wire was at when the deadline of a call passed.
@@ -116,7 +118,11 @@ impl Cause {
     /// A cause in words.
     #[must_use]
     pub fn new(kind: Kind, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { kind, text: text.into(), source: None, late: None })
+        Arc::new(Self::of(kind, text))
+    }
+
+    fn of(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), source: None, late: None, interrupted: false }
     }
 
     /// A cause with the error underneath.
@@ -126,13 +132,17 @@ impl Cause {
         text: impl Into<String>,
         source: impl StdError + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { kind, text: text.into(), source: Some(Arc::new(source)), late: None })
+        Arc::new(Self { source: Some(Arc::new(source)), ..Self::of(kind, text) })
+    }
+
+    /// The cause of a call whose waiting on its server the ring's change ended.
+    pub(crate) fn interrupted(text: &str) -> Arc<Self> {
+        Arc::new(Self { interrupted: true, ..Self::of(Kind::ShardDown, text) })
     }
 
     /// The cause of calls whose own deadline passed.
     pub(crate) fn late(late: Late) -> Arc<Self> {
-        let text = "no reply in time".to_owned();
-        Arc::new(Self { kind: Kind::Timeout, text, source: None, late: Some(late) })
+        Arc::new(Self { late: Some(late), ..Self::of(Kind::Timeout, "no reply in time") })
     }
 
     /// The cause of a call that waited on a connection of its own for as long as it may.

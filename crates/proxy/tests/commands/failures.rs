@@ -61,3 +61,20 @@ fn clients_survive_a_shard_that_is_killed() {
                 .is_ok_and(|reply| reply == Reply::bulk("again"))
     });
 }
+
+#[test]
+fn a_read_that_waits_goes_on_where_its_key_is_when_a_shard_falls_and_returns() {
+    let stage = Stage::with("heartbeat_frequency = \"50ms\"");
+    let key = &stage.keys("stream")[1];
+    let (mut client, mut waiting) = (stage.client(), stage.client());
+    waiting.send(&["XREAD", "BLOCK", "0", "STREAMS", key, "$"]).unwrap();
+    until("it waits", || blocked(&stage.shards[1]));
+    for _ in 0..2 {
+        stage.shards[1].kill();
+        until("it waits elsewhere", || blocked(&stage.shards[0]) || blocked(&stage.shards[2]));
+        stage.shards[1].restart();
+        until("it waits where it did", || blocked(&stage.shards[1]));
+    }
+    assert!(ask(&mut client, &["XADD", key, "1-1", "f", "v"]).error().is_none());
+    assert!(waiting.read().unwrap().to_string().contains("1-1"));
+}
