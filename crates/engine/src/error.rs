@@ -68,7 +68,7 @@ impl Kind {
             Self::CrossShard => "CROSSSLOT",
             Self::Refused => "REFUSED",
             Self::Protocol => "PROTOCOL",
-            Self::Auth => "NOAUTH",
+            Self::Auth => "SHARDAUTH",
             Self::Tls => "TLS",
             Self::Config => "CONFIG",
             Self::Server => "ERR",

@@ -244,7 +244,7 @@ impl Failed {
         let kind = match code {
             "SHARDDOWN" => "ShardDown",
             "TIMEOUT" => "Timeout",
-            "NOAUTH" => "Auth",
+            "SHARDAUTH" => "Auth",
             "PROTOCOL" => "Protocol",
             code => code,
         };

@@ -189,6 +189,7 @@ mod tests {
             ("NOPERM this user has no permissions", ErrorKind::Denied),
             ("EXECABORT Transaction discarded", ErrorKind::Aborted),
             ("SHARDDOWN no shard is up", Kind::ShardDown.into()),
+            ("SHARDAUTH shard2 WRONGPASS; not executed", Kind::Auth.into()),
             ("ERR syntax error", Kind::Server.into()),
             ("NOPROTO unsupported protocol version", Kind::Server.into()),
             ("", Kind::Server.into()),

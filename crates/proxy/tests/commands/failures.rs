@@ -78,3 +78,19 @@ fn a_read_that_waits_goes_on_where_its_key_is_when_a_shard_falls_and_returns() {
     assert!(ask(&mut client, &["XADD", key, "1-1", "f", "v"]).error().is_none());
     assert!(waiting.read().unwrap().to_string().contains("1-1"));
 }
+
+#[test]
+fn credentials_that_a_shard_does_not_take_are_not_mistaken_for_the_clients_own() {
+    let stage = Stage::with("on_down = \"fail\"");
+    let keys = stage.keys("k");
+    let mut client = stage.client();
+    stage.shards[1].restart_with_password(Some("secret"));
+    let refused = |client: &mut rendis_testkit::Client| {
+        let reply = ask(client, &["GET", &keys[1]]);
+        reply
+            .error()
+            .is_some_and(|text| text.starts_with("SHARDAUTH shard2 (") && text.ends_with("; not executed"))
+    };
+    until("it is told so", || refused(&mut client));
+    assert_eq!(ask(&mut client, &["GET", &keys[0]]), Reply::Nil);
+}
