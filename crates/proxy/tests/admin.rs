@@ -292,6 +292,24 @@ fn the_pages_move_come_and_go_with_the_configuration() {
 }
 
 #[test]
+fn connections_that_ask_nothing_do_not_keep_others_from_the_pages() {
+    let servers = Cluster::start(1);
+    let proxy = Proxy::start(&config(&(ADMIN.to_owned() + &ring("cache", "", &servers.urls())))).unwrap();
+    let mut idle: Vec<_> = (0..200).map(|_| TcpStream::connect(admin(&proxy)).unwrap()).collect();
+    let begun = Instant::now();
+    assert_eq!(get(admin(&proxy), "/healthz"), (200, "ok\n".to_owned()));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    // The oldest went, and the youngest stay.
+    idle[0].set_read_timeout(Some(Duration::from_secs(4))).unwrap();
+    assert_eq!(idle[0].read(&mut [0]).unwrap(), 0);
+    let last = idle.last_mut().unwrap();
+    request(last, "GET", "/healthz");
+    let mut text = String::new();
+    last.read_to_string(&mut text).unwrap();
+    assert_eq!(split(&text).0, 200);
+}
+
+#[test]
 fn it_is_not_ready_while_it_drains() {
     let servers = Cluster::start(1);
     let text = ADMIN.to_owned() + &ring("cache", "deadlines = { reply = \"8s\" }", &servers.urls());

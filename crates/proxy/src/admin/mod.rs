@@ -14,6 +14,7 @@ mod metrics;
 mod shards;
 mod text;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,7 +31,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rendis_core::topology::{Member, Standing};
 use rendis_engine::shard::Shard;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::context::{Shared, ThreadRing};
 use crate::listen::{Bound, Listener, Never};
@@ -160,24 +162,32 @@ impl Drop for Admin {
 }
 
 async fn accept(listener: Listener, view: Arc<View>) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut open: VecDeque<JoinHandle<()>> = VecDeque::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let view = Arc::clone(&view);
-        match &listener {
-            Listener::Tcp(listener) => match listener.accept().await {
-                Ok((socket, _)) => drop(tokio::spawn(async move { serve(socket, view, place).await })),
-                Err(_) => tokio::time::sleep(PAUSE).await,
-            },
-            Listener::Unix { listener, .. } => match listener.accept().await {
-                Ok((socket, _)) => drop(tokio::spawn(async move { serve(socket, view, place).await })),
-                Err(_) => tokio::time::sleep(PAUSE).await,
-            },
+        let accepted = match &listener {
+            Listener::Tcp(listener) => {
+                listener.accept().await.map(|(socket, _)| tokio::spawn(serve(socket, view)))
+            }
+            Listener::Unix { listener, .. } => {
+                listener.accept().await.map(|(socket, _)| tokio::spawn(serve(socket, view)))
+            }
+        };
+        let Ok(accepted) = accepted else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        open.retain(|connection| !connection.is_finished());
+        if open.len() == MOST_CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
         }
+        open.push_back(accepted);
     }
 }
 
-async fn serve<S>(socket: S, view: Arc<View>, _place: tokio::sync::OwnedSemaphorePermit)
+async fn serve<S>(socket: S, view: Arc<View>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -221,7 +231,7 @@ fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Respo
 const PAGES: &str = "/metrics\n/healthz\n/readyz\n/shards\n";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Connections at a time; further ones wait to be accepted.
+/// Connections at a time. One more closes the oldest: who opens many and asks nothing does not keep others from the pages.
 const MOST_CONNECTIONS: usize = 64;
 
 /// How long a client may take to send a request's head, and how large that may be.
