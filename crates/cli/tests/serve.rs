@@ -200,7 +200,7 @@ fn the_log_begins_with_what_is_started_and_ends_when_it_has_stopped() {
 }
 
 #[test]
-fn a_reload_names_the_shards_that_it_adds_removes_and_changes() {
+fn a_reload_names_the_shards_and_fields_that_it_changes() {
     let file = File::new(CACHE);
     let mut serve = Serve::of(&file.path());
     serve.listening("cache");
@@ -217,10 +217,17 @@ fn a_reload_names_the_shards_that_it_adds_removes_and_changes() {
             "added=\"other\" removed=\"extra\" changed=\"shard1 (weight default)\"",
         ),
         ("SHARDS".to_owned(), "removed=\"other\""),
-        (format!("{}{}", shard("shard1", ""), shard("shard0", "")), "changed=\"shard1\""),
+        (
+            format!("{}{}", shard("shard1", ""), shard("shard0", "")),
+            "changed=\"shard1\" fields=\"order of shards\"",
+        ),
         (
             format!("drain = \"1s\"\n{}{}", shard("shard1", ""), shard("shard0", "")),
-            "ring is changed ring=\"cache\" shards=2",
+            "ring is changed ring=\"cache\" shards=2 fields=\"drain\"",
+        ),
+        (
+            format!("fall = 9\non_down = \"fail\"\n{}{}", shard("shard0", ""), shard("shard1", "")),
+            "shards=2 fields=\"on_down, fall, drain, order of shards\"",
         ),
     ] {
         file.write(&CACHE.replace("SHARDS", &shards));

@@ -47,7 +47,7 @@ use toml::de::DeTable;
 pub use self::error::ConfigError;
 pub use self::listen::Listen;
 pub use self::server_tls::{ServerTls, ServerTlsFiles};
-pub use self::settings::{Health, OnLost, Retries, Ring, ShardChanges};
+pub use self::settings::{Health, OnLost, Retries, Ring, RingChanges};
 pub use self::shard::Shard;
 pub use rendis_engine::settings::{ClientCertificate, Deadlines, OnDown, OnReturn, TlsSettings};
 

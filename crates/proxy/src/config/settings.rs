@@ -80,15 +80,17 @@ pub enum OnLost {
     Close,
 }
 
-/// How one list of shards differs from another, by names.
+/// How a ring differs from what it was, by names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ShardChanges {
-    /// Those that are new.
+pub struct RingChanges {
+    /// Shards that are new.
     pub added: Vec<String>,
-    /// Those that are gone.
+    /// Shards that are gone.
     pub removed: Vec<String>,
-    /// Those that are not as they were.
+    /// Shards that are not as they were.
     pub changed: Vec<String>,
+    /// Other fields that are not, as the file names them.
+    pub fields: Vec<&'static str>,
 }
 
 /// How shards are watched.
@@ -150,12 +152,13 @@ impl Ring {
         self.shards.iter().map(Shard::node).collect()
     }
 
-    /// How its list of shards differs from the one before: the names of those that it has and did not have, that it had
-    /// and has not, and that are something else now, with their weight where that is it.
+    /// How it differs from the one before: the names of the shards that it has and did not have, that it had and has not,
+    /// and that are something else now, with their weight where that is it; and its other fields that have other values,
+    /// which may be because a default follows the shards.
     #[must_use]
-    pub fn shards_since(&self, before: &Self) -> ShardChanges {
+    pub fn changes_since(&self, before: &Self) -> RingChanges {
         let find = |ring: &Self, name: &str| ring.shards.iter().find(|shard| shard.name == name).cloned();
-        let mut changes = ShardChanges::default();
+        let mut changes = RingChanges { fields: self.fields_since(before), ..RingChanges::default() };
         for shard in &self.shards {
             match find(before, &shard.name) {
                 None => changes.added.push(shard.name.clone()),
@@ -171,6 +174,64 @@ impl Ring {
         let gone = before.shards.iter().filter(|shard| find(self, &shard.name).is_none());
         changes.removed = gone.map(|shard| shard.name.clone()).collect();
         changes
+    }
+
+    fn fields_since(&self, before: &Self) -> Vec<&'static str> {
+        // Without `..`, so that a field that comes anew has to be named here.
+        let Self {
+            name: _,
+            listen,
+            tls,
+            placement,
+            on_down,
+            on_return,
+            on_lost,
+            slow_ejection,
+            max_ejected,
+            health: Health { frequency, timeout, fall, rise, probe },
+            deadlines,
+            retries,
+            queue,
+            drain,
+            max_clients,
+            client_memory,
+            allow,
+            no_auth,
+            users,
+            shards,
+        } = self;
+        let ordered = |ring: &Self, other: &Self| -> Vec<String> {
+            let names = ring.shards.iter().map(|shard| shard.name.clone());
+            names.filter(|name| other.shards.iter().any(|shard| shard.name == *name)).collect()
+        };
+        let moved = *shards != before.shards && ordered(self, before) != ordered(before, self);
+        let health = &before.health;
+        let all = [
+            ("listen", *listen != before.listen),
+            ("tls", *tls != before.tls),
+            ("placement", *placement != before.placement),
+            ("on_down", *on_down != before.on_down),
+            ("on_return", *on_return != before.on_return),
+            ("on_lost", *on_lost != before.on_lost),
+            ("slow_ejection", *slow_ejection != before.slow_ejection),
+            ("max_ejected", *max_ejected != before.max_ejected),
+            ("heartbeat_frequency", *frequency != health.frequency),
+            ("heartbeat_timeout", *timeout != health.timeout),
+            ("fall", *fall != health.fall),
+            ("rise", *rise != health.rise),
+            ("probe", *probe != health.probe),
+            ("deadlines", *deadlines != before.deadlines),
+            ("retries", *retries != before.retries),
+            ("queue", *queue != before.queue),
+            ("drain", *drain != before.drain),
+            ("max_clients", *max_clients != before.max_clients),
+            ("client_memory", *client_memory != before.client_memory),
+            ("allow", *allow != before.allow),
+            ("no_auth", *no_auth != before.no_auth),
+            ("user", *users != before.users),
+            ("order of shards", moved),
+        ];
+        all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 
     /// Which shard has which key when all are up.

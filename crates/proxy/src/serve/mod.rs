@@ -258,14 +258,16 @@ impl Proxy {
             match self.rings.iter().find(|served_rings| served_rings.config.name == ring.name) {
                 None => tracing::info!(ring = ring.name, shards = ring.shards.len(), "ring is served"),
                 Some(served_rings) if *served_rings.config != *ring => {
-                    let changes = ring.shards_since(&served_rings.config);
+                    let changes = ring.changes_since(&served_rings.config);
                     let listed = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
+                    let fields = (!changes.fields.is_empty()).then(|| changes.fields.join(", "));
                     tracing::info!(
                         ring = ring.name,
                         shards = ring.shards.len(),
                         added = listed(&changes.added),
                         removed = listed(&changes.removed),
                         changed = listed(&changes.changed),
+                        fields,
                         "ring is changed"
                     );
                 }
