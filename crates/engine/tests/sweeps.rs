@@ -8,6 +8,7 @@ mod world;
 use std::time::Duration;
 
 use rendis_core::placement::Spec;
+use rendis_engine::settings::Settings;
 use tokio::time::{sleep, timeout};
 
 use world::*;
@@ -113,8 +114,14 @@ async fn what_is_entered_for_many_shards_counts_once() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_written_to_a_shard_that_was_back_is_there_when_it_is_back_again() {
-    for (before, away) in [(5_000, 3_000), (0, 1_000), (0, 3_000)] {
-        let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings()).await;
+    // By default it takes longer to find a shard down than to find that it does not answer what is swept from it.
+    for (settings, before, away) in [
+        (settings(), 5_000, 3_000),
+        (settings(), 0, 1_000),
+        (settings(), 0, 3_000),
+        (Settings::default(), 1_500, 5_000),
+    ] {
+        let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
         let key = world.keys_on("a", 1).remove(0);
         world.freeze("a").await;
         world.set(&key, "elsewhere").await;

@@ -56,11 +56,17 @@ impl Coordinator {
         .await;
     }
 
-    /// Enters keys that a shard may hold old values of, unless it was removed meanwhile. Not the own ones of a shard that is
-    /// away: what it holds of those is newer, or was entered by who wrote them elsewhere.
+    /// Enters keys that a shard may hold old values of, unless it was removed meanwhile. Not those that it owns: what it holds
+    /// of them is new. Nor the own ones of a shard that is away: what it holds of those is newer, or was entered by who wrote
+    /// them elsewhere.
     pub(super) fn put_back(&self, shard: &Shard, keys: &Arc<Vec<Bytes>>) {
-        let now = self.topology().filter(|now| !serves(now, shard));
-        let own = |key: &Bytes| now.as_ref().is_some_and(|now| belongs(now, shard, key));
+        let now = self.topology();
+        let serves = now.as_ref().is_some_and(|now| serves(now, shard));
+        let own = |key: &Bytes| {
+            now.as_ref().is_some_and(|now| {
+                if serves { !is_strange(now, shard, key) } else { belongs(now, shard, key) }
+            })
+        };
         let keys = if keys.iter().any(own) {
             Arc::new(keys.iter().filter(|key| !own(key)).cloned().collect())
         } else {
@@ -93,11 +99,7 @@ impl Coordinator {
         _deleting: &OwnedMutexGuard<()>,
     ) -> Result<(), Arc<Cause>> {
         let Some(now) = self.topology() else { return Ok(()) };
-        let strange = |key: &&Bytes| {
-            let owner = now.locate(key).and_then(|id| now.member(id));
-            owner.is_some_and(|owner| owner.shard.name() != shard.name())
-        };
-        let keys: Vec<Bytes> = keys.iter().filter(strange).cloned().collect();
+        let keys: Vec<Bytes> = keys.iter().filter(|key| is_strange(&now, shard, key)).cloned().collect();
         resync::sweep(shard, &keys).await
     }
 
@@ -136,6 +138,12 @@ impl Coordinator {
 fn serves(topology: &Topology<Shard>, shard: &Shard) -> bool {
     let named = topology.members().iter().find(|member| member.shard.name() == shard.name());
     named.is_some_and(|member| member.standing == Standing::Serving)
+}
+
+/// Whether a key is another shard's now.
+fn is_strange(topology: &Topology<Shard>, shard: &Shard, key: &[u8]) -> bool {
+    let owner = topology.locate(key).and_then(|id| topology.member(id));
+    owner.is_some_and(|owner| owner.shard.name() != shard.name())
 }
 
 /// Whether this is where a key lies while all serve.
