@@ -197,7 +197,8 @@ impl Dialer {
             if let Some(version) = Version::of_hello(&reply) {
                 self.version.set(version);
             }
-            if outcome.is_ok() {
+            // Of a server that knows no HELLO, what follows says nothing: nobody has logged in.
+            if matches!(outcome, Ok(Greeting::Done)) {
                 outcome = step.judge(&reply, may_fall_back).map_or(outcome, |verdict| verdict);
             }
         }

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::collections::HashSet;
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::AsyncCommands;
@@ -173,6 +174,22 @@ async fn a_server_without_hello_is_spoken_to_in_resp2() {
     });
     let url = format!("redis://:secret@{}", old.address());
     works(shard(&url)).await;
+    // What comes behind HELLO is refused, because nobody has logged in yet.
+    let known = Mutex::new(HashSet::new());
+    let old = FakeServer::start(move |request| {
+        let mut known = known.lock().unwrap();
+        match request.name().as_str() {
+            "HELLO" => Answer::text("-ERR unknown command `HELLO`, with args beginning with: `3`, \r\n"),
+            "AUTH" if request.arguments[1..] == [b"secret".to_vec()] => {
+                known.insert(request.connection);
+                Answer::ok()
+            }
+            _ if !known.contains(&request.connection) => Answer::text("-NOAUTH Authentication required.\r\n"),
+            "GET" => Answer::text("$5\r\nvalue\r\n"),
+            _ => Answer::ok(),
+        }
+    });
+    works(shard(&format!("redis://:secret@{}/3", old.address()))).await;
 }
 
 #[tokio::test]
