@@ -569,6 +569,7 @@ fn what_may_be_repeated_is_said_by_the_request() {
         assert_eq!(repeat(words), Repeat::IdempotentWrite, "{words}");
     }
     for words in [
+        "xread block 0 streams a $",
         "set k v nx",
         "set k v GET",
         "set k v ex 1 NX",

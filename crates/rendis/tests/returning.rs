@@ -572,7 +572,8 @@ async fn who_waits_on_a_shard_that_stood_in_is_told_when_its_keys_leave() {
         command.query_async::<redis::Value>(&mut moving).await
     });
     let reading = tokio::spawn(async move {
-        let command = redis::cmd("XREAD").arg("BLOCK").arg(0).arg("STREAMS").arg(read_there).arg("$").clone();
+        let command =
+            redis::cmd("XREAD").arg("BLOCK").arg(0).arg("STREAMS").arg(read_there).arg("0-0").clone();
         command.query_async::<redis::Value>(&mut reading).await
     });
     let staying =

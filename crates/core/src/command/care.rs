@@ -10,7 +10,8 @@ pub enum Care {
     Patterns,
     /// This word, from this argument on, reaches into another database.
     Database(&'static str, u8),
-    /// The command is [`super::Flags::IDEMPOTENT`] only without any of these words, from this argument on.
+    /// The command can be made again only without any of these words, from this argument on: it is a read whose reply would
+    /// miss something (`XREAD … $`), or [`super::Flags::IDEMPOTENT`] without them.
     Conditional(&'static [&'static str], u8),
 }
 

@@ -247,13 +247,12 @@ impl Row {
     /// Whether a request may be run again when it is not known whether it ran.
     #[must_use]
     pub fn repeat(&self, request: Request<'_>) -> Repeat {
-        if self.is_read() {
-            return Repeat::Read;
+        match self.is_read() {
+            _ if self.care.applies(request) => Repeat::Never,
+            true => Repeat::Read,
+            false if self.flags.has(Flags::IDEMPOTENT) => Repeat::IdempotentWrite,
+            false => Repeat::Never,
         }
-        if !self.flags.has(Flags::IDEMPOTENT) {
-            return Repeat::Never;
-        }
-        if self.care.applies(request) { Repeat::Never } else { Repeat::IdempotentWrite }
     }
 
     /// How long a request may wait on the server for something to happen.

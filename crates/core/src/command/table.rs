@@ -1375,7 +1375,7 @@ pub(super) static ROWS: [Row; 304] = [
         Flags::READONLY.and(Flags::BLOCKING).and(Flags::MOVABLEKEYS),
         &KEYS_28,
         Class::Keys,
-        (Wait::MillisAfter("block"), Care::None, Library::None),
+        (Wait::MillisAfter("block"), Care::Conditional(&["$"], 1), Library::None),
         &[],
     )
     .about(Categories::STREAM)
