@@ -142,6 +142,11 @@ fn commands_of_modules_route_by_what_the_server_says() {
     assert!(row.keys(request("bf.add k v").view()).unwrap().all(|key| key.writes));
     // Keys, but who knows where.
     assert!(matches!(module("x.y -2 [ write movablekeys ] 1 1 1").class(), Class::Refused { .. }));
+    let guessed = "x.y -2 [ write movablekeys ] 1 1 1 [ ] [ ] [ [ flags [ RW access update variable_flags ] begin_search \
+                   [ type index spec [ index 1 ] ] find_keys [ type range spec [ lastkey 0 keystep 1 limit 0 ] ] ] ] [ ]";
+    assert!(matches!(module(guessed).class(), Class::Refused { .. }));
+    assert!(matches!(module(&guessed.replace(" variable_flags", "")).class(), Class::Keys));
+    assert!(matches!(module(&guessed.replace(" movablekeys", "")).class(), Class::Keys));
     // No keys: by the name of the index, so that everything about one meets.
     assert_eq!(
         module("ft.search -3 [ readonly ] 0 0 0 [ ] [ ] [ ] [ ]").class(),

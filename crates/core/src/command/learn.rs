@@ -141,6 +141,7 @@ fn row(entry: &[Value<'_>], level: u8) -> Option<Row> {
         _ => Vec::new(),
     };
     let specs = match more.get(2) {
+        Some(specs) if flags.has(Flags::MOVABLEKEYS) && are_guessed(specs.list()) => None,
         Some(specs) => specs.list().iter().map(spec).collect::<Option<Vec<_>>>(),
         None if flags.has(Flags::MOVABLEKEYS) => None,
         None => range(first.int()?, last.int()?, step.int()?, flags),
@@ -229,6 +230,18 @@ const MAX_DEPTH: usize = 16;
 
 const fn refused(because: &'static str) -> Class {
     Class::Refused { because, allowable: false }
+}
+
+/// Whether a server made up these specifications from first, last and step, of a command whose keys a module finds by code of
+/// its own (`getkeys-api`): from Redis 7 on it does so, and only some of the keys may be there.
+fn are_guessed(specs: &[Value<'_>]) -> bool {
+    let kind = |spec: &Value<'_>, part: &[u8]| spec.field(part)?.field(b"type")?.text().map(<[u8]>::to_vec);
+    !specs.is_empty()
+        && specs.iter().all(|spec| {
+            spec.field(b"flags").is_some_and(|flags| flags.texts().any(|flag| flag == b"variable_flags"))
+                && kind(spec, b"begin_search").as_deref() == Some(b"index")
+                && kind(spec, b"find_keys").as_deref() == Some(b"range")
+        })
 }
 
 /// The keys of a server that gives no specifications, from the first, the last and the step.
