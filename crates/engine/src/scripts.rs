@@ -5,7 +5,7 @@
 //! remembered, and a shard that answers `NOSCRIPT`, or comes into use, is given them. Engines that serve one ring share what
 //! they remember (the coordinator has it), so that a client of any of them is served.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -14,8 +14,9 @@ use rendis_core::command::{Found, Library, Row, script_sha};
 use rendis_core::reply::Reply;
 use rendis_core::request::{Request, RequestBuf};
 
-/// Script bodies by their SHA-1; none at first. Bounded by [`Scripts::MOST_BYTES`]: past it no further script is remembered,
-/// and the callers of those see `NOSCRIPT` as a single server would say it.
+/// Script bodies by their SHA-1; none at first. Bounded by [`Scripts::MOST_BYTES`]: past it the oldest are forgotten, those
+/// that were only run before those that were loaded, because whoever sends the text can send it again. The callers of a
+/// script that is forgotten see `NOSCRIPT` where a shard does not know it, as a single server would say it.
 #[derive(Debug, Default)]
 pub(crate) struct Scripts {
     /// Whether anything is known: spares the lock where no script is used.
@@ -27,8 +28,20 @@ pub(crate) struct Scripts {
 struct Known {
     bodies: HashMap<[u8; 40], Bytes>,
     /// The same by themselves: a body that passes by is nearly always known, and its SHA-1 is not needed to see that.
-    seen: HashSet<Bytes>,
+    seen: HashMap<Bytes, Came>,
+    /// The same from the oldest on, as they came; those that came otherwise too since are in both.
+    ran: VecDeque<Bytes>,
+    loaded: VecDeque<Bytes>,
     bytes: usize,
+    /// The log was told that loaded scripts are forgotten.
+    told: bool,
+}
+
+/// How a script became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Came {
+    Ran,
+    Loaded,
 }
 
 impl Scripts {
@@ -39,8 +52,11 @@ impl Scripts {
     #[inline]
     pub(crate) fn notice<'a>(&self, row: &Row, argument: impl Fn(usize) -> Option<&'a [u8]>) {
         match row.library() {
-            Library::Keeps(index) | Library::Runs(index) => {
-                argument(usize::from(index)).into_iter().for_each(|body| self.remember(body));
+            Library::Keeps(index) => {
+                argument(usize::from(index)).into_iter().for_each(|body| self.remember(body, Came::Loaded));
+            }
+            Library::Runs(index) => {
+                argument(usize::from(index)).into_iter().for_each(|body| self.remember(body, Came::Ran));
             }
             Library::Forgets => *self.write() = Known::default(),
             _ => {}
@@ -87,16 +103,11 @@ impl Scripts {
         Some((name, self.read().bodies.get(&name).cloned()?))
     }
 
-    fn remember(&self, body: &[u8]) {
+    fn remember(&self, body: &[u8], came: Came) {
         // Threads that run it at the same time do not wait for each other.
-        if self.read().seen.contains(body) {
-            return;
-        }
-        let mut known = self.write();
-        let body = Bytes::copy_from_slice(body);
-        if known.bytes + body.len() <= Self::MOST_BYTES && known.seen.insert(body.clone()) {
-            known.bytes += body.len();
-            known.bodies.insert(script_sha(&body), body);
+        let is_known = self.read().seen.get(body).is_some_and(|before| *before >= came);
+        if !is_known && body.len() <= Self::MOST_BYTES {
+            self.write().remember(body, came);
             self.any.store(true, Ordering::Relaxed);
         }
     }
@@ -110,6 +121,49 @@ impl Scripts {
     }
 }
 
+impl Known {
+    fn remember(&mut self, body: &[u8], came: Came) {
+        match self.seen.get(body).copied() {
+            Some(before) if before >= came => return,
+            Some(_) => {}
+            None if self.make_room(body.len(), came) => self.bytes += body.len(),
+            None => return,
+        }
+        let body = Bytes::copy_from_slice(body);
+        self.bodies.insert(script_sha(&body), body.clone());
+        self.seen.insert(body.clone(), came);
+        match came {
+            Came::Ran => self.ran.push_back(body),
+            Came::Loaded => self.loaded.push_back(body),
+        }
+    }
+
+    /// Forgets the oldest, until there is room for so many bytes. False where it would have to be a loaded one that makes
+    /// room for one that was only run.
+    fn make_room(&mut self, bytes: usize, came: Came) -> bool {
+        while self.bytes + bytes > Scripts::MOST_BYTES {
+            let oldest = match (self.ran.pop_front(), came) {
+                (Some(body), _) if self.seen.get(&body) != Some(&Came::Ran) => continue,
+                (None, Came::Ran) => return false,
+                (Some(body), _) => Some(body),
+                (None, Came::Loaded) => self.loaded.pop_front().inspect(|_| {
+                    if !std::mem::replace(&mut self.told, true) {
+                        let most = Scripts::MOST_BYTES >> 20;
+                        tracing::warn!(
+                            "more than {most} MiB of scripts were loaded: the oldest are forgotten"
+                        );
+                    }
+                }),
+            };
+            let Some(body) = oldest else { return false };
+            self.seen.remove(&body);
+            self.bodies.remove(&script_sha(&body));
+            self.bytes -= body.len();
+        }
+        true
+    }
+}
+
 /// Whether a reply says, in the server's own words, that it does not know the script; then nothing of it ran.
 pub(crate) fn is_unknown(reply: &Reply) -> bool {
     reply
@@ -119,4 +173,55 @@ pub(crate) fn is_unknown(reply: &Reply) -> bool {
 
 fn load(body: &[u8]) -> RequestBuf {
     RequestBuf::pack([&b"SCRIPT"[..], b"LOAD", body])
+}
+
+#[cfg(test)]
+mod tests {
+    use rendis_core::command::Table;
+
+    use super::*;
+
+    /// A script of a MiB.
+    fn script(number: usize) -> String {
+        format!("return {number} --{}", "x".repeat((1 << 20) - 20))
+    }
+
+    fn notice(scripts: &Scripts, words: &[&str]) {
+        let request = RequestBuf::pack(words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+        let table = Table::default();
+        let Found::Row(row) = table.find(request.view()) else { panic!("{words:?}") };
+        scripts.notice(row, |index| request.view().argument(index));
+    }
+
+    fn knows(scripts: &Scripts, body: &str) -> bool {
+        scripts.read().bodies.contains_key(&script_sha(body.as_bytes()))
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_and_loaded_ones_after_those_that_only_ran() {
+        let scripts = Scripts::default();
+        let (loaded, both) = (script(1000), script(1001));
+        notice(&scripts, &["EVAL", &both, "0"]);
+        notice(&scripts, &["SCRIPT", "LOAD", &loaded]);
+        notice(&scripts, &["SCRIPT", "LOAD", &both]);
+        for number in 0..100 {
+            notice(&scripts, &["EVAL", &script(number), "0"]);
+            notice(&scripts, &["EVAL", &script(number), "0"]);
+        }
+        assert!(knows(&scripts, &loaded) && knows(&scripts, &both));
+        assert!(
+            knows(&scripts, &script(99)) && knows(&scripts, &script(90)) && !knows(&scripts, &script(80))
+        );
+        assert!(scripts.read().bytes <= Scripts::MOST_BYTES && scripts.all().len() == 16);
+        for number in 0..20 {
+            notice(&scripts, &["SCRIPT", "LOAD", &script(number)]);
+        }
+        assert!(!knows(&scripts, &loaded) && knows(&scripts, &script(19)) && !knows(&scripts, &script(99)));
+        // Nothing loaded makes room for what is only run, and what could never be held is passed over.
+        notice(&scripts, &["EVAL", &script(500), "0"]);
+        notice(&scripts, &["SCRIPT", "LOAD", &"x".repeat(Scripts::MOST_BYTES + 1)]);
+        assert!(!knows(&scripts, &script(500)) && knows(&scripts, &script(19)));
+        notice(&scripts, &["SCRIPT", "FLUSH"]);
+        assert!(scripts.all().is_empty() && scripts.read().bytes == 0);
+    }
 }
