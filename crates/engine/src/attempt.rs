@@ -108,9 +108,6 @@ impl Engine {
             if matches!(&outcome, Err(failure) if failure.cause.interrupted) {
                 (began, attempts) = (Instant::now(), 1);
             }
-            if repeat == Repeat::Read && self.misses(&outcome) {
-                return outcome.map_err(|failure| self.error(&shard, failure));
-            }
             // An attempt that ended at its deadline has used the caller's time up, though the clock may say a little less.
             let late = matches!(&outcome, Err(failure) if failure.cause.late.is_some());
             let remaining = if late { Duration::ZERO } else { self.manner_since(began, &shard).deadline };
@@ -238,13 +235,8 @@ impl Engine {
         }
     }
 
-    /// Whether a read that ended so is answered as a miss, at once.
-    fn misses(&self, outcome: &Result<Replies<Reply>, Failure>) -> bool {
-        let down = matches!(outcome, Err(failure) if failure.cause.kind == Kind::ShardDown);
-        down && self.settings().on_down == OnDown::Miss
-    }
-
-    /// What a read of a shard that is down answers, where the ring is set so: as if its keys did not exist.
+    /// What a read of a shard that is down answers, where the ring is set so: as if its keys did not exist. Whoever asks has
+    /// tried as often as may be, for of a server that is well a connection may be lost too.
     pub(crate) fn missed(
         &self,
         request: Request<'_>,

@@ -267,6 +267,31 @@ async fn with_miss_a_read_in_a_pipeline_sees_nothing_of_what_was_written_behind_
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_miss_a_read_of_a_server_that_is_well_is_asked_again_and_not_missed() {
+    let hosts = hosts(&["a", "b"]);
+    let settings = Settings { on_down: OnDown::Miss, ..Settings::default() };
+    let engine = engine_over(&hosts, settings).await;
+    let (on_a, on_b) = (key_on(&engine, "a"), key_on(&engine, "b"));
+    engine.run(&request(&["SET", &on_a, "kept"])).await.unwrap();
+    hosts[0].answer_after(millis(20));
+    let cut = async {
+        sleep(millis(10)).await;
+        hosts[0].end_lines(true);
+    };
+    let (get, mget) = (request(&["GET", &on_a]), request(&["MGET", &on_a, &on_b]));
+    let both = [get.clone(), mget.clone()];
+    let (one, split, many, ()) =
+        tokio::join!(engine.run(&get), engine.run(&mget), engine.pipeline(&both), cut);
+    let all = [one, split];
+    for answer in all.iter().chain(&many) {
+        assert!(text(answer).contains("kept"), "{answer:?}");
+    }
+    // One that is not is missed.
+    hosts[0].kill(true);
+    assert!(!text(&engine.run(&get).await).contains("kept"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn reads_under_way_at_a_kill_are_made_again_split_and_in_pipelines_too() {
     let hosts = hosts(&["a", "b", "c"]);
     let engine = engine_over(&hosts, Settings::default()).await;

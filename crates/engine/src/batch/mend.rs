@@ -51,17 +51,21 @@ impl Batch {
                 let table = engine.table().load_full();
                 let found = table.find(packed.view());
                 let read = matches!(found, Found::Row(row) if row.is_read());
-                if read
-                    && engine.settings().on_down == OnDown::Miss
-                    && let Ok(reply) = self.missed(engine, packed.view(), found, error)
-                {
-                    return Ok(reply);
-                }
+                let misses = read && engine.settings().on_down == OnDown::Miss;
                 let repeat = match found {
                     Found::Row(row) => row.repeat(packed.view()),
                     _ => Repeat::Never,
                 };
-                self.comes_in_its_turn(error.sent(), read) && self.may_repeat(engine, error, repeat).await
+                // Before it is missed, as single ones are.
+                let again = self.comes_in_its_turn(error.sent(), read)
+                    && self.may_repeat(engine, error, repeat).await;
+                if misses
+                    && !again
+                    && let Ok(reply) = self.missed(engine, packed.view(), found, error)
+                {
+                    return Ok(reply);
+                }
+                again
             }
         };
         if !again {
