@@ -130,6 +130,10 @@ impl Batch {
         while self.fates.len() < most && bytes < MOST_BYTES {
             let index = self.fates.len();
             let Some(item) = item(index) else { break };
+            // One so large has room behind nothing else: the queue of a wire takes little more at once.
+            if index > 0 && item.size() > MOST_BYTES {
+                break;
+            }
             let Some(fate) = self.plan(index, &item, engine, &topology, &table) else { break };
             bytes += item.size();
             self.fates.push(fate);
