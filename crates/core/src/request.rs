@@ -310,6 +310,14 @@ impl RequestScanner {
         Request::new(bytes, &self.spans)
     }
 
+    /// Forgets the last request, and keeps memory for the next with up to so many arguments.
+    pub fn shrink_to(&mut self, arguments: usize) {
+        if self.remaining.is_none() {
+            self.spans.clear();
+            self.spans.shrink_to(arguments);
+        }
+    }
+
     /// Where the arguments of the last request lie, counted from its first byte.
     #[must_use]
     pub fn spans(&self) -> &[Span] {
@@ -463,6 +471,20 @@ mod tests {
         assert_eq!(read[2], b"a\r\nb\0");
         assert_eq!(scanner.scan(b"*0\r\n"), Ok(Some(4)));
         assert_eq!(scanner.request(b"*0\r\n").count(), 0);
+    }
+
+    #[test]
+    fn memory_of_a_long_request_is_given_back_and_not_that_of_one_that_is_not_whole() {
+        let long = RequestBuf::pack(vec![&b"x"[..]; 1000]);
+        let mut scanner = RequestScanner::new(Limits::REQUEST);
+        let (first, _) = long.bytes.split_at(long.bytes.len() - 1);
+        assert_eq!(scanner.scan(first), Ok(None));
+        scanner.shrink_to(10);
+        assert_eq!(scanner.scan(&long.bytes), Ok(Some(long.bytes.len())));
+        assert_eq!(scanner.request(&long.bytes).count(), 1000);
+        scanner.shrink_to(10);
+        assert!(scanner.spans.capacity() <= 10, "{}", scanner.spans.capacity());
+        assert_eq!(scanner.scan(&long.bytes), Ok(Some(long.bytes.len())));
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Engine {
     pub(crate) async fn out_or_back(&self, shard: &Arc<Shard>, connects: u64, within: Duration) -> bool {
         let topology = self.topology();
         let only = matches!(topology.live(), [only] if topology.member(*only).is_some_and(
-            |member| Arc::ptr_eq(&member.shard, shard)
+            |member| member.shard.is_same_server(shard)
         ));
         let settings = self.settings();
         let once = settings.retry.attempts.get() == 1;
@@ -177,14 +177,14 @@ impl Engine {
         timeout(within, out_or_back).await.is_ok()
     }
 
-    /// Waits until the topology and the standing of this shard in it are as wanted; a shard that was removed has none.
-    /// Cancel safe.
+    /// Waits until the topology and the standing of this shard in it are as wanted; a shard that was removed has none, and
+    /// one that is connected to in another way is the same. Cancel safe.
     async fn becomes(&self, shard: &Arc<Shard>, wanted: impl Fn(&Topology<Shard>, Option<Standing>) -> bool) {
         loop {
             // Made before looking, so that no change is missed.
             let swapped = self.swapped();
             let topology = self.topology();
-            let same = |member: &&Member<Shard>| Arc::ptr_eq(&member.shard, shard);
+            let same = |member: &&Member<Shard>| member.shard.is_same_server(shard);
             if wanted(&topology, topology.members().iter().find(same).map(|member| member.standing)) {
                 return;
             }
@@ -213,7 +213,7 @@ impl Engine {
         let serves = |member: &&Member<Shard>| member.standing == Standing::Serving;
         let moved = |topology: &Topology<Shard>| {
             let owner = key.and_then(|key| topology.member(topology.locate(key)?)).filter(serves);
-            owner.is_some_and(|owner| !Arc::ptr_eq(&owner.shard, shard))
+            owner.is_some_and(|owner| !owner.shard.is_same_server(shard))
         };
         let over = |topology: &Topology<Shard>, standing: Option<Standing>| {
             standing.is_some_and(|now| now != Standing::Serving || moved(topology))
@@ -264,7 +264,6 @@ pub(crate) async fn exclusively(
     blocks: Blocks,
     within: Duration,
 ) -> Result<Replies<Reply>, Failure> {
-    let _waiting = shard.wait();
     let late = |_| Failed { sent: Sent::No, cause: Cause::late(Late::Connecting) };
     let mut lease = timeout(within, shard.lease(manner.protocol)).await.map_err(late)??;
     let reply = lease.ask_within(&request, blocks.within(manner.deadline)).await;

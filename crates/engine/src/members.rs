@@ -17,11 +17,12 @@ pub(crate) fn build(spec: Spec, members: Vec<Member<Shard>>) -> Result<Topology<
     Topology::build(spec, members).map_err(|error| Error::local(Kind::Config, error.to_string()))
 }
 
-/// The members for a list of shards; those whose connections stay are taken over from `current`.
+/// The members for a list of shards; those whose connections stay are taken over from `current`, none where `anew` says so.
 pub(crate) fn start(
     shards: &[ShardSettings],
     settings: &Settings,
     current: &[Member<Shard>],
+    anew: bool,
     coordinator: &mut coordinator::State,
 ) -> Result<Vec<Member<Shard>>, Error> {
     for (index, shard) in shards.iter().enumerate() {
@@ -34,14 +35,13 @@ pub(crate) fn start(
     }
     let mut members = Vec::with_capacity(shards.len());
     for wanted in shards {
-        let same = |member: &&Member<Shard>| {
-            member.shard.name() == wanted.name && member.shard.settings().same_connection(wanted)
-        };
-        let shard = match current.iter().find(same) {
-            Some(member) => Arc::clone(&member.shard),
-            None => {
+        let before = current.iter().map(|member| &member.shard).find(|shard| shard.name() == wanted.name);
+        let shard = match before {
+            Some(shard) if !anew && shard.settings().same_connection(wanted) => Arc::clone(shard),
+            _ => {
                 let pulse = coordinator.pulse(&wanted.name);
-                Arc::new(Shard::start(wanted.clone(), settings, pulse)?)
+                let past = before.map(|shard| shard.past()).unwrap_or_default();
+                Arc::new(Shard::start(wanted.clone(), settings, pulse, past)?)
             }
         };
         members.push(Member { node: wanted.node(), shard, standing: coordinator.standing(&wanted.name) });

@@ -74,7 +74,7 @@ impl Engine {
     /// Makes sure that these requests can run on this shard, as parts of a transaction or beside one, and says what to send
     /// in front of them: what makes the scripts known that they run by SHA-1. Its replies are of no interest: a request
     /// whose script is not known after all says so. A shard whose connections were made anew since is the same, see
-    /// [`same_server`].
+    /// [`Shard::is_same_server`].
     ///
     /// # Errors
     /// [`Kind::CrossShard`] or [`Kind::Refused`] when they cannot.
@@ -89,7 +89,7 @@ impl Engine {
         let ring = view(&topology);
         match same_shard(views.clone(), &ring) {
             Ok(Queued::On(id)) => match topology.member(id) {
-                Some(member) if same_server(&member.shard, shard) => {}
+                Some(member) if member.shard.is_same_server(shard) => {}
                 _ => return Err(watched_elsewhere(shard)),
             },
             Ok(Queued::Rather(_) | Queued::Anywhere) => {}
@@ -98,14 +98,6 @@ impl Engine {
         }
         Ok(self.scripts().lessons(views))
     }
-}
-
-/// Whether both are one server under one name, so that a connection of the one reaches the keys of the other. New
-/// deadlines or limits make another [`Shard`] of it.
-#[must_use]
-pub fn same_server(one: &Shard, other: &Shard) -> bool {
-    let (here, there) = (one.settings(), other.settings());
-    here.name == there.name && here.address == there.address && here.database == there.database
 }
 
 /// The error of keys that are not on the shard of those that are watched.

@@ -8,8 +8,9 @@ use tokio::sync::Notify;
 use crate::error::{Cause, Kind};
 use crate::times::Times;
 
-/// Counts the connection-level failures of real requests in a row, and for who wants to know also bytes, errors and how long
-/// replies take. The wires of all engines of a ring report to one.
+/// Counts the connection-level failures of real requests in a row, and for who wants to know also bytes, errors, how long
+/// replies and probes take, and how often the shard fell or rose. The wires of all engines of a ring report to one, which
+/// stays when the shard is connected to in another way.
 ///
 /// Wires report, the monitor listens. An answer costs one relaxed load; the counter is written only when there is
 /// something to clear.
@@ -31,6 +32,8 @@ pub(crate) struct Pulse {
     sent: AtomicU64,
     received: AtomicU64,
     errors: [AtomicU64; Kind::ALL.len()],
+    probes: Times,
+    health_changes: AtomicU64,
 }
 
 impl Pulse {
@@ -134,6 +137,21 @@ impl Pulse {
     /// Errors by kind.
     pub(crate) fn errors(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
         Kind::ALL.iter().zip(&self.errors).map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)))
+    }
+
+    /// How long probes took, those that failed counted.
+    pub(crate) const fn probes(&self) -> &Times {
+        &self.probes
+    }
+
+    /// The shard fell or rose.
+    pub(crate) fn health_changed(&self) {
+        self.health_changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it fell or rose.
+    pub(crate) fn health_changes(&self) -> u64 {
+        self.health_changes.load(Ordering::Relaxed)
     }
 
     /// Waits for the next failure. Cancel safe.

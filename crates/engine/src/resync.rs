@@ -291,14 +291,15 @@ mod tests {
 
     use super::*;
     use crate::settings::{Settings, ShardSettings};
+    use crate::shard::Past;
     use crate::stream::Stream;
 
     fn topology(names: &[&str]) -> Arc<Topology<Shard>> {
         let members = names.iter().map(|name| {
             let settings = ShardSettings::new(*name, "redis://localhost:1").unwrap();
             let node = settings.node();
-            let shard = Arc::new(Shard::start(settings, &Settings::default(), Arc::default()).unwrap());
-            Member { node, shard, standing: Standing::Serving }
+            let shard = Shard::start(settings, &Settings::default(), Arc::default(), Past::default());
+            Member { node, shard: Arc::new(shard.unwrap()), standing: Standing::Serving }
         });
         Arc::new(Topology::build(Spec::default(), members.collect()).unwrap())
     }

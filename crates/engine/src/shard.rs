@@ -1,6 +1,6 @@
 //! One server: its shared wires and its exclusive connections.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -36,9 +36,14 @@ pub struct Shard {
     newest: Side,
     resp2: Side,
     shape: Shape,
-    probes: Times,
-    changes: AtomicU64,
-    waiting: AtomicUsize,
+    past: Past,
+}
+
+/// What was counted at a shard of this name before it was connected to in another way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Past {
+    wires: WireStats,
+    pool: PoolStats,
 }
 
 /// How a call is made.
@@ -49,9 +54,6 @@ pub struct Manner {
     /// From handing it in until its reply.
     pub deadline: Duration,
 }
-
-/// A request that waits on a server for what others do, counted in [`Shard::waiting`] until this is dropped.
-pub(crate) struct Waiting<'a>(&'a AtomicUsize);
 
 /// The connections that speak one protocol.
 struct Side {
@@ -70,11 +72,16 @@ struct Shape {
 
 impl Shard {
     /// Starts the shared wires of the protocol that the settings name; must be called on a tokio runtime. What they
-    /// say of its health goes to `pulse`.
+    /// say of its health goes to `pulse`, and what they count is added to what was before.
     ///
     /// # Errors
     /// [`Kind::Config`] when its settings cannot be used.
-    pub(crate) fn start(shard: ShardSettings, settings: &Settings, pulse: Arc<Pulse>) -> Result<Self, Error> {
+    pub(crate) fn start(
+        shard: ShardSettings,
+        settings: &Settings,
+        pulse: Arc<Pulse>,
+        past: Past,
+    ) -> Result<Self, Error> {
         let endpoint = Arc::new(Endpoint { name: shard.name.clone(), address: shard.address.to_string() });
         let own = shard.protocol;
         let dialer = Dialer::new(shard, settings.deadlines.clone())?;
@@ -94,9 +101,7 @@ impl Shard {
                 queue: settings.queue,
                 deadlines: settings.deadlines.clone(),
             },
-            probes: Times::default(),
-            changes: AtomicU64::new(0),
-            waiting: AtomicUsize::new(0),
+            past,
         };
         shard.lanes(own);
         Ok(shard)
@@ -112,6 +117,23 @@ impl Shard {
     #[must_use]
     pub const fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    /// Whether both are one server under one name, so that a connection of the one reaches the keys of the other, whoever
+    /// logs in there, and how. New deadlines or limits make another [`Shard`] of it.
+    #[must_use]
+    pub fn is_same_server(&self, other: &Self) -> bool {
+        let (here, there) = (self.settings(), other.settings());
+        here.name == there.name && here.address == there.address && here.database == there.database
+    }
+
+    /// What has been counted here, for the shard that takes its place.
+    pub(crate) fn past(&self) -> Past {
+        let (wires, pool) = (self.wire_stats(), self.pool_stats());
+        Past {
+            wires: WireStats { connected: 0, in_flight: 0, queued: 0, ..wires },
+            pool: PoolStats { idle: 0, total: 0, ..pool },
+        }
     }
 
     /// Its settings.
@@ -196,27 +218,16 @@ impl Shard {
         self.running().map(Lane::in_flight).sum()
     }
 
-    /// Requests that wait on the server for what others do (`BLPOP`), each on a connection of its own.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn wait(&self) -> Waiting<'_> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        Waiting(&self.waiting)
-    }
-
     /// The shared wires.
     #[must_use]
     pub fn wire_stats(&self) -> WireStats {
-        self.running().map(Lane::stats).sum()
+        self.running().map(Lane::stats).chain([self.past.wires]).sum()
     }
 
     /// The exclusive connections.
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
-        [&self.newest, &self.resp2].map(|side| side.exclusive.stats()).into_iter().sum()
+        [self.past.pool, self.newest.exclusive.stats(), self.resp2.exclusive.stats()].into_iter().sum()
     }
 
     /// What went wrong here last, if anything ever did: a connection, a probe, a deadline.
@@ -245,18 +256,14 @@ impl Shard {
 
     /// How long probes took, those that failed counted.
     #[must_use]
-    pub const fn probes(&self) -> &Times {
-        &self.probes
+    pub fn probes(&self) -> &Times {
+        self.pulse.probes()
     }
 
-    /// How often it fell or rose since it came into use.
+    /// How often it fell or rose, for all engines of the ring in this process.
     #[must_use]
     pub fn health_changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn health_changed(&self) {
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.pulse.health_changes()
     }
 
     /// How long a reply may take.
@@ -352,12 +359,6 @@ impl Shard {
             return 0;
         }
         self.side(protocol).next.fetch_add(1, Ordering::Relaxed) % self.shape.wires
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

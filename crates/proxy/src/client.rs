@@ -310,9 +310,10 @@ impl Client {
         Ok(())
     }
 
-    /// Counts what it sent and is not done with.
+    /// Counts what it sent and is not done with, and what it listens to.
     fn count(&mut self) -> Result<(), TooMuch> {
-        self.holding.set_requests(self.inbox.held() + self.transaction.held())
+        let subscriptions = self.subscriber.as_ref().map_or(0, |subscriber| subscriber.held());
+        self.holding.set_requests(self.inbox.held() + self.transaction.held() + subscriptions)
     }
 
     fn held(&self) -> Held {
@@ -336,17 +337,23 @@ impl Client {
         self.context.stats.dropped.add(1);
     }
 
+    /// All that is owed is given up, and answered so.
+    fn give_up(&mut self) {
+        if self.identity.reply == ReplyMode::On {
+            for _ in 0..self.owed {
+                push_error(&mut self.out.bytes, "SHUTDOWN", ENDING);
+            }
+        }
+        self.owed = 0;
+    }
+
     /// The ring is over: what is under way is given up, and answered so. A client that has half a reply, because it does
     /// not read, gets no more.
     async fn cut_off(&mut self) {
         if self.out.is_torn() {
             return;
         }
-        if self.identity.reply == ReplyMode::On {
-            for _ in 0..self.owed {
-                push_error(&mut self.out.bytes, "SHUTDOWN", ENDING);
-            }
-        }
+        self.give_up();
         if let Ok(Ok(())) = tokio::time::timeout(LAST_WORDS, self.flush()).await {
             self.peer.shutdown().await;
         }

@@ -1,7 +1,7 @@
 //! What all clients of one ring share: on all threads, and on one.
 
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -37,8 +37,12 @@ pub(crate) struct Shared {
     pub(crate) accepted: AtomicU64,
     /// Clients that were one too many.
     pub(crate) turned_away: AtomicU64,
+    /// The log was told of them, and there have not been far fewer clients since.
+    pub(crate) is_full: AtomicBool,
     /// Logins with a wrong name or password.
     pub(crate) failed_logins: AtomicU64,
+    /// Requests that their users may not make.
+    pub(crate) denied: AtomicU64,
     pub(crate) max_clients: AtomicUsize,
     pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
@@ -89,7 +93,9 @@ impl Shared {
             connected: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
+            is_full: AtomicBool::new(false),
             failed_logins: AtomicU64::new(0),
+            denied: AtomicU64::new(0),
             max_clients: AtomicUsize::new(ring.max_clients),
             memory: Arc::new(Memory::new(ring.client_memory)),
             started: Instant::now(),
@@ -132,10 +138,8 @@ impl Shared {
 
     /// How many clients wait on a server for what others do.
     pub(crate) fn blocked(&self) -> usize {
-        let waiting = |seat: &ThreadRing| -> usize {
-            seat.engine.topology().members().iter().map(|member| member.shard.waiting()).sum()
-        };
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).iter().map(waiting).sum()
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.iter().map(|seat| seat.stats.blocked.load(Ordering::Relaxed)).sum()
     }
 
     /// The threads let go of the ring.

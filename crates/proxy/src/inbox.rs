@@ -18,6 +18,8 @@ pub(crate) struct Inbox {
     looked: usize,
     /// How much room the next read gets.
     room: usize,
+    /// Much was in `arrived` since it was made: it may have all of that memory still, whatever its capacity says.
+    large: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +59,7 @@ impl Inbox {
             spans: Vec::new(),
             looked: 0,
             room: ROOM_AT_LEAST,
+            large: false,
         }
     }
 
@@ -67,8 +70,8 @@ impl Inbox {
         let free = self.arrived.capacity() - self.arrived.len();
         // Room that is there already is used up first: to ask for more each time would double it each time.
         let step = if free < ROOM_AT_MOST { self.arrived.len().max(ROOM_GIVEN) } else { free };
-        if self.arrived.is_empty() && self.arrived.capacity() > KEEP_AT_MOST {
-            self.arrived = BytesMut::new();
+        if self.arrived.is_empty() && (self.large || self.arrived.capacity() > KEEP_AT_MOST) {
+            (self.arrived, self.large) = (BytesMut::new(), false);
         }
         missing.min(step).max(self.room)
     }
@@ -90,6 +93,7 @@ impl Inbox {
     pub(crate) fn look(&mut self, guest: bool) -> Result<Front, Malformed> {
         let (limits, most) = if guest { (Limits::GUEST, 1) } else { (Limits::REQUEST, MOST_REQUESTS) };
         self.scanner.limit(limits);
+        self.large |= self.arrived.len() > KEEP_AT_MOST;
         while self.found.len() < most && self.looked < MOST_BYTES {
             let rest = self.arrived.get(self.looked..).unwrap_or_default();
             match rest.first() {
@@ -149,6 +153,7 @@ impl Inbox {
         if self.spans.capacity() > KEEP_SPANS {
             self.spans = Vec::new();
             self.found = Vec::new();
+            self.scanner.shrink_to(KEEP_SPANS);
         }
     }
 
@@ -249,7 +254,7 @@ const ROOM_GIVEN: usize = 4 << 20;
 
 /// What an idle client keeps of its buffer, and of the places for the arguments of its requests.
 const KEEP_AT_MOST: usize = 1 << 10;
-const KEEP_SPANS: usize = 64;
+const KEEP_SPANS: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -290,6 +295,21 @@ mod tests {
         }
         assert_eq!(inbox.request(0).unwrap().argument(1).unwrap().len(), VALUE);
         assert!(reads < 20, "{reads} reads");
+    }
+
+    #[test]
+    fn memory_of_a_large_request_is_not_kept() {
+        let request = RequestBuf::pack([&b"ECHO"[..], &[b'x'; 1 << 20]]);
+        for room in [0, 100] {
+            let mut inbox = Inbox::new();
+            inbox.arrived = BytesMut::with_capacity(request.view().bytes().len() + room);
+            inbox.arrived.extend_from_slice(request.view().bytes());
+            assert!(matches!(inbox.look(false).unwrap(), Front::Requests));
+            inbox.clear();
+            let room = inbox.room();
+            inbox.arrived.reserve(room);
+            assert!(inbox.arrived.capacity() <= ROOM_AT_MOST, "{}", inbox.arrived.capacity());
+        }
     }
 
     #[test]

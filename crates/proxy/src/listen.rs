@@ -311,11 +311,24 @@ impl ClientPermit {
     fn take(shared: &Arc<Shared>) -> Option<Self> {
         let before = shared.connected.fetch_add(1, Ordering::Relaxed);
         let place = Self(Arc::clone(shared));
-        if before < shared.max_clients.load(Ordering::Relaxed) {
+        let most = shared.max_clients.load(Ordering::Relaxed);
+        if before < most {
             shared.accepted.fetch_add(1, Ordering::Relaxed);
+            if before < most / 2 && shared.is_full.load(Ordering::Relaxed) {
+                shared.is_full.store(false, Ordering::Relaxed);
+            }
             return Some(place);
         }
         shared.turned_away.fetch_add(1, Ordering::Relaxed);
+        // Once, until there are half as many.
+        if !shared.is_full.swap(true, Ordering::Relaxed) {
+            let ring = &shared.name;
+            tracing::warn!(
+                ring,
+                max_clients = most,
+                "there are as many clients as may be: further ones are turned away"
+            );
+        }
         None
     }
 }

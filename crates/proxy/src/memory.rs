@@ -1,5 +1,5 @@
-//! What the clients of a ring make it hold, all together: half requests, queued transactions, replies and messages that
-//! they do not take.
+//! What the clients of a ring make it hold, all together: half requests, queued transactions, what they listen to, replies
+//! and messages that they do not take.
 //!
 //! Each client has limits of its own, but ten thousand of them could fill any machine. So what each holds is added up,
 //! on all threads, and past the ring's limit whoever wants more and holds more than a fair share of it is dropped. A client
@@ -59,7 +59,7 @@ impl Holding {
         Self { memory, requests: 0, replies: 0, counted: 0 }
     }
 
-    /// The client sent so many bytes that it is not done with now: half requests, and queued ones.
+    /// The client sent so many bytes that it is not done with now: half requests, queued ones, names that it listens to.
     ///
     /// # Errors
     /// [`TooMuch`] when it holds more than before, and has to be dropped.

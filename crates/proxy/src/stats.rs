@@ -3,14 +3,14 @@
 //! Each thread counts for itself and nobody else writes there, so counting is a load and a store, without a lock on the
 //! memory; who wants to know adds the threads up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rendis_core::command::Table;
 use rendis_engine::error::Kind;
 use rendis_engine::times::Times;
 
-/// See the module. All of it is counted from the start.
+/// See the module. All of it is counted from the start, but for what is now.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     /// Requests taken in.
@@ -26,6 +26,8 @@ pub(crate) struct Stats {
     pub(crate) dropped: Count,
     /// Clients whose connection was closed because a command got no answer.
     pub(crate) closed: Count,
+    /// Clients that wait on a server for what others do.
+    pub(crate) blocked: AtomicUsize,
     /// Error replies that servers gave.
     pub(crate) refusals: Count,
     /// Requests that ended with an error of this proxy, by its kind: those of the engine, then those of clients.
@@ -121,6 +123,15 @@ impl Commands {
     }
 }
 
+/// A client that waits on a server for what others do, until this is dropped.
+pub(crate) struct Blocked<'s>(&'s Stats);
+
+impl Drop for Blocked<'_> {
+    fn drop(&mut self) {
+        self.0.blocked.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Default for Commands {
     fn default() -> Self {
         Self((0..=Table::BUILT_IN).map(|_| Count::default()).collect())
@@ -145,6 +156,12 @@ impl Stats {
     /// Errors by kind.
     pub(crate) fn errors(&self) -> impl Iterator<Item = (ErrorKind, u64)> + '_ {
         ErrorKind::all().zip(&self.errors).map(|(kind, count)| (kind, count.read()))
+    }
+
+    /// A client begins to wait on a server for what others do.
+    pub(crate) fn block(&self) -> Blocked<'_> {
+        self.blocked.fetch_add(1, Ordering::Relaxed);
+        Blocked(self)
     }
 
     /// Begins a batch of requests. Gives the time where the batch is one of those that are timed.

@@ -19,6 +19,8 @@ pub(crate) struct Subscriber {
     channels: BTreeSet<Bytes>,
     patterns: BTreeSet<Bytes>,
     shard_channels: BTreeSet<Bytes>,
+    /// The bytes of all their names.
+    names: usize,
 }
 
 impl Subscriber {
@@ -28,7 +30,14 @@ impl Subscriber {
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             shard_channels: BTreeSet::new(),
+            names: 0,
         }
+    }
+
+    /// What it makes the ring hold, nearly: names, and what is kept with each for this client and for the shards.
+    pub(crate) fn held(&self) -> usize {
+        let [channels, patterns, shard_channels] = self.counts();
+        self.names + (channels + patterns + shard_channels) * HELD_WITH_EACH
     }
 
     /// Whether it listens to nothing any more.
@@ -75,22 +84,28 @@ impl Subscriber {
         let kind = kind(command);
         match command {
             Command::Channels | Command::Patterns | Command::ShardChannels => {
-                self.listener.add(kind, names.iter().cloned()).await?;
-                for name in names {
-                    self.set(kind).insert(name.clone());
-                    confirm(out, resp3, verb(command), Some(&name), self.count(kind));
+                for names in names.chunks(AT_A_TIME) {
+                    self.listener.add(kind, names.iter().cloned()).await?;
+                    for name in names {
+                        if self.set(kind).insert(name.clone()) {
+                            self.names += name.len();
+                        }
+                        confirm(out, resp3, verb(command), Some(name), self.count(kind));
+                    }
                 }
             }
             Command::EndChannels | Command::EndPatterns | Command::EndShardChannels => {
                 let all = names.is_empty();
                 let names = if all { self.set(kind).iter().cloned().collect() } else { names };
-                self.listener.remove(kind, names.iter().cloned());
+                names.chunks(AT_A_TIME).for_each(|names| self.listener.remove(kind, names.iter().cloned()));
                 self.hand_out(resp3, out)?;
                 if names.is_empty() {
                     confirm(out, resp3, verb(command), None, self.count(kind));
                 }
                 for name in names {
-                    self.set(kind).remove(&name);
+                    if self.set(kind).remove(&name) {
+                        self.names -= name.len();
+                    }
                     confirm(out, resp3, verb(command), Some(&name), self.count(kind));
                 }
             }
@@ -164,6 +179,12 @@ fn confirm(out: &mut Vec<u8>, resp3: bool, verb: &[u8], name: Option<&[u8]>, cou
     }
     push_integer(out, i64::try_from(count).unwrap_or(i64::MAX));
 }
+
+/// How many names go to the hub at a time, which all threads share.
+const AT_A_TIME: usize = 512;
+
+/// What is held for a name apart from its bytes, by a rough count.
+const HELD_WITH_EACH: usize = 512;
 
 const fn kind(command: Command) -> TopicKind {
     match command {

@@ -32,7 +32,7 @@ use rendis_core::topology::Topology;
 use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::exclusive::Lease;
-use rendis_engine::pipeline::{same_server, watched_elsewhere, were_together};
+use rendis_engine::pipeline::{watched_elsewhere, were_together};
 use rendis_engine::settings::Protocol;
 use rendis_engine::shard::Shard;
 
@@ -90,7 +90,7 @@ struct Watch {
 impl Watch {
     /// Whether this request belonged where the watched keys are when the watch began.
     fn had(&self, request: Request<'_>, found: Found<'_>) -> bool {
-        let place = self.then.members().iter().position(|member| same_server(&member.shard, &self.shard));
+        let place = self.then.members().iter().position(|member| member.shard.is_same_server(&self.shard));
         place
             .is_some_and(|place| queued(request, found, &view(&self.then), Some(ShardId::new(place))).is_ok())
     }
@@ -124,7 +124,7 @@ impl Transaction {
         let topology = engine.topology();
         let watched = self.watch.as_ref().and_then(|watch| {
             let same =
-                |member: &rendis_core::topology::Member<Shard>| same_server(&member.shard, &watch.shard);
+                |member: &rendis_core::topology::Member<Shard>| member.shard.is_same_server(&watch.shard);
             topology.members().iter().position(same).map(ShardId::new)
         });
         let Some(queue) = &mut self.queue else { return Ok(()) };
@@ -267,7 +267,7 @@ impl Transaction {
             }
         };
         if let Some(watch) = &self.watch
-            && !same_server(&watch.shard, &shard)
+            && !watch.shard.is_same_server(&shard)
         {
             return Err(watched_elsewhere(&watch.shard));
         }

@@ -207,6 +207,30 @@ fn a_client_is_described_with_the_fields_of_a_server() {
 }
 
 #[test]
+fn names_are_short_and_a_client_is_listed_once_however_often_it_is_named() {
+    let side = Side::start(1, "");
+    let mut client = side.client();
+    let (longest, long) = ("n".repeat(1024), "n".repeat(1025));
+    for words in [
+        &["CLIENT", "SETNAME"][..],
+        &["CLIENT", "SETINFO", "LIB-NAME"],
+        &["CLIENT", "SETINFO", "lib-ver"],
+        &["HELLO", "2", "SETNAME"],
+    ] {
+        assert!(client.command(&[words, &[&*longest]].concat()).unwrap().error().is_none(), "{words:?}");
+        let refused = client.command(&[words, &[&*long]].concat()).unwrap();
+        let text = refused.error().unwrap();
+        assert!(text.starts_with("ERR ") && text.ends_with("can have up to 1024 bytes here."), "{text}");
+    }
+    let id = client.command(&["CLIENT", "ID"]).unwrap().integer().to_string();
+    let words: Vec<&str> =
+        ["CLIENT", "LIST", "ID"].into_iter().chain(std::iter::repeat_n(&*id, 1000)).collect();
+    let list = client.command(&words).unwrap().text().to_owned();
+    assert_eq!(list.lines().count(), 1);
+    assert_eq!(list.matches(&longest).count(), 3);
+}
+
+#[test]
 fn clients_of_all_threads_are_listed_until_they_leave() {
     let side = Side::start(1, "");
     let mut clients: Vec<_> = (0..16).map(|_| side.client()).collect();

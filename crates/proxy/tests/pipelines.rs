@@ -223,6 +223,24 @@ fn all_clients_together_hold_no_more_than_is_allowed() {
 }
 
 #[test]
+fn what_a_client_listens_to_is_counted() {
+    let stage = Stage::start("client_memory = \"64MiB\"");
+    let mut client = stage.client();
+    let mut subscribe = |request: usize| {
+        let names = (0..100).map(|number| format!("{}:{}", request * 100 + number, "n".repeat(16 << 10)));
+        let words: Vec<String> = ["SUBSCRIBE".to_owned()].into_iter().chain(names).collect();
+        client.send(&words).is_ok()
+            && (0..100).all(|_| client.read().is_ok_and(|reply| reply.error().is_none()))
+    };
+    assert!(subscribe(0));
+    until("it is counted", || stage.held() >= 100 * (16 << 10));
+    let taken = (1..60).take_while(|request| subscribe(*request)).count();
+    assert!((30..41).contains(&taken), "{taken} times a hundred names of 16 KiB were taken");
+    until("it is dropped", || stage.dropped() == 1);
+    until("all of it is free again", || stage.held() == 0);
+}
+
+#[test]
 fn what_a_client_has_queued_is_counted_while_it_reads_nothing() {
     let stage = Stage::start("client_memory = \"256MiB\"");
     let mut stream = stage.raw();

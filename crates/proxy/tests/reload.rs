@@ -107,6 +107,42 @@ fn a_request_in_flight_on_a_shard_that_leaves_is_answered_by_it() {
 }
 
 #[test]
+fn who_waits_on_a_shard_that_is_connected_to_in_another_way_waits_on() {
+    let servers = Cluster::start(2);
+    let urls = servers.urls();
+    let fields = |reply: &str| format!("drain = \"0s\"\ndeadlines = {{ reply = \"{reply}\" }}");
+    let mut proxy = Proxy::start(&config(&ring("cache", &fields("5s"), &urls))).unwrap();
+    let mut other = client(&proxy, "cache");
+    let mut info = |section: &str, field: &str| {
+        let text = other.command(&["INFO", section]).unwrap().text().to_owned();
+        let counts =
+            text.lines().filter_map(|line| line.split_once(field)?.1.split(',').next()?.parse::<u64>().ok());
+        counts.sum::<u64>()
+    };
+    let mut clients: Vec<_> = (0..8).map(|_| client(&proxy, "cache")).collect();
+    for (number, waits) in clients.iter_mut().enumerate() {
+        assert!(waits.command(&["SET", &format!("key{number}"), "v"]).unwrap().is_ok());
+        waits.send(&["BLPOP", &format!("list{number}"), "0"]).unwrap();
+    }
+    until("all wait", || info("clients", "blocked_clients:") == 8);
+    let counted = info("shards", "requests=");
+    assert!(counted >= 8, "{counted}");
+    proxy.reload(&config(&ring("cache", &fields("6s"), &urls))).unwrap();
+    assert_eq!(info("clients", "blocked_clients:"), 8);
+    // What was counted is not forgotten.
+    assert!(info("shards", "requests=") >= counted);
+    until("the new connections are used", || {
+        client(&proxy, "cache").command(&["DBSIZE"]).unwrap().integer() == 8
+    });
+    for (number, waits) in clients.iter_mut().enumerate() {
+        client(&proxy, "cache").command(&["RPUSH", &format!("list{number}"), "item"]).unwrap();
+        let expected = Reply::array([Reply::bulk(format!("list{number}")), Reply::bulk("item")]);
+        assert_eq!(waits.read().unwrap(), expected);
+    }
+    assert_eq!(info("clients", "blocked_clients:"), 0);
+}
+
+#[test]
 fn who_waits_on_a_shard_that_leaves_is_told_when_it_is_drained() {
     let servers = Cluster::start(2);
     let urls = servers.urls();

@@ -121,8 +121,11 @@ fn what_is_in_flight_is_finished_and_idle_clients_leave_at_once() {
     assert_eq!(idle.command(&["PING"]).unwrap(), Reply::simple("PONG"));
     listens.send(&["SUBSCRIBE", "news"]).unwrap();
     listens.read().unwrap();
-    waits.send(&["BLPOP", "list", "0"]).unwrap();
+    waits.send_raw(b"BLPOP list 0\r\n").unwrap();
     until("it waits", || servers[0].command(&["INFO", "clients"]).text().contains("blocked_clients:1"));
+    let mut behind = client(&proxy, "cache");
+    behind.send_raw(b"*3\r\n$5\r\nBLPOP\r\n$1\r\nl\r\n$1\r\n0\r\n*1\r\n$4\r\nPING\r\n").unwrap();
+    until("it waits", || servers[0].command(&["INFO", "clients"]).text().contains("blocked_clients:2"));
     servers[0].stop();
     asks.send(&["GET", "key"]).unwrap();
     until("it asks", || idle.command(&["INFO", "shards"]).unwrap().text().contains("in_flight=1"));
@@ -132,6 +135,7 @@ fn what_is_in_flight_is_finished_and_idle_clients_leave_at_once() {
     assert_eq!(listens.read_to_end().unwrap(), b"");
     // Nobody knows how long one that waits for others would.
     assert_eq!(String::from_utf8(waits.read_to_end().unwrap()).unwrap(), SHUTDOWN);
+    assert_eq!(String::from_utf8(behind.read_to_end().unwrap()).unwrap(), SHUTDOWN.repeat(2));
     until("nobody accepts", || refuses(at));
     assert!(!stopping.is_finished());
     servers[0].cont();

@@ -108,8 +108,9 @@ impl Coordinator {
         // Under the name of one that was away, it may hold what that one held.
         let owes = away || self.ledger.extent(shard.name()) != Extent::Keys(0);
         // Who serves may have to forget some keys too; not now.
-        let goes_on = before
-            .is_some_and(|known| known.is_up() && !away && !known.leaves && same_server(&known.shard, shard));
+        let goes_on = before.is_some_and(|known| {
+            known.is_up() && !away && !known.leaves && known.shard.is_same_server(shard)
+        });
         let status = if owes && !goes_on { Status::Down } else { Status::Up };
         let next = self.watch(state, shard, status);
         let Some(before) = before else { return Watched { was_out: owes, ..next } };
@@ -153,10 +154,4 @@ impl Coordinator {
         let (heartbeat, health) = (state.heartbeat.clone(), state.settings.health);
         tokio::spawn(monitor::watch(Arc::clone(shard), status, heartbeat, health, report)).abort_handle()
     }
-}
-
-/// Whether it is one server, whoever logs in there, and how.
-fn same_server(one: &Shard, other: &Shard) -> bool {
-    let (here, there) = (one.settings(), other.settings());
-    here.name == there.name && here.address == there.address && here.database == there.database
 }

@@ -218,6 +218,7 @@ impl Coordinator {
                 });
                 drop(handed_over);
                 if rests {
+                    shard.pulse().health_changed();
                     coordinator.emit(Event::Slow(Arc::clone(shard.endpoint())));
                 }
             }
@@ -264,6 +265,7 @@ impl Coordinator {
         });
         drop(handed_over);
         if fell {
+            shard.pulse().health_changed();
             self.hand_over_later(&mut self.lock(), shard, entered);
         }
         fell
@@ -290,7 +292,7 @@ impl Coordinator {
                 return Err(Cause::new(Kind::ShardDown, "it is down again, or was removed"));
             };
             known.returned();
-            shard.health_changed();
+            shard.pulse().health_changed();
             state.returns += 1;
             state.settle();
             let keys = self.ledger.sweep(|shard| state.standing(shard) == Standing::Serving);
@@ -313,7 +315,6 @@ impl Coordinator {
             let handed_over = handed_over.is_some_and(|handed_over| handed_over.returns() == state.returns);
             let Some(known) = state.watched_mut(shard) else { return };
             change(known, may_rest, handed_over);
-            shard.health_changed();
             state.settle();
             follow(engines, state);
         });

@@ -94,7 +94,7 @@ impl Engine {
     /// [`Kind::Config`] when a setting cannot be used.
     pub async fn start(config: EngineConfig) -> Result<Self, Error> {
         let settings = config.settings.checked()?;
-        let members = members::start(&config.shards, &settings, &[], &mut config.coordinator.lock())?;
+        let members = members::start(&config.shards, &settings, &[], true, &mut config.coordinator.lock())?;
         let topology = build(config.placement, members)?;
         let engine = Self {
             inner: Arc::new(Inner {
@@ -275,8 +275,9 @@ impl Engine {
         self.open()?;
         let inner = &self.inner;
         let (current, before) = (inner.topology.load(), inner.settings.load());
-        let kept = if settings.same_connections(&before) { current.members() } else { &[] };
-        let next = build(spec, members::start(shards, &settings, kept, coordinator)?)?;
+        let anew = !settings.same_connections(&before);
+        let members = members::start(shards, &settings, current.members(), anew, coordinator)?;
+        let next = build(spec, members)?;
         inner.coordinator.adopt(coordinator, next.members(), &settings, heartbeat);
         inner.settings.store(Arc::clone(&settings));
         let is_new =

@@ -17,7 +17,6 @@ mod user;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use password::PasswordHash;
 pub use rules::{RuleError, Rules};
@@ -29,8 +28,6 @@ pub struct Access {
     users: HashMap<String, Arc<User>>,
     /// What is compared where there is no such user, so that names cannot be found by time.
     nobody: User,
-    failures: AtomicU64,
-    denials: AtomicU64,
 }
 
 /// There is no such user, or it has another password, or it is off. Which of them is not said.
@@ -50,8 +47,6 @@ impl Access {
         Self {
             users: users.into_iter().map(|user| (user.name().to_owned(), Arc::new(user))).collect(),
             nobody: User::new(String::new(), vec![PasswordHash::of(b"")], Rules::everything()),
-            failures: AtomicU64::new(0),
-            denials: AtomicU64::new(0),
         }
     }
 
@@ -64,17 +59,14 @@ impl Access {
     /// The user of this name with this password.
     ///
     /// # Errors
-    /// [`WrongPassword`], which is counted.
+    /// [`WrongPassword`]
     pub fn authenticate(&self, name: &[u8], password: &[u8]) -> Result<Arc<User>, WrongPassword> {
         let given = PasswordHash::of(password);
         let user = std::str::from_utf8(name).ok().and_then(|name| self.users.get(name));
         let good = user.map_or(&self.nobody, Arc::as_ref).takes(&given);
         match user {
             Some(user) if good => Ok(Arc::clone(user)),
-            _ => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                Err(WrongPassword)
-            }
+            _ => Err(WrongPassword),
         }
     }
 
@@ -82,17 +74,6 @@ impl Access {
     /// `None` where they could not log in with it any more.
     pub(crate) fn still(&self, name: &str, password: &PasswordHash) -> Option<Arc<User>> {
         self.users.get(name).filter(|user| user.takes(password)).map(Arc::clone)
-    }
-
-    /// A request was denied.
-    pub(crate) fn count_denial(&self) {
-        self.denials.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How often somebody failed to log in, and how many requests were denied.
-    #[must_use]
-    pub fn failures(&self) -> (u64, u64) {
-        (self.failures.load(Ordering::Relaxed), self.denials.load(Ordering::Relaxed))
     }
 }
 
@@ -129,7 +110,6 @@ mod tests {
         {
             assert_eq!(access.authenticate(name.as_bytes(), password.as_bytes()), Err(WrongPassword));
         }
-        assert_eq!(access.failures(), (7, 0));
         assert!(!format!("{access:?}").contains("2d711642"));
     }
 

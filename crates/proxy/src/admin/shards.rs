@@ -24,10 +24,10 @@ pub(super) struct Overview {
     pub(super) ejected: usize,
     pub(super) absent: usize,
     pub(super) wires: WireStats,
-    pub(super) health_changes: u64,
     pub(super) exclusive: PoolStats,
-    pub(super) probes: Distribution,
     /// What all threads have counted together.
+    pub(super) health_changes: u64,
+    pub(super) probes: Distribution,
     pub(super) bytes: (u64, u64),
     pub(super) errors: Vec<(Kind, u64)>,
     pub(super) replies: Distribution,
@@ -67,9 +67,9 @@ pub(super) fn overview(threads: &[ThreadRing]) -> Vec<Overview> {
                     ejected: 0,
                     absent: 0,
                     wires: WireStats::default(),
-                    health_changes: 0,
                     exclusive: PoolStats::default(),
-                    probes: Distribution::default(),
+                    health_changes: shard.health_changes(),
+                    probes: shard.probes().read(),
                     bytes: shard.bytes(),
                     errors: shard.errors().filter(|(_, count)| *count > 0).collect(),
                     replies: shard.replies().read(),
@@ -84,9 +84,7 @@ pub(super) fn overview(threads: &[ThreadRing]) -> Vec<Overview> {
                 Standing::Absent => known.absent += 1,
             }
             known.wires += shard.wire_stats();
-            known.health_changes += shard.health_changes();
             known.exclusive += shard.pool_stats();
-            known.probes += &shard.probes().read();
         }
     }
     shards

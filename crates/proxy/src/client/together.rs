@@ -25,7 +25,7 @@ impl Client {
             // What the user may not do is answered so by itself, and checked anew after a login.
             most = self.identity.admitted(&engine.table().load(), self.inbox.requests(done), most);
         }
-        let begun = self.context.stats.begin();
+        let mut begun = self.context.stats.begin();
         let scratch = self.scratch.get_or_insert_with(|| self.context.scratch());
         if self.out.bytes.is_empty() {
             std::mem::swap(&mut self.out.bytes, &mut scratch.bytes);
@@ -45,6 +45,11 @@ impl Client {
                         None => Cow::Borrowed(reply),
                     };
                     if self.append(&reply) {
+                        // How long the client takes for it is its own affair.
+                        let begun = begun.take();
+                        if index + 1 == done + count {
+                            self.context.stats.end(begun);
+                        }
                         Box::pin(self.write_out(&reply)).await?;
                     }
                 }

@@ -6,15 +6,13 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use rendis_core::command::Blocks;
-use rendis_core::reply::push_error;
 use rendis_core::request::{Request, RequestBuf};
 use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::gather::Executed;
 use rendis_engine::pubsub::Message;
 
-use super::{Client, ENDING, Flow};
-use crate::identity::ReplyMode;
+use super::{Client, Flow};
 use crate::subscription::{Subscriber, push_message};
 
 impl Client {
@@ -85,6 +83,8 @@ impl Client {
         // It may be long until there is another look at what the client holds. Too much is refused there.
         let _ = self.count();
         let waits = may_wait(engine, request.view());
+        let stats = Arc::clone(&self.context.stats);
+        let _blocked = waits.then(|| stats.block());
         let mut running = pin!(engine.run(request));
         let mut sends = true;
         loop {
@@ -100,9 +100,7 @@ impl Client {
                 biased;
                 result = &mut running => return Ok(Some(result)),
                 () = self.context.stop.draining(), if waits => {
-                    if self.identity.reply == ReplyMode::On {
-                        push_error(&mut self.out.bytes, "SHUTDOWN", ENDING);
-                    }
+                    self.give_up();
                     return Ok(None);
                 }
                 read = more, if sends && (waits || !full) => match read? {

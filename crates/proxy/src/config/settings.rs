@@ -51,7 +51,7 @@ pub struct Ring {
     pub drain: Duration,
     /// `max_clients`: the most clients at a time. Default 10000.
     pub max_clients: usize,
-    /// `client_memory`: what all clients may make the ring hold together: half requests, queued transactions, replies that
+    /// `client_memory`: what all clients may make the ring hold together: half requests, queued transactions, subscriptions, replies that
     /// they do not take. Past it, those that hold most of it and want more are dropped. At least 64 MiB. Default `"1GiB"`.
     pub client_memory: usize,
     /// `allow`: admin commands that are let through to every shard. Default: none.

@@ -1,5 +1,6 @@
 //! `CLIENT …`
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use rendis_core::reply::{push_array, push_bulk, push_error, push_integer, push_map, push_ok, push_set};
@@ -24,8 +25,8 @@ pub(super) fn name(identity: &Identity, out: &mut Vec<u8>) {
 /// `CLIENT SETNAME name`; an empty name takes it away.
 pub(super) fn set_name(request: Request<'_>, identity: &Identity, out: &mut Vec<u8>) {
     let name = request.argument(2).unwrap_or_default();
-    if !is_plain(name) {
-        return push_error(out, "ERR", NOT_PLAIN);
+    if let Err(text) = check_name(name) {
+        return push_error(out, "ERR", &text);
     }
     identity.card().change(|facts| facts.name = name.to_vec());
     push_ok(out);
@@ -42,6 +43,9 @@ pub(super) fn set_info(request: Request<'_>, identity: &Identity, out: &mut Vec<
     if !is_plain(value) {
         let text = format!("{shown} cannot contain spaces, newlines or special characters.");
         return push_error(out, "ERR", &text);
+    }
+    if value.len() > LONGEST_NAME {
+        return push_error(out, "ERR", &format!("{shown} {TOO_LONG}"));
     }
     identity.card().change(|facts| {
         *(if is_name { &mut facts.library } else { &mut facts.library_version }) = value.to_vec();
@@ -140,8 +144,10 @@ fn chosen(request: Request<'_>, shared: &Shared) -> Result<Vec<std::sync::Arc<Ca
         let number = |id: &[u8]| std::str::from_utf8(id).ok()?.parse::<i64>().ok();
         let ids = request.arguments().skip(3).map(|id| number(id).ok_or("Invalid client ID"));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        // A line for each client, however often it is named.
+        let mut named = HashSet::new();
         let find = |id: i64| u64::try_from(id).ok().and_then(|id| shared.clients.find(id));
-        return Ok(ids.into_iter().filter_map(find).collect());
+        return Ok(ids.into_iter().filter(|id| named.insert(*id)).filter_map(find).collect());
     }
     Err(syntax())
 }
@@ -186,9 +192,26 @@ fn line(card: &Card, command: Option<&str>) -> String {
     line
 }
 
+/// Whether a client can have this name.
+///
+/// # Errors
+/// Why not.
+pub(super) fn check_name(name: &[u8]) -> Result<(), String> {
+    if !is_plain(name) {
+        return Err("Client names cannot contain spaces, newlines or special characters.".to_owned());
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(format!("Client names {TOO_LONG}"));
+    }
+    Ok(())
+}
+
 /// Whether a text can stand in the list of clients.
-pub(super) fn is_plain(text: &[u8]) -> bool {
+fn is_plain(text: &[u8]) -> bool {
     text.iter().all(|byte| (b'!'..=b'~').contains(byte))
 }
 
-pub(super) const NOT_PLAIN: &str = "Client names cannot contain spaces, newlines or special characters.";
+/// The names of a client and of its library are kept as long as it is connected, and `CLIENT LIST` has those of all: servers
+/// set no limit.
+const LONGEST_NAME: usize = 1024;
+const TOO_LONG: &str = "can have up to 1024 bytes here.";

@@ -136,17 +136,18 @@ fn stats(shared: &Shared) -> String {
     let sum =
         |of: fn(&crate::stats::Stats) -> u64| -> u64 { threads.iter().map(|seat| of(&seat.stats)).sum() };
     let errors: u64 = threads.iter().flat_map(|seat| seat.stats.errors()).map(|(_, count)| count).sum();
-    let (failed_logins, denied) = shared.rules.load().access.failures();
     format!(
         "total_connections_received:{}\r\ntotal_commands_processed:{}\r\ntotal_net_input_bytes:{}\r\n\
          total_net_output_bytes:{}\r\nrejected_connections:{}\r\ntotal_error_replies:{}\r\n\
-         acl_access_denied_auth:{failed_logins}\r\nacl_access_denied_cmd:{denied}\r\n",
+         acl_access_denied_auth:{}\r\nacl_access_denied_cmd:{}\r\n",
         shared.accepted.load(Ordering::Relaxed),
         sum(|stats| stats.requests.read()),
         sum(|stats| stats.received.read()),
         sum(|stats| stats.sent.read()),
         shared.turned_away.load(Ordering::Relaxed),
         sum(|stats| stats.refusals.read()) + errors,
+        shared.failed_logins.load(Ordering::Relaxed),
+        shared.denied.load(Ordering::Relaxed),
     )
 }
 

@@ -102,9 +102,7 @@ impl<'a> Options<'a> {
                 options.login = Some((next()?, next()?));
             } else if word.eq_ignore_ascii_case(b"setname") {
                 let name = next()?;
-                if !client::is_plain(name) {
-                    return Err(client::NOT_PLAIN.to_owned());
-                }
+                client::check_name(name)?;
                 options.name = Some(name);
             } else {
                 return Err(refuse());
