@@ -259,6 +259,19 @@ fn a_stop_while_a_shard_is_away_is_warned_of_where_it_is_to_forget() {
     let log = stopped("");
     let line = log.lines().find(|line| line.contains("the proxy stops while a shard is away")).unwrap();
     assert!(line.contains("WARN") && line.ends_with("ring=\"cache\" shard=\"shard0\""), "{line}");
+    // Nor does a ring of another name know.
+    file.write(CACHE);
+    let mut serve = Serve::of(&file.path());
+    let mut client = Client::connect(serve.listening("cache")).unwrap();
+    while !client.command(&["INFO", "shards"]).unwrap().text().contains("state=down") {
+        std::thread::yield_now();
+    }
+    file.write(&CACHE.replace("\"cache\"", "\"other\""));
+    serve.signal(Signal::HUP);
+    let line = serve.logged("the ring is removed while a shard is away");
+    assert!(line.contains("WARN") && line.trim_end().ends_with("ring=\"cache\" shard=\"shard0\""), "{line}");
+    serve.signal(Signal::TERM);
+    assert!(serve.end().0.success());
     for fields in ["on_return = \"flush\"", "on_down = \"fail\""] {
         assert!(!stopped(fields).contains("while a shard is away"), "{fields}");
     }

@@ -277,33 +277,13 @@ impl Proxy {
         for served_rings in &self.rings {
             if config.rings.iter().all(|ring| ring.name != served_rings.config.name) {
                 tracing::info!(ring = served_rings.config.name, "ring is removed");
+                warn_of_away(served_rings, "the ring is removed while a shard is away");
             }
         }
     }
 
-    /// The rings and shards that are away, whose keys go to others, and that are to forget these when they return. Only this
-    /// process knows which, and only while it runs.
-    fn owed(&self) -> Vec<(String, String)> {
-        let mut owed = Vec::new();
-        for ring in self.rings.iter().filter(|ring| ring.config.on_return == OnReturn::Forget) {
-            let mut away: Vec<_> =
-                ring.shared.threads().iter().flat_map(|thread| away(&thread.engine)).collect();
-            away.sort_unstable();
-            away.dedup();
-            owed.extend(away.into_iter().map(|shard| (ring.config.name.clone(), shard)));
-        }
-        owed
-    }
-
     fn end(&mut self) {
-        for (ring, shard) in self.owed() {
-            tracing::warn!(
-                ring,
-                shard,
-                "the proxy stops while a shard is away: it will not forget what was written elsewhere, and old values may \
-                 be read when it returns"
-            );
-        }
+        self.rings.iter().for_each(|ring| warn_of_away(ring, "the proxy stops while a shard is away"));
         self.view.drain();
         // All of them at the same time, and the admin pages last.
         let threads: Vec<_> = self.workers.drain(..).map(Worker::end).collect();
@@ -312,6 +292,24 @@ impl Proxy {
         }
         self.admin = None;
         self.rings.clear();
+    }
+}
+
+/// A ring comes to its end: warns of the shards that are away, whose keys go to others, and that are to forget these when
+/// they return. Only this process knows which, and only while it has the ring.
+fn warn_of_away(ring: &ServedRing, when: &str) {
+    if ring.config.on_return != OnReturn::Forget {
+        return;
+    }
+    let mut away: Vec<_> = ring.shared.threads().iter().flat_map(|thread| away(&thread.engine)).collect();
+    away.sort_unstable();
+    away.dedup();
+    for shard in away {
+        tracing::warn!(
+            ring = ring.config.name,
+            shard,
+            "{when}: it will not forget what was written elsewhere, and old values may be read when it returns"
+        );
     }
 }
 

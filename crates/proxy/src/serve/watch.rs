@@ -6,7 +6,6 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// Some files, as they were last seen.
 #[derive(Debug)]
@@ -22,7 +21,8 @@ struct Stamp {
     device: u64,
     file: u64,
     size: u64,
-    modified: Option<SystemTime>,
+    /// When anything of it was changed last, permissions too: a file that could not be read is tried again.
+    changed: (i64, i64),
 }
 
 impl Watch {
@@ -71,13 +71,14 @@ fn stamp(file: &Path) -> Option<Stamp> {
         device: about.dev(),
         file: about.ino(),
         size: about.size(),
-        modified: about.modified().ok(),
+        changed: (about.ctime(), about.ctime_nsec()),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -100,6 +101,9 @@ mod tests {
         assert!(!watch.has_changed());
         assert!(watch.has_changed());
         fs::write(directory.path().join("missing"), "now there").unwrap();
+        assert!(!watch.has_changed());
+        assert!(watch.has_changed());
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(!watch.has_changed());
         assert!(watch.has_changed());
     }
