@@ -82,8 +82,8 @@ impl Engine {
     }
 
     /// Makes a call again as long as its outcome and `core::retry` allow. All attempts share the deadline, which begins again
-    /// with the count of them where a change of the ring ended a wait; and where the outcome of one is unknown, so is that
-    /// of the call.
+    /// with the count of them where one waited on its server, as `XREAD BLOCK` does, until that fell or the ring changed;
+    /// and where the outcome of one is unknown, so is that of the call.
     pub(crate) async fn settle<Fut>(
         &self,
         mut began: Instant,
@@ -98,6 +98,7 @@ impl Engine {
     {
         let mut attempts = 1;
         let mut unknown = false;
+        let mut lost = None;
         let mut connects = shard.pulse().connects();
         let told = |error: Error, unknown: bool| if unknown { error.in_part() } else { error };
         loop {
@@ -105,8 +106,10 @@ impl Engine {
                 return outcome.map_err(|failure| told(self.error(&shard, failure), unknown));
             };
             unknown |= failure == AttemptFailure::OutcomeUnknown;
-            if matches!(&outcome, Err(failure) if failure.cause.interrupted) {
-                (began, attempts) = (Instant::now(), 1);
+            if let Err(failure) = &outcome
+                && failure.cause.kind == Kind::ShardDown
+            {
+                lost = Some(failure.clone());
             }
             // An attempt that ended at its deadline has used the caller's time up, though the clock may say a little less.
             let late = matches!(&outcome, Err(failure) if failure.cause.late.is_some());
@@ -118,6 +121,11 @@ impl Engine {
                 _ if failure == AttemptFailure::NotWritten
                     && matches!(route, Route::Planned { .. } | Route::Together { .. })
                     && self.out_or_back(&shard, connects, remaining).await => {}
+                // It is missed for what it met first, though another attempt found nobody to connect to in time.
+                _ if late && repeat == Repeat::Read && self.settings().on_down == OnDown::Miss => {
+                    let failure = lost.map_or(outcome, Err);
+                    return failure.map_err(|failure| told(self.error(&shard, failure), unknown));
+                }
                 _ => return outcome.map_err(|failure| told(self.error(&shard, failure), unknown)),
             }
             attempts += 1;
@@ -130,7 +138,13 @@ impl Engine {
                 Err(error) => return Err(told(error, unknown)),
             };
             connects = shard.pulse().connects();
-            outcome = send(Arc::clone(&shard), self.manner_since(began, &shard)).await;
+            let (asked, manner) = (Instant::now(), self.manner_since(began, &shard));
+            outcome = send(Arc::clone(&shard), manner).await;
+            let interrupted = matches!(&outcome, Err(failure) if failure.cause.interrupted);
+            // Nothing else takes longer than it may, and is not late.
+            if interrupted || asked.elapsed() > manner.deadline {
+                (began, attempts) = (Instant::now(), 1);
+            }
         }
     }
 
@@ -233,6 +247,14 @@ impl Engine {
             }
             () = removed => ended("the shard was removed from the ring while the command waited"),
         }
+    }
+
+    /// Whether the ring has a shard of this name that serves.
+    pub(crate) fn serves(&self, shard: Option<&str>) -> bool {
+        let serves = |member: &Member<Shard>| {
+            member.standing == Standing::Serving && Some(member.shard.name()) == shard
+        };
+        self.topology().members().iter().any(serves)
     }
 
     /// What a read of a shard that is down answers, where the ring is set so: as if its keys did not exist. Whoever asks has

@@ -286,9 +286,19 @@ async fn with_miss_a_read_of_a_server_that_is_well_is_asked_again_and_not_missed
     for answer in all.iter().chain(&many) {
         assert!(text(answer).contains("kept"), "{answer:?}");
     }
-    // One that is not is missed.
+    // One that is not is missed, and at once when it is known.
     hosts[0].kill(true);
     assert!(!text(&engine.run(&get).await).contains("kept"));
+    while engine.topology().live().len() == 2 {
+        sleep(millis(1)).await;
+    }
+    let begun = Instant::now();
+    for _ in 0..20 {
+        for answer in engine.pipeline(&both).await {
+            assert!(answer.is_ok() && !text(&answer).contains("kept"), "{answer:?}");
+        }
+    }
+    assert!(begun.elapsed() < millis(1), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

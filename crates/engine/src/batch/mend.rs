@@ -44,38 +44,39 @@ impl Batch {
         item: I,
         answer: Result<Reply, Error>,
     ) -> Result<Reply, Error> {
-        let again = match &answer {
-            Ok(_) => poll_fn(|context| self.poll_nothing_ran_since(context)).await,
-            Err(error) => {
-                let packed = item.pack();
-                let table = engine.table().load_full();
-                let found = table.find(packed.view());
-                let read = matches!(found, Found::Row(row) if row.is_read());
-                let misses = read && engine.settings().on_down == OnDown::Miss;
-                let repeat = match found {
-                    Found::Row(row) => row.repeat(packed.view()),
-                    _ => Repeat::Never,
+        let error = match &answer {
+            Ok(_) => {
+                let again = poll_fn(|context| self.poll_nothing_ran_since(context)).await;
+                return match self.rest(engine).filter(|_| again) {
+                    Some((rest, _)) => again_or(rest.run(item).await, answer),
+                    None => answer,
                 };
-                // Before it is missed, as single ones are.
-                let again = self.comes_in_its_turn(error.sent(), read)
-                    && self.may_repeat(engine, error, repeat).await;
-                if misses
-                    && !again
-                    && let Ok(reply) = self.missed(engine, packed.view(), found, error)
-                {
-                    return Ok(reply);
-                }
-                again
             }
+            Err(error) => error.clone(),
         };
-        if !again {
-            return answer;
-        }
-        let Some((rest, _)) = self.rest(engine) else { return answer };
-        match rest.run(item).await {
-            Ok(Executed::Reply(reply)) => Ok(reply),
-            Ok(_) => answer,
-            Err(error) => Err(error),
+        let packed = item.pack();
+        let table = engine.table().load_full();
+        let found = table.find(packed.view());
+        let (read, repeat) = match found {
+            Found::Row(row) => (row.is_read(), row.repeat(packed.view())),
+            _ => (false, Repeat::Never),
+        };
+        let misses = read && engine.settings().on_down == OnDown::Miss;
+        // Of a shard that does not serve nothing else can come.
+        let hopeless = misses && !engine.serves(error.shard());
+        let again = !hopeless
+            && self.comes_in_its_turn(error.sent(), read)
+            && self.may_repeat(engine, &error, repeat).await;
+        let answer = match self.rest(engine).filter(|_| again) {
+            Some((rest, _)) => again_or(rest.run(&item).await, answer),
+            None => answer,
+        };
+        match answer {
+            // It is missed for what it met first, though later nobody could be connected to in time.
+            Err(late) if misses && matches!(late.kind(), Kind::ShardDown | Kind::Timeout) => {
+                self.missed(engine, packed.view(), found, &error).map_err(|_| late)
+            }
+            answer => answer,
         }
     }
 
@@ -168,5 +169,14 @@ impl Batch {
             return Poll::Pending;
         }
         Poll::Ready(shard.all_owed_are(is_unknown))
+    }
+}
+
+/// What came of making a request again, which had this answer.
+fn again_or(result: Result<Executed, Error>, answer: Result<Reply, Error>) -> Result<Reply, Error> {
+    match result {
+        Ok(Executed::Reply(reply)) => Ok(reply),
+        Ok(_) => answer,
+        Err(error) => Err(error),
     }
 }

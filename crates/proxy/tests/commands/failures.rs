@@ -80,6 +80,8 @@ fn a_read_that_waits_goes_on_where_its_key_is_when_a_shard_falls_and_returns() {
         until("it waits elsewhere", || blocked(&stage.shards[0]) || blocked(&stage.shards[2]));
         stage.shards[1].restart();
         until("it waits where it did", || blocked(&stage.shards[1]));
+        // For longer than any deadline.
+        std::thread::sleep(std::time::Duration::from_millis(1_200));
     }
     assert!(ask(&mut client, &["XADD", key, "1-1", "f", "v"]).error().is_none());
     assert!(waiting.read().unwrap().to_string().contains("1-1"));
