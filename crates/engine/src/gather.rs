@@ -100,7 +100,7 @@ impl Engine {
         let ring = view(topology).entropy(fastrand::u64(..)).allow(&settings.allow);
         let planned = plan(request, found, &ring);
         let Found::Row(row) = found else { return (planned, Repeat::Never) };
-        if !matches!(planned, Plan::Refused(_) | Plan::NoShard) {
+        if planned.runs() {
             self.scripts().notice(row, |index| request.argument(index));
         }
         (planned, row.repeat(request))

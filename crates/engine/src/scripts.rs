@@ -29,10 +29,12 @@ struct Known {
     bodies: HashMap<[u8; 40], Bytes>,
     /// The same by themselves: a body that passes by is nearly always known, and its SHA-1 is not needed to see that.
     seen: HashMap<Bytes, Came>,
-    /// The same from the oldest on, as they came; those that came otherwise too since are in both.
-    ran: VecDeque<Bytes>,
-    loaded: VecDeque<Bytes>,
+    /// The SHA-1 of the same from the oldest on, as they came; those that came otherwise too since are in both.
+    ran: VecDeque<[u8; 40]>,
+    loaded: VecDeque<[u8; 40]>,
+    /// Bytes of them all, and of those that were loaded.
     bytes: usize,
+    loaded_bytes: usize,
     /// The log was told that loaded scripts are forgotten.
     told: bool,
 }
@@ -107,7 +109,8 @@ impl Scripts {
         // Threads that run it at the same time do not wait for each other.
         let is_known = self.read().seen.get(body).is_some_and(|before| *before >= came);
         if !is_known && body.len() <= Self::MOST_BYTES {
-            self.write().remember(body, came);
+            let name = script_sha(body);
+            self.write().remember(name, body, came);
             self.any.store(true, Ordering::Relaxed);
         }
     }
@@ -122,45 +125,59 @@ impl Scripts {
 }
 
 impl Known {
-    fn remember(&mut self, body: &[u8], came: Came) {
+    fn remember(&mut self, name: [u8; 40], body: &[u8], came: Came) {
         match self.seen.get(body).copied() {
             Some(before) if before >= came => return,
-            Some(_) => {}
-            None if self.make_room(body.len(), came) => self.bytes += body.len(),
+            Some(_) => self.seen.get_mut(body).into_iter().for_each(|known| *known = came),
+            None if self.make_room(body.len(), came) => {
+                let body = Bytes::copy_from_slice(body);
+                self.bytes += body.len();
+                self.seen.insert(body.clone(), came);
+                self.bodies.insert(name, body);
+            }
             None => return,
         }
-        let body = Bytes::copy_from_slice(body);
-        self.bodies.insert(script_sha(&body), body.clone());
-        self.seen.insert(body.clone(), came);
         match came {
-            Came::Ran => self.ran.push_back(body),
-            Came::Loaded => self.loaded.push_back(body),
+            Came::Ran => self.ran.push_back(name),
+            Came::Loaded => {
+                self.loaded_bytes += body.len();
+                self.loaded.push_back(name);
+            }
         }
     }
 
-    /// Forgets the oldest, until there is room for so many bytes. False where it would have to be a loaded one that makes
-    /// room for one that was only run.
+    /// Forgets the oldest, until there is room for so many bytes. False, and nothing is forgotten, where it would have to be a
+    /// loaded one that makes room for one that was only run.
     fn make_room(&mut self, bytes: usize, came: Came) -> bool {
+        if came == Came::Ran && self.loaded_bytes + bytes > Scripts::MOST_BYTES {
+            return false;
+        }
         while self.bytes + bytes > Scripts::MOST_BYTES {
-            let oldest = match (self.ran.pop_front(), came) {
-                (Some(body), _) if self.seen.get(&body) != Some(&Came::Ran) => continue,
-                (None, Came::Ran) => return false,
-                (Some(body), _) => Some(body),
-                (None, Came::Loaded) => self.loaded.pop_front().inspect(|_| {
-                    if !std::mem::replace(&mut self.told, true) {
-                        let most = Scripts::MOST_BYTES >> 20;
-                        tracing::warn!(
-                            "more than {most} MiB of scripts were loaded: the oldest are forgotten"
-                        );
-                    }
-                }),
-            };
-            let Some(body) = oldest else { return false };
-            self.seen.remove(&body);
-            self.bodies.remove(&script_sha(&body));
-            self.bytes -= body.len();
+            if let Some(name) = self.ran.pop_front() {
+                self.forget(&name, Came::Ran);
+            } else if let Some(name) = self.loaded.pop_front() {
+                self.forget(&name, Came::Loaded);
+                if !std::mem::replace(&mut self.told, true) {
+                    let most = Scripts::MOST_BYTES >> 20;
+                    tracing::warn!("more than {most} MiB of scripts were loaded: the oldest are forgotten");
+                }
+            } else {
+                return false;
+            }
         }
         true
+    }
+
+    /// Forgets a script, unless it came otherwise too since.
+    fn forget(&mut self, name: &[u8; 40], came: Came) {
+        let Some(body) = self.bodies.get(name) else { return };
+        if self.seen.get(body) != Some(&came) {
+            return;
+        }
+        self.bytes -= body.len();
+        self.loaded_bytes -= if came == Came::Loaded { body.len() } else { 0 };
+        self.seen.remove(body);
+        self.bodies.remove(name);
     }
 }
 
@@ -204,23 +221,23 @@ mod tests {
         notice(&scripts, &["EVAL", &both, "0"]);
         notice(&scripts, &["SCRIPT", "LOAD", &loaded]);
         notice(&scripts, &["SCRIPT", "LOAD", &both]);
-        for number in 0..100 {
+        for number in 0..30 {
             notice(&scripts, &["EVAL", &script(number), "0"]);
             notice(&scripts, &["EVAL", &script(number), "0"]);
         }
         assert!(knows(&scripts, &loaded) && knows(&scripts, &both));
         assert!(
-            knows(&scripts, &script(99)) && knows(&scripts, &script(90)) && !knows(&scripts, &script(80))
+            knows(&scripts, &script(29)) && knows(&scripts, &script(20)) && !knows(&scripts, &script(10))
         );
         assert!(scripts.read().bytes <= Scripts::MOST_BYTES && scripts.all().len() == 16);
-        for number in 0..20 {
+        for number in 0..18 {
             notice(&scripts, &["SCRIPT", "LOAD", &script(number)]);
         }
-        assert!(!knows(&scripts, &loaded) && knows(&scripts, &script(19)) && !knows(&scripts, &script(99)));
+        assert!(!knows(&scripts, &loaded) && knows(&scripts, &script(17)) && !knows(&scripts, &script(29)));
         // Nothing loaded makes room for what is only run, and what could never be held is passed over.
         notice(&scripts, &["EVAL", &script(500), "0"]);
         notice(&scripts, &["SCRIPT", "LOAD", &"x".repeat(Scripts::MOST_BYTES + 1)]);
-        assert!(!knows(&scripts, &script(500)) && knows(&scripts, &script(19)));
+        assert!(!knows(&scripts, &script(500)) && knows(&scripts, &script(17)));
         notice(&scripts, &["SCRIPT", "FLUSH"]);
         assert!(scripts.all().is_empty() && scripts.read().bytes == 0);
     }

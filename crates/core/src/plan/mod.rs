@@ -118,6 +118,14 @@ pub enum Plan {
     NoShard,
 }
 
+impl Plan {
+    /// Whether it runs somewhere, and is not answered with an error at once.
+    #[must_use]
+    pub const fn runs(&self) -> bool {
+        !matches!(self, Self::Refused(_) | Self::NoShard)
+    }
+}
+
 /// Decides what to do with a request, of which the table says `found`.
 ///
 /// A command that is [`Found::Unknown`] is refused in a server's words; whoever can ask a server for its row

@@ -231,13 +231,16 @@ impl Batch {
         if stands_alone(packed.view(), found) {
             return None;
         }
-        if let Found::Row(row) = found {
+        let planned = plan(packed.view(), found, &ring);
+        if let Found::Row(row) = found
+            && planned.runs()
+        {
             let request = packed.view();
             engine.scripts().notice(row, |index| request.argument(index));
         }
         let read = matches!(found, Found::Row(row) if row.is_read());
         let load = |size| Load { size, reads: read };
-        Some(match plan(packed.view(), found, &ring) {
+        Some(match planned {
             Plan::One(id) => Fate::One(self.add(id, Frame::Whole(index), load(item.size()))),
             Plan::Split { cut, response } => {
                 let parts = cut.parts().enumerate();
