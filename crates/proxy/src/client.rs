@@ -337,11 +337,12 @@ impl Client {
         self.context.stats.dropped.add(1);
     }
 
-    /// All that is owed is given up, and answered so.
-    fn give_up(&mut self) {
+    /// All that is owed is given up, and answered so. So many of the first may have run.
+    fn give_up(&mut self, under_way: usize) {
         if self.identity.reply == ReplyMode::On {
-            for _ in 0..self.owed {
-                push_error(&mut self.out.bytes, "SHUTDOWN", ENDING);
+            for number in 0..self.owed {
+                let outcome = if number < under_way { "may have been executed" } else { "not executed" };
+                push_error(&mut self.out.bytes, "SHUTDOWN", &format!("{ENDING}; {outcome}"));
             }
         }
         self.owed = 0;
@@ -353,7 +354,7 @@ impl Client {
         if self.out.is_torn() {
             return;
         }
-        self.give_up();
+        self.give_up(self.owed);
         if let Ok(Ok(())) = tokio::time::timeout(LAST_WORDS, self.flush()).await {
             self.peer.shutdown().await;
         }
@@ -392,7 +393,7 @@ const USER_GONE: &str = "the user was removed, or has another password; log in a
 const USER_CHANGED: &str = "the rules of the user were changed";
 
 /// What is said of a request that is given up because the ring ends.
-const ENDING: &str = "rendis is shutting down; may have been executed";
+const ENDING: &str = "rendis is shutting down";
 
 /// How long a client that is cut off may take to read what it is told.
 const LAST_WORDS: Duration = Duration::from_millis(500);
