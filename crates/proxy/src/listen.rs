@@ -314,7 +314,7 @@ impl ClientPermit {
         let most = shared.max_clients.load(Ordering::Relaxed);
         if before < most {
             shared.accepted.fetch_add(1, Ordering::Relaxed);
-            if before < most / 2 && shared.is_full.load(Ordering::Relaxed) {
+            if before <= most / 2 && shared.is_full.load(Ordering::Relaxed) {
                 shared.is_full.store(false, Ordering::Relaxed);
             }
             return Some(place);

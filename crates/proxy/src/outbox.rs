@@ -23,6 +23,8 @@ pub(crate) struct Outbox {
     pub(crate) bytes: Vec<u8>,
     /// A reply may be half written.
     writing: bool,
+    /// How long the client has taken nothing, in all.
+    waited: Duration,
 }
 
 /// What is looked at when a client takes nothing.
@@ -57,7 +59,7 @@ impl Outbox {
         let count = self.bytes.len();
         if count > 0 {
             self.writing = true;
-            write(peer, &self.bytes, holding, held).await?;
+            self.waited += write(peer, &self.bytes, holding, held).await?;
             self.writing = false;
             self.bytes.clear();
         }
@@ -76,9 +78,14 @@ impl Outbox {
         held: impl Fn() -> Held,
     ) -> io::Result<()> {
         self.writing = true;
-        write(peer, reply, holding, held).await?;
+        self.waited += write(peer, reply, holding, held).await?;
         self.writing = false;
         Ok(())
+    }
+
+    /// How long it was waited for the client to take what is for it, in all.
+    pub(crate) const fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// Whether the client may have a part of a reply, and can be told nothing else.
@@ -95,12 +102,13 @@ impl Held {
     }
 }
 
+/// Writes all of it, and says how long the client took nothing meanwhile.
 async fn write(
     peer: &mut Peer,
     bytes: &[u8],
     holding: &mut Holding,
     held: impl Fn() -> Held,
-) -> io::Result<()> {
+) -> io::Result<Duration> {
     let mut rest = bytes;
     // Nearly always the socket takes everything at once, and there is no timer.
     let mut stuck: Option<Stuck> = None;
@@ -126,11 +134,12 @@ async fn write(
         }
     })
     .await;
-    if stuck.is_some() {
+    let waited = stuck.map(|stuck| stuck.begun.elapsed());
+    if waited.is_some() {
         // Nothing is refused to who holds less.
         let _ = holding.set_replies(0);
     }
-    written
+    written.map(|()| waited.unwrap_or_default())
 }
 
 /// Writes as much as the socket takes.
@@ -148,15 +157,17 @@ fn poll_write(peer: &mut Peer, context: &mut Context<'_>, rest: &mut &[u8]) -> i
     }
 }
 
-/// Since when a socket takes nothing.
+/// A socket that does not take all at once: when that began, and since when it takes nothing.
 struct Stuck {
+    begun: Instant,
     since: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Stuck {
     fn begin() -> Self {
-        Self { since: Instant::now(), timer: Box::pin(tokio::time::sleep(TICK)) }
+        let now = Instant::now();
+        Self { begun: now, since: now, timer: Box::pin(tokio::time::sleep(TICK)) }
     }
 }
 

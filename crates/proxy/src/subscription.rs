@@ -72,7 +72,10 @@ impl Subscriber {
         Ok(())
     }
 
-    /// One of the commands about subscriptions; a confirmation for each name goes to `out`.
+    /// One of the commands about subscriptions; a confirmation for each name goes to `out`, and messages that come meanwhile.
+    ///
+    /// # Errors
+    /// What the hub met; names that were confirmed before are listened to.
     pub(crate) async fn command(
         &mut self,
         command: Command,
@@ -92,6 +95,8 @@ impl Subscriber {
                         }
                         confirm(out, resp3, verb(command), Some(name), self.count(kind));
                     }
+                    // So that nothing is lost while it waits for the next.
+                    self.hand_out(resp3, out)?;
                 }
             }
             Command::EndChannels | Command::EndPatterns | Command::EndShardChannels => {

@@ -298,9 +298,13 @@ fn wrong_passwords_cost_more_and_more_time_and_only_of_who_sends_them() {
         served > 100 && slowest < Duration::from_millis(100),
         "{served} served, the slowest in {slowest:?}"
     );
+    let mut denied = side.client();
+    assert!(denied.command(&["AUTH", "alice", "x"]).unwrap().is_ok());
+    assert!(error(&denied.command(&["FLUSHALL"]).unwrap()).starts_with("NOPERM "));
     let mut counted = || {
         let info = client.command(&["INFO", "stats"]).unwrap().text().to_owned();
-        assert!(info.contains("\r\nacl_access_denied_auth:3\r\n"), "{info}");
+        let counts = "\r\nacl_access_denied_auth:3\r\nacl_access_denied_cmd:1\r\n";
+        assert!(info.contains(counts), "{info}");
     };
     counted();
     side.proxy.reload(&configuration(&side.servers, &format!("max_clients = 77\n{}", users()))).unwrap();

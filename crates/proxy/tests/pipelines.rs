@@ -232,6 +232,16 @@ fn what_a_client_listens_to_is_counted() {
         client.send(&words).is_ok()
             && (0..100).all(|_| client.read().is_ok_and(|reply| reply.error().is_none()))
     };
+    // In pieces, and as one.
+    let mut many = stage.client();
+    let words: Vec<String> =
+        ["SUBSCRIBE".to_owned()].into_iter().chain((0..2000).map(|n| n.to_string())).collect();
+    many.send(&words).unwrap();
+    for number in 0..2000 {
+        let told = many.read().unwrap();
+        assert_eq!(told.elements()[1..], [Reply::bulk(number.to_string()), Reply::Integer(number + 1)]);
+    }
+    drop(many);
     assert!(subscribe(0));
     until("it is counted", || stage.held() >= 100 * (16 << 10));
     let taken = (1..60).take_while(|request| subscribe(*request)).count();

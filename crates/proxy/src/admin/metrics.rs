@@ -115,7 +115,7 @@ fn clients(text: &mut Text, rings: &[Ring]) {
     each("rendis_clients_dropped_total", "counter", help, &|ring| ring.sum(|stats| stats.dropped.read()));
     let help = "Clients whose connection was closed because a command got no answer (on_lost = \"close\").";
     each("rendis_clients_closed_total", "counter", help, &|ring| ring.sum(|stats| stats.closed.read()));
-    let help = "What clients make the ring hold: half requests, queued transactions, what they do not read. Limit: client_memory.";
+    let help = "What clients make the ring hold: half requests, queued transactions, subscriptions, what they do not read. Limit: client_memory.";
     each("rendis_client_memory_bytes", "gauge", help, &|ring| {
         u64::try_from(ring.shared.memory.held()).unwrap_or(u64::MAX)
     });

@@ -25,7 +25,7 @@ impl Client {
             // What the user may not do is answered so by itself, and checked anew after a login.
             most = self.identity.admitted(&engine.table().load(), self.inbox.requests(done), most);
         }
-        let mut begun = self.context.stats.begin();
+        let (begun, waited) = (self.context.stats.begin(), self.out.waited());
         let scratch = self.scratch.get_or_insert_with(|| self.context.scratch());
         if self.out.bytes.is_empty() {
             std::mem::swap(&mut self.out.bytes, &mut scratch.bytes);
@@ -45,11 +45,6 @@ impl Client {
                         None => Cow::Borrowed(reply),
                     };
                     if self.append(&reply) {
-                        // How long the client takes for it is its own affair.
-                        let begun = begun.take();
-                        if index + 1 == done + count {
-                            self.context.stats.end(begun);
-                        }
                         Box::pin(self.write_out(&reply)).await?;
                     }
                 }
@@ -58,7 +53,8 @@ impl Client {
             self.owed = self.owed.saturating_sub(1);
         }
         if count > 0 {
-            self.context.stats.end(begun);
+            // How long the client takes to read is its own affair.
+            self.context.stats.end(begun.map(|begun| begun + (self.out.waited() - waited)));
             self.window.learn(count, bytes);
         }
         Ok(count)

@@ -6,6 +6,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Some files, as they were last seen.
 #[derive(Debug)]
@@ -21,8 +22,9 @@ struct Stamp {
     device: u64,
     file: u64,
     size: u64,
-    /// When anything of it was changed last, permissions too: a file that could not be read is tried again.
-    changed: (i64, i64),
+    modified: Option<SystemTime>,
+    /// Whose it is, and who may read it: one that could not be read may be read now.
+    rights: (u32, u32, u32),
 }
 
 impl Watch {
@@ -71,7 +73,8 @@ fn stamp(file: &Path) -> Option<Stamp> {
         device: about.dev(),
         file: about.ino(),
         size: about.size(),
-        changed: (about.ctime(), about.ctime_nsec()),
+        modified: about.modified().ok(),
+        rights: (about.mode(), about.uid(), about.gid()),
     })
 }
 
