@@ -217,17 +217,14 @@ fn a_reload_names_the_shards_and_fields_that_it_changes() {
             "added=\"other\" removed=\"extra\" changed=\"shard1 (weight default)\"",
         ),
         ("SHARDS".to_owned(), "removed=\"other\""),
-        (
-            format!("{}{}", shard("shard1", ""), shard("shard0", "")),
-            "changed=\"shard1\" fields=\"order of shards\"",
-        ),
+        (format!("{}{}", shard("shard1", ""), shard("shard0", "")), "changed=\"shard1\" reordered=true"),
         (
             format!("drain = \"1s\"\n{}{}", shard("shard1", ""), shard("shard0", "")),
             "ring is changed ring=\"cache\" shards=2 fields=\"drain\"",
         ),
         (
             format!("fall = 9\non_down = \"fail\"\n{}{}", shard("shard0", ""), shard("shard1", "")),
-            "shards=2 fields=\"on_down, fall, drain, order of shards\"",
+            "shards=2 reordered=true fields=\"on_down, fall, drain\"",
         ),
     ] {
         file.write(&CACHE.replace("SHARDS", &shards));

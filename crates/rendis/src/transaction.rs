@@ -31,7 +31,7 @@ impl Ring {
     ///
     /// # Errors
     /// The attempt's own error, which is not tried again; `CROSSSLOT` when the keys lie on several shards;
-    /// [`Kind::Conflict`] when every attempt met a change; what the connection met.
+    /// [`Kind::Conflict`] when every attempt met a change, or lost its watch; what the connection met.
     ///
     /// ```no_run
     /// use redis::AsyncCommands;
@@ -77,7 +77,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 fn conflict() -> Error {
     Error::local(
         Kind::Conflict,
-        format!("a watched key was changed by another client in each of {ATTEMPTS} attempts"),
+        format!(
+            "a watched key was changed by another client, or its shard ended the watch, in each of {ATTEMPTS} attempts"
+        ),
     )
 }
 
@@ -98,6 +100,8 @@ enum State {
     Executed,
     /// An atomic pipeline did not run, because a watched key had changed.
     Conflict,
+    /// Nor because of the connection, which is of no more use.
+    Lost,
 }
 
 enum Ended<T> {
@@ -123,6 +127,9 @@ impl Transaction {
     async fn end<T>(mut self, result: RedisResult<T>) -> Ended<T> {
         if self.state == State::Conflict {
             self.lease.give_back();
+            return Ended::Conflict;
+        }
+        if self.state == State::Lost {
             return Ended::Conflict;
         }
         if result.is_ok() && self.lease.owed() == 0 {
@@ -200,7 +207,7 @@ impl Transaction {
         let lessons = self.engine.check_shard(&requests, &self.shard).await.map_err(Error::from)?;
         if self.state == State::Watching && self.lease.owed() == 0 && !self.lease.is_usable() {
             // The server closed it and forgot the watch: nobody knows whether the keys have changed.
-            self.state = State::Conflict;
+            self.state = State::Lost;
             return Err(conflict().into());
         }
         requests.insert(0, RequestBuf::pack([&b"MULTI"[..]]));

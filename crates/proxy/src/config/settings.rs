@@ -89,7 +89,9 @@ pub struct RingChanges {
     pub removed: Vec<String>,
     /// Shards that are not as they were.
     pub changed: Vec<String>,
-    /// Other fields that are not, as the file names them.
+    /// Whether those that stay are in another order.
+    pub reordered: bool,
+    /// Other fields that are not as they were, as the file names them.
     pub fields: Vec<&'static str>,
 }
 
@@ -153,12 +155,20 @@ impl Ring {
     }
 
     /// How it differs from the one before: the names of the shards that it has and did not have, that it had and has not,
-    /// and that are something else now, with their weight where that is it; and its other fields that have other values,
+    /// and that are something else now, with their weight where that is it; their order; and its other fields that have other values,
     /// which may be because a default follows the shards.
     #[must_use]
     pub fn changes_since(&self, before: &Self) -> RingChanges {
         let find = |ring: &Self, name: &str| ring.shards.iter().find(|shard| shard.name == name).cloned();
-        let mut changes = RingChanges { fields: self.fields_since(before), ..RingChanges::default() };
+        let ordered = |ring: &Self, other: &Self| -> Vec<String> {
+            let names = ring.shards.iter().map(|shard| shard.name.clone());
+            names.filter(|name| find(other, name).is_some()).collect()
+        };
+        let mut changes = RingChanges {
+            reordered: ordered(self, before) != ordered(before, self),
+            fields: self.fields_since(before),
+            ..RingChanges::default()
+        };
         for shard in &self.shards {
             match find(before, &shard.name) {
                 None => changes.added.push(shard.name.clone()),
@@ -198,13 +208,8 @@ impl Ring {
             allow,
             no_auth,
             users,
-            shards,
+            shards: _,
         } = self;
-        let ordered = |ring: &Self, other: &Self| -> Vec<String> {
-            let names = ring.shards.iter().map(|shard| shard.name.clone());
-            names.filter(|name| other.shards.iter().any(|shard| shard.name == *name)).collect()
-        };
-        let moved = *shards != before.shards && ordered(self, before) != ordered(before, self);
         let health = &before.health;
         let all = [
             ("listen", *listen != before.listen),
@@ -229,7 +234,6 @@ impl Ring {
             ("allow", *allow != before.allow),
             ("no_auth", *no_auth != before.no_auth),
             ("user", *users != before.users),
-            ("order of shards", moved),
         ];
         all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }

@@ -267,6 +267,7 @@ impl Proxy {
                         added = listed(&changes.added),
                         removed = listed(&changes.removed),
                         changed = listed(&changes.changed),
+                        reordered = changes.reordered.then_some(true),
                         fields,
                         "ring is changed"
                     );
