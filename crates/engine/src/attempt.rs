@@ -140,9 +140,9 @@ impl Engine {
             connects = shard.pulse().connects();
             let (asked, manner) = (Instant::now(), self.manner_since(began, &shard));
             outcome = send(Arc::clone(&shard), manner).await;
-            let interrupted = matches!(&outcome, Err(failure) if failure.cause.interrupted);
-            // Nothing else takes longer than it may, and is not late.
-            if interrupted || asked.elapsed() > manner.deadline {
+            // Nothing else that was sent takes longer than it may, and is not late.
+            let waited = |failure: &Failure| failure.sent == Sent::Maybe && asked.elapsed() > manner.deadline;
+            if matches!(&outcome, Err(failure) if failure.cause.interrupted || waited(failure)) {
                 (began, attempts) = (Instant::now(), 1);
             }
         }
