@@ -2,6 +2,7 @@
 
 mod before;
 mod flames;
+mod order;
 mod plot;
 mod scale;
 mod tables;

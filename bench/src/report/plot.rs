@@ -7,7 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::figures::short;
-use crate::report::tables::systems;
+use crate::report::order::systems;
 use crate::results::{Cell, Results};
 
 /// The groups that have a plot: the file, the metric, the title.

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use super::Placement;
 use super::error::PlacementError;
 use super::node::{Identity, Node};
-use super::points::total_weight;
 use super::spec::{Rule, Spec, Weights};
 use crate::id::ShardId;
 
@@ -29,6 +28,10 @@ impl Member {
         let key = |member: &Self| member.identity().len();
         key(self).cmp(&key(other)).then_with(|| self.identity().cmp(other.identity()))
     }
+}
+
+pub(super) fn total_weight(members: &[Member]) -> u64 {
+    members.iter().map(|member| u64::from(member.weight)).sum()
 }
 
 /// All shards with their identities and weights, checked.

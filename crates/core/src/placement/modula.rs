@@ -1,8 +1,7 @@
 //! twemproxy's `modula`: a list in which each live server stands as often as its weight says, and the hash
 //! modulo its length.
 
-use super::member::Member;
-use super::points::total_weight;
+use super::member::{Member, total_weight};
 use crate::id::ShardId;
 
 /// The list, kept as the places where each server's run ends.

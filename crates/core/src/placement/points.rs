@@ -5,7 +5,7 @@
               and all amounts are below 2^32"
 )]
 
-use super::member::Member;
+use super::member::{Member, total_weight};
 use super::options::{EnvoyHash, EnvoyRingHash};
 use super::ring::Point;
 use crate::hash::{crc32, md5_le32, md5_words, murmur64a, xxh64};
@@ -128,10 +128,6 @@ pub(super) fn envoy(members: &[Member], options: &EnvoyRingHash) -> Points<u64> 
 pub(super) fn shares(members: &[Member]) -> Vec<f64> {
     let total = total_weight(members) as f64;
     members.iter().map(|member| f64::from(member.weight) / total).collect()
-}
-
-pub(super) fn total_weight(members: &[Member]) -> u64 {
-    members.iter().map(|member| u64::from(member.weight)).sum()
 }
 
 /// Four points per digest of `identity-number`.
