@@ -193,6 +193,7 @@ fn start_local(servers: &LocalServers, listen: Option<&str>) -> Result<Proxy, Fa
         Err(StartError::Listen { error, .. })
             if listen.is_none() && error.kind() == io::ErrorKind::AddrInUse =>
         {
+            tracing::warn!("{USUAL} is taken by another program: the ring listens on a free port");
             Ok(start("127.0.0.1:0")??)
         }
         started => Ok(started?),

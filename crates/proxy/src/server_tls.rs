@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto};
+use tokio_rustls::rustls::{Error, RootCertStore, ServerConfig, crypto};
 
 use crate::config::ServerTls;
 
@@ -37,8 +37,13 @@ pub(crate) fn config(tls: &ServerTls) -> Result<Arc<ServerConfig>, String> {
     let chain = certificates(&identity.certificate).map_err(|error| format!("tls: cert: {error}"))?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.reveal().as_bytes())
         .map_err(|error| format!("tls: key: {error}"))?;
-    let config =
-        builder.with_single_cert(chain, key).map_err(|error| format!("tls: cert and key: {error}"))?;
+    if chain.is_empty() {
+        return Err("tls: cert: the file has no line -----BEGIN CERTIFICATE-----".to_owned());
+    }
+    let config = builder.with_single_cert(chain, key).map_err(|error| match error {
+        Error::InconsistentKeys(_) => "tls: cert and key: the key is not that of the certificate".to_owned(),
+        error => format!("tls: cert and key: {error}"),
+    })?;
     Ok(Arc::new(config))
 }
 
