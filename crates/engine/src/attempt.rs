@@ -177,7 +177,12 @@ impl Engine {
         ));
         let settings = self.settings();
         let once = settings.retry.attempts.get() == 1;
-        if settings.on_down != OnDown::Reroute || once || within.is_zero() || only {
+        let useless = match settings.on_down {
+            OnDown::Reroute => only,
+            OnDown::Miss => false,
+            OnDown::Fail => true,
+        };
+        if useless || once || within.is_zero() {
             return false;
         }
         let out = |_: &Topology<Shard>, standing| standing != Some(Standing::Serving);
@@ -257,15 +262,16 @@ impl Engine {
         self.topology().members().iter().any(serves)
     }
 
-    /// What a read of a shard that is down answers, where the ring is set so: as if its keys did not exist. Whoever asks has
-    /// tried as often as may be, for of a server that is well a connection may be lost too.
+    /// What a read of a shard that is down answers, where the ring is set so: as if its keys did not exist. Not of one that
+    /// serves, whatever was met there: of a server that is well a connection may be lost too.
     pub(crate) fn missed(
         &self,
         request: Request<'_>,
         found: Found<'_>,
         error: Error,
     ) -> Result<Reply, Error> {
-        if error.kind() != Kind::ShardDown || self.settings().on_down != OnDown::Miss {
+        let down = error.kind() == Kind::ShardDown && !self.serves(error.shard());
+        if !down || self.settings().on_down != OnDown::Miss {
             return Err(error);
         }
         let own = self.topology().members().first().map(|member| self.protocol(&member.shard));

@@ -286,6 +286,16 @@ async fn with_miss_a_read_of_a_server_that_is_well_is_asked_again_and_not_missed
     for answer in all.iter().chain(&many) {
         assert!(text(answer).contains("kept"), "{answer:?}");
     }
+    // However often that happens, as long as it serves.
+    for _ in 0..30 {
+        sleep(millis(60)).await;
+        hosts[0].end_lines(true);
+        let (one, many) = tokio::join!(engine.run(&get), engine.pipeline(&both));
+        for answer in many.iter().chain([&one]) {
+            assert!(answer.is_err() || text(answer).contains("kept"), "{answer:?}");
+        }
+        assert_eq!(engine.topology().live().len(), 2);
+    }
     // One that is not is missed, and at once when it is known.
     hosts[0].kill(true);
     assert!(!text(&engine.run(&get).await).contains("kept"));
