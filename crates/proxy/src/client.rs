@@ -19,6 +19,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use rendis_core::reply::{Reply, push_error};
 use rendis_core::request::Request;
 use rendis_core::session::Sent;
@@ -348,6 +349,27 @@ impl Client {
         self.owed = 0;
     }
 
+    /// What it sent and nobody has begun is not begun any more, and answered so: as far as it has arrived.
+    fn refuse_rest(&mut self) {
+        let mut more = 0;
+        loop {
+            self.inbox.clear();
+            while let Ok(Front::Requests) = self.inbox.look(self.identity.is_guest()) {
+                self.owed = self.inbox.found();
+                self.give_up(0);
+                self.inbox.clear();
+            }
+            let room = self.inbox.room();
+            match self.peer.read(&mut self.inbox.arrived, room).now_or_never() {
+                Some(Ok(count)) if count > 0 && more < MOST_REFUSED => {
+                    self.inbox.read(count);
+                    more += count;
+                }
+                _ => return,
+            }
+        }
+    }
+
     /// The ring is over: what is under way is given up, and answered so. A client that has half a reply, because it does
     /// not read, gets no more.
     async fn cut_off(&mut self) {
@@ -355,6 +377,7 @@ impl Client {
             return;
         }
         self.give_up(self.owed);
+        self.refuse_rest();
         if let Ok(Ok(())) = tokio::time::timeout(LAST_WORDS, self.flush()).await {
             self.peer.shutdown().await;
         }
@@ -394,6 +417,9 @@ const USER_CHANGED: &str = "the rules of the user were changed";
 
 /// What is said of a request that is given up because the ring ends.
 const ENDING: &str = "rendis is shutting down";
+
+/// How much of what a client has sent is read yet at the end, to be answered.
+const MOST_REFUSED: usize = 1 << 20;
 
 /// How long a client that is cut off may take to read what it is told.
 const LAST_WORDS: Duration = Duration::from_millis(500);

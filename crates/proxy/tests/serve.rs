@@ -222,3 +222,25 @@ fn a_key_that_is_not_the_certificates_is_refused_before_anything_listens() {
     let Err(error) = Proxy::start(&config(&text)) else { panic!("it was taken") };
     assert!(error.to_string().starts_with("ring \"cache\": tls: cert and key: "), "{error}");
 }
+
+#[test]
+fn all_that_has_arrived_is_answered_at_the_end() {
+    let servers = Cluster::start(1);
+    let fields = "drain = \"0s\"\ndeadlines = { reply = \"8s\" }";
+    let proxy = Proxy::start(&config(&ring("cache", fields, &servers.urls()))).unwrap();
+    let (mut client, mut other) = (client(&proxy, "cache"), client(&proxy, "cache"));
+    servers[0].stop();
+    client.send_raw(&b"*2\r\n$4\r\nINCR\r\n$1\r\nq\r\n".repeat(500)).unwrap();
+    until("it asks", || {
+        let shards = other.command(&["INFO", "shards"]).unwrap().text().to_owned();
+        !shards.contains("in_flight=0")
+    });
+    proxy.stop();
+    let told = String::from_utf8(client.read_to_end().unwrap()).unwrap();
+    assert_eq!(told.lines().count(), 500, "{told:.500}");
+    assert!(told.starts_with(SHUTDOWN) && told.ends_with(NEVER_RAN), "{told:.500}");
+    servers[0].cont();
+    until("what was sent has run", || servers[0].try_command(&["PING"]).is_ok());
+    let ran = servers[0].command(&["GET", "q"]).text().parse::<usize>().unwrap_or_default();
+    assert!(ran <= told.matches("may have been executed").count(), "{ran} ran");
+}

@@ -13,7 +13,6 @@ use rendis_engine::gather::Executed;
 use rendis_engine::pubsub::Message;
 
 use super::{Client, Flow};
-use crate::inbox::Front;
 use crate::subscription::{Subscriber, push_message};
 
 impl Client {
@@ -102,13 +101,7 @@ impl Client {
                 result = &mut running => return Ok(Some(result)),
                 () = self.context.stop.draining(), if waits => {
                     self.give_up(1);
-                    // What was read ahead too.
-                    self.inbox.clear();
-                    while let Ok(Front::Requests) = self.inbox.look(self.identity.is_guest()) {
-                        self.owed = self.inbox.found();
-                        self.give_up(0);
-                        self.inbox.clear();
-                    }
+                    self.refuse_rest();
                     return Ok(None);
                 }
                 read = more, if sends && (waits || !full) => match read? {
