@@ -310,7 +310,8 @@ impl RequestScanner {
         Request::new(bytes, &self.spans)
     }
 
-    /// Forgets the last request, and keeps memory for the next with up to so many arguments.
+    /// Forgets the last request, and keeps memory for the next with up to so many arguments. Does nothing while a request is
+    /// half read.
     pub fn shrink_to(&mut self, arguments: usize) {
         if self.remaining.is_none() {
             self.spans.clear();

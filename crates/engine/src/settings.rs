@@ -163,7 +163,8 @@ pub enum OnDown {
     /// Calls for its keys fail at once with [`Kind::ShardDown`].
     Fail,
     /// Reads answer as if its keys did not exist, everything else fails at once with [`Kind::ShardDown`]. A read for
-    /// which "does not exist" has no answer (`XINFO`, `EVAL_RO`, those of modules) fails too.
+    /// which "does not exist" has no answer (`XINFO`, `EVAL_RO`, those of modules) fails too. Until it is known to be down, calls
+    /// that were not written wait, within their deadline, and nothing is missed: its connections may be lost, and it be well.
     Miss,
 }
 

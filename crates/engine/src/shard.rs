@@ -218,13 +218,13 @@ impl Shard {
         self.running().map(Lane::in_flight).sum()
     }
 
-    /// The shared wires.
+    /// The shared wires. Counts go on where the shard is connected to in another way, from what they were then.
     #[must_use]
     pub fn wire_stats(&self) -> WireStats {
         self.running().map(Lane::stats).chain([self.past.wires]).sum()
     }
 
-    /// The exclusive connections.
+    /// The exclusive connections. Counts go on as those of [`Shard::wire_stats`]; what is in use from before is not among them.
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
         [self.past.pool, self.newest.exclusive.stats(), self.resp2.exclusive.stats()].into_iter().sum()

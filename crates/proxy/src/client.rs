@@ -354,8 +354,10 @@ impl Client {
         let mut more = 0;
         loop {
             self.inbox.clear();
-            while let Ok(Front::Requests) = self.inbox.look(self.identity.is_guest()) {
-                self.owed = self.inbox.found();
+            while let Ok(front @ (Front::Requests | Front::Inline(_))) =
+                self.inbox.look(self.identity.is_guest())
+            {
+                self.owed = if matches!(front, Front::Inline(_)) { 1 } else { self.inbox.found() };
                 self.give_up(0);
                 self.inbox.clear();
             }

@@ -128,6 +128,7 @@ fn what_is_in_flight_is_finished_and_idle_clients_leave_at_once() {
     behind.send_raw(b"*3\r\n$5\r\nBLPOP\r\n$1\r\nl\r\n$1\r\n0\r\n*1\r\n$4\r\nPING\r\n").unwrap();
     until("it waits", || servers[0].command(&["INFO", "clients"]).text().contains("blocked_clients:2"));
     behind.send(&["SET", "k", "v"]).unwrap();
+    behind.send_raw(b"GET k\r\n").unwrap();
     servers[0].stop();
     asks.send(&["GET", "key"]).unwrap();
     until("it asks", || idle.command(&["INFO", "shards"]).unwrap().text().contains("in_flight=1"));
@@ -138,7 +139,7 @@ fn what_is_in_flight_is_finished_and_idle_clients_leave_at_once() {
     // Nobody knows how long one that waits for others would.
     assert_eq!(String::from_utf8(waits.read_to_end().unwrap()).unwrap(), SHUTDOWN);
     let told = String::from_utf8(behind.read_to_end().unwrap()).unwrap();
-    assert_eq!(told, SHUTDOWN.to_owned() + &NEVER_RAN.repeat(2));
+    assert_eq!(told, SHUTDOWN.to_owned() + &NEVER_RAN.repeat(3));
     until("nobody accepts", || refuses(at));
     assert!(!stopping.is_finished());
     servers[0].cont();

@@ -51,8 +51,8 @@ pub struct Ring {
     pub drain: Duration,
     /// `max_clients`: the most clients at a time. Default 10000.
     pub max_clients: usize,
-    /// `client_memory`: what all clients may make the ring hold together: half requests, queued transactions, subscriptions, replies that
-    /// they do not take. Past it, those that hold most of it and want more are dropped. At least 64 MiB. Default `"1GiB"`.
+    /// `client_memory`: what all clients may make the ring hold together: half requests, queued transactions, subscriptions,
+    /// replies that they do not take. Past it, those that hold most of it and want more are dropped. At least 64 MiB. Default `"1GiB"`.
     pub client_memory: usize,
     /// `allow`: admin commands that are let through to every shard. Default: none.
     pub allow: Allow,
@@ -155,8 +155,8 @@ impl Ring {
     }
 
     /// How it differs from the one before: the names of the shards that it has and did not have, that it had and has not,
-    /// and that are something else now, with their weight where that is it; their order; and its other fields that have other values,
-    /// which may be because a default follows the shards.
+    /// and that are something else now, with their weight where that is it; their order; and its other fields that have
+    /// other values, which may be because a default follows the shards.
     #[must_use]
     pub fn changes_since(&self, before: &Self) -> RingChanges {
         let find = |ring: &Self, name: &str| ring.shards.iter().find(|shard| shard.name == name).cloned();
