@@ -143,13 +143,15 @@ async fn run(shared: Arc<Shared>) {
         if queue.missed() || shared.pulse.is_awaited() {
             shared.pulse.failed(&cause);
         }
+        // Be it that the hurry came in a rest or while connecting.
+        let hurried = shared.pulse.hurries();
+        if std::mem::replace(&mut hurries, hurried) != hurried {
+            backoff.reset();
+        }
         match backoff.after(stood) {
             // Requests are taken in meanwhile.
             None => queue.fail(&cause, Admission::Open),
-            Some(wait) => {
-                rest(&shared, &cause, wait, &mut backoff, hurries).await;
-                hurries = shared.pulse.hurries();
-            }
+            Some(wait) => rest(&shared, &cause, wait, &mut backoff, hurries).await,
         }
         if queue.lock().is_closed() {
             return;
@@ -197,10 +199,7 @@ async fn rest(shared: &Shared, cause: &Arc<Cause>, wait: Duration, backoff: &mut
         () = tokio::time::sleep(wait) => {}
         () = shared.nudge.notified() => backoff.reset(),
         // Whether the server is dead is soon known by trying.
-        () = shared.pulse.hurried_after(hurries) => {
-            backoff.reset();
-            tokio::time::sleep(backoff.wait()).await;
-        }
+        () = shared.pulse.hurried_after(hurries) => tokio::time::sleep(REST_AT_LEAST).await,
     }
     queue.open();
 }

@@ -359,6 +359,23 @@ async fn a_pipeline_makes_nothing_again_where_that_is_turned_off() {
     assert!(began.elapsed() < millis(20), "{:?}", began.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_call_finds_a_server_dead_whenever_it_comes() {
+    for wait in 1..=300 {
+        let hosts = hosts(&["a", "b", "c"]);
+        hosts[0].kill(true);
+        let mut settings = Settings::default();
+        settings.health.votes.interval = Duration::from_secs(600);
+        let engine = engine_over(&hosts, settings).await;
+        let set = request(&["SET", &key_on(&engine, "a"), "value"]);
+        // Longer and longer rests of its connection, and attempts to make one, in all of which the call may come.
+        sleep(millis(wait)).await;
+        let began = Instant::now();
+        engine.run(&set).await.unwrap();
+        assert!(began.elapsed() < millis(150), "after {wait} ms: {:?}", began.elapsed());
+    }
+}
+
 #[tokio::test]
 async fn a_subscription_that_is_never_confirmed_ends_its_connection_though_messages_come() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
