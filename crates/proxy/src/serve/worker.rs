@@ -12,7 +12,7 @@ use std::time::Duration;
 use rendis_engine::engine::Engine;
 use rendis_engine::error::Error;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::StartError;
@@ -96,7 +96,11 @@ async fn work(mut orders: mpsc::Receiver<Order>) {
         while leaving.try_join_next().is_some() {}
         let done = match start_engines(&rings, &order.rings).await {
             Ok(engines) => {
-                apply(&mut rings, &mut listeners, order.rings, engines, &mut leaving);
+                let closing = apply(&mut rings, &mut listeners, order.rings, engines, &mut leaving);
+                // Who is told that it is done finds the places free.
+                for listener in closing {
+                    listener.close().await;
+                }
                 Ok(())
             }
             Err(error) => Err(error),
@@ -126,14 +130,14 @@ async fn start_engines(rings: &[Running], wanted: &[Wanted]) -> Result<Vec<(u64,
     Ok(engines)
 }
 
-/// Makes it so, without a pause: no client sees a state between.
+/// Makes it so, without a pause: no client sees a state between. Returns the listeners that are to be closed.
 fn apply(
     rings: &mut Vec<Running>,
     listeners: &mut Vec<Open>,
     wanted: Vec<Wanted>,
     mut engines: Vec<(u64, Engine)>,
     leaving: &mut JoinSet<()>,
-) {
+) -> Vec<Open> {
     let (mut before, mut open_before) = (std::mem::take(rings), std::mem::take(listeners));
     for wanted in wanted {
         let old = before.iter().position(|ring| ring.id == wanted.id);
@@ -161,26 +165,33 @@ fn apply(
         }
         rings.push(ring);
     }
-    drop(open_before);
     for ring in before {
         leaving.spawn(ring.leave());
     }
+    open_before
 }
 
 /// A listener on this thread. It closes when this is dropped.
 struct Open {
     id: u64,
     target: Arc<Mutex<Target>>,
-    _close: oneshot::Sender<Never>,
+    close: oneshot::Sender<Never>,
+    task: JoinHandle<()>,
 }
 
 impl Open {
     fn new(id: u64, socket: Unopened, target: Target) -> io::Result<Self> {
         let listener = socket.open()?;
         let target = Arc::new(Mutex::new(target));
-        let (_close, closed) = oneshot::channel();
-        tokio::spawn(listener.serve(Arc::clone(&target), closed));
-        Ok(Self { id, target, _close })
+        let (close, closed) = oneshot::channel();
+        let task = tokio::spawn(listener.serve(Arc::clone(&target), closed));
+        Ok(Self { id, target, close, task })
+    }
+
+    /// Returns when it is closed.
+    async fn close(self) {
+        drop(self.close);
+        let _ = self.task.await;
     }
 }
 
