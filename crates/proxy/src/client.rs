@@ -122,8 +122,7 @@ impl Client {
                     self.flush().await?;
                     self.return_scratch();
                     if let Err(too_much) = self.count() {
-                        push_error(&mut self.out.bytes, "ERR", &too_much.to_string());
-                        self.dropped(&too_much);
+                        self.is_too_greedy(&too_much);
                         return self.flush().await;
                     }
                     if self.wait().await? == Flow::End {
@@ -315,6 +314,13 @@ impl Client {
     fn count(&mut self) -> Result<(), TooMuch> {
         let subscriptions = self.subscriber.as_ref().map_or(0, |subscriber| subscriber.held());
         self.holding.set_requests(self.inbox.held() + self.transaction.held() + subscriptions)
+    }
+
+    /// It is told why it has to go.
+    fn is_too_greedy(&mut self, too_much: &TooMuch) -> Flow {
+        push_error(&mut self.out.bytes, "ERR", &too_much.to_string());
+        self.dropped(too_much);
+        Flow::End
     }
 
     fn held(&self) -> Held {

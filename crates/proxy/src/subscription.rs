@@ -72,37 +72,51 @@ impl Subscriber {
         Ok(())
     }
 
-    /// One of the commands about subscriptions; a confirmation for each name goes to `out`, and messages that come meanwhile.
+    /// What is named by one of the commands about subscriptions, in pieces for [`Subscriber::command`]. To end all of a kind
+    /// is to name them; where there are none, the one piece is empty.
+    pub(crate) fn pieces<'r>(
+        &mut self,
+        command: Command,
+        request: Request<'r>,
+    ) -> impl Iterator<Item = Vec<Bytes>> + use<'r> {
+        let all: Vec<Bytes> = match request.count() {
+            0 | 1 => self.set(kind(command)).iter().cloned().collect(),
+            _ => Vec::new(),
+        };
+        let mut names = all.into_iter().chain(request.arguments().skip(1).map(Bytes::copy_from_slice));
+        let mut next = move || names.by_ref().take(AT_A_TIME).collect::<Vec<_>>();
+        let first = next();
+        let rest = std::iter::from_fn(move || Some(next()).filter(|piece| !piece.is_empty()));
+        std::iter::once(first).chain(rest)
+    }
+
+    /// One of the commands about subscriptions, for a piece of its names; a confirmation for each name goes to `out`, and
+    /// messages that come meanwhile.
     ///
     /// # Errors
     /// What the hub met; names that were confirmed before are listened to.
     pub(crate) async fn command(
         &mut self,
         command: Command,
-        request: Request<'_>,
+        names: Vec<Bytes>,
         resp3: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let names: Vec<Bytes> = request.arguments().skip(1).map(Bytes::copy_from_slice).collect();
         let kind = kind(command);
         match command {
             Command::Channels | Command::Patterns | Command::ShardChannels => {
-                for names in names.chunks(AT_A_TIME) {
-                    self.listener.add(kind, names.iter().cloned()).await?;
-                    for name in names {
-                        if self.set(kind).insert(name.clone()) {
-                            self.names += name.len();
-                        }
-                        confirm(out, resp3, verb(command), Some(name), self.count(kind));
+                self.listener.add(kind, names.iter().cloned()).await?;
+                for name in names {
+                    if self.set(kind).insert(name.clone()) {
+                        self.names += name.len();
                     }
-                    // So that nothing is lost while it waits for the next.
-                    self.hand_out(resp3, out)?;
+                    confirm(out, resp3, verb(command), Some(&name), self.count(kind));
                 }
+                // So that nothing is lost while it waits for the next.
+                self.hand_out(resp3, out)?;
             }
             Command::EndChannels | Command::EndPatterns | Command::EndShardChannels => {
-                let all = names.is_empty();
-                let names = if all { self.set(kind).iter().cloned().collect() } else { names };
-                names.chunks(AT_A_TIME).for_each(|names| self.listener.remove(kind, names.iter().cloned()));
+                self.listener.remove(kind, names.iter().cloned());
                 self.hand_out(resp3, out)?;
                 if names.is_empty() {
                     confirm(out, resp3, verb(command), None, self.count(kind));
@@ -188,8 +202,8 @@ fn confirm(out: &mut Vec<u8>, resp3: bool, verb: &[u8], name: Option<&[u8]>, cou
 /// How many names go to the hub at a time, which all threads share.
 const AT_A_TIME: usize = 512;
 
-/// What is held for a name apart from its bytes, by a rough count.
-const HELD_WITH_EACH: usize = 512;
+/// What is held for a name apart from its bytes, here, by the hub and by one upstream connection: measured, and rounded.
+const HELD_WITH_EACH: usize = 1 << 10;
 
 const fn kind(command: Command) -> TopicKind {
     match command {

@@ -251,6 +251,26 @@ fn what_a_client_listens_to_is_counted() {
 }
 
 #[test]
+fn one_subscription_to_very_many_names_holds_no_more_than_is_allowed() {
+    let stage = Stage::start("client_memory = \"64MiB\"");
+    let names: Vec<String> = (0..400_000).map(|number| format!("name:{number}")).collect();
+    let words: Vec<&str> = ["SUBSCRIBE"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let request = pack(&words);
+    let mut stream = stage.raw();
+    let mut writing = stream.try_clone().unwrap();
+    let writer = std::thread::spawn(move || writing.write_all(&request));
+    let mut told = Vec::new();
+    let _ = stream.read_to_end(&mut told);
+    let _ = writer.join().unwrap();
+    let told = String::from_utf8(told).unwrap();
+    let confirmed = told.matches("\r\nsubscribe\r\n").count();
+    assert!((30_000..64 << 10).contains(&confirmed), "{confirmed} names were taken");
+    assert!(told.lines().last().unwrap().starts_with("-ERR the clients hold "), "{:?}", told.lines().last());
+    until("all of it is free again", || stage.held() == 0);
+    assert_eq!(stage.dropped(), 1);
+}
+
+#[test]
 fn what_a_client_has_queued_is_counted_while_it_reads_nothing() {
     let stage = Stage::start("client_memory = \"256MiB\"");
     let mut stream = stage.raw();

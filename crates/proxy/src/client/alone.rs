@@ -16,7 +16,7 @@ use rendis_engine::engine::Engine;
 use rendis_engine::error::Error;
 use rendis_engine::gather::Executed;
 
-use super::{Client, Flow};
+use super::{Client, FLUSH_AT, Flow};
 use crate::identity::ReplyMode;
 use crate::local::{self, After};
 use crate::stats::ErrorKind;
@@ -101,8 +101,7 @@ impl Client {
                 self.count_error(before);
             }
             Ok(Executed::Subscription(command)) => {
-                self.subscription(command, view).await?;
-                return Ok(Flow::On);
+                return self.subscription(command, view).await;
             }
             Ok(Executed::Transaction { command, shard }) => {
                 let done =
@@ -151,7 +150,7 @@ impl Client {
         }
     }
 
-    async fn subscription(&mut self, command: Subscription, request: Request<'_>) -> io::Result<()> {
+    async fn subscription(&mut self, command: Subscription, request: Request<'_>) -> io::Result<Flow> {
         let resp3 = self.identity.resp3;
         let ends = matches!(
             command,
@@ -159,22 +158,34 @@ impl Client {
         );
         if ends && self.subscriber.is_none() {
             confirm_nothing(command, request, resp3, &mut self.out.bytes);
-            return Ok(());
+            return Ok(Flow::On);
         }
         let hub = &self.context.hub;
-        let subscriber = self.subscriber.get_or_insert_with(|| Box::new(Subscriber::new(hub)));
-        let result = subscriber.command(command, request, resp3, &mut self.out.bytes).await;
-        let listens = subscriber.counts();
-        self.identity.card().change(|facts| facts.listens = listens);
-        if subscriber.is_idle() {
-            self.subscriber = None;
+        let mut pieces =
+            self.subscriber.get_or_insert_with(|| Box::new(Subscriber::new(hub))).pieces(command, request);
+        let mut result = Ok(());
+        while let (Ok(()), Some(subscriber), Some(names)) = (&result, &mut self.subscriber, pieces.next()) {
+            result = subscriber.command(command, names, resp3, &mut self.out.bytes).await;
+            if let Err(too_much) = self.count() {
+                return Ok(self.is_too_greedy(&too_much));
+            }
+            if self.out.bytes.len() >= FLUSH_AT {
+                self.flush().await?;
+            }
+        }
+        if let Some(subscriber) = &self.subscriber {
+            let listens = subscriber.counts();
+            self.identity.card().change(|facts| facts.listens = listens);
+            if subscriber.is_idle() {
+                self.subscriber = None;
+            }
         }
         if let Err(error) = result {
             let before = self.out.bytes.len();
             self.error(&error).await?;
             self.hush(before);
         }
-        Ok(())
+        Ok(Flow::On)
     }
 }
 
