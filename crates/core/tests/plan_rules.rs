@@ -499,6 +499,32 @@ fn of<T>(words: &str, tell: impl Fn(&Row, &RequestBuf) -> T) -> T {
 }
 
 #[test]
+fn what_is_left_of_a_wait_is_written_into_the_request() {
+    let passed = Duration::from_micros(1_000_500);
+    let after = |words: &str, passed| {
+        of(words, |row, request| row.wait_rest(request.view(), passed)).map(RequestBuf::into_bytes)
+    };
+    let rest = |words: &str| after(words, passed);
+    for (words, expected) in [
+        ("blpop a b 2.5", "blpop a b 1.500"),
+        ("blpop a 1", "blpop a 0.001"),
+        ("blmpop 3 1 a left", "blmpop 2.000 1 a left"),
+        ("xread block 1 block 2500 streams block 0", "xread block 1 block 1500 streams block 0"),
+        ("xread block 100 streams a 0", "xread block 1 streams a 0"),
+        ("wait 1 2000", "wait 1 1000"),
+    ] {
+        assert_eq!(rest(words), Some(request(expected).into_bytes()), "{words}");
+    }
+    for words in
+        ["get k", "blpop a 0", "xread block 0 streams a 0", "xread streams a 0", "blpop a x", "blpop"]
+    {
+        assert_eq!(rest(words), None, "{words}");
+    }
+    let little = Duration::from_micros(500);
+    assert_eq!(after("xread block 5 streams a 0", little), None);
+}
+
+#[test]
 fn waits_are_read_from_the_request() {
     let blocks = |words: &str| of(words, |row, request| row.blocks(request.view()));
     for (words, expected) in [

@@ -11,7 +11,7 @@ use rendis_core::id::ShardId;
 use rendis_core::merge::{MergeError, Scanned, merge};
 use rendis_core::plan::{Cut, Plan, ScanStep, plan, view};
 use rendis_core::reply::Reply;
-use rendis_core::request::Request;
+use rendis_core::request::{Request, RequestBuf};
 use rendis_core::session::{Failed, Replies, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::time::Instant;
@@ -122,11 +122,18 @@ impl Engine {
             Ok(shard) => shard,
             Err(error) => return self.missed(request, found, error),
         };
+        let since = Instant::now();
         let send = |shard: Arc<Shard>, manner: Manner| async move {
-            match blocks {
-                Blocks::No => shard.call(manner, &request).await,
-                _ => Box::pin(self.waiting(&shard, manner, request, found, blocks)).await,
+            if blocks == Blocks::No {
+                return shard.call(manner, &request).await;
             }
+            // Made again, it waits no longer than it would have.
+            let rest = match found {
+                Found::Row(row) => row.wait_rest(request, since.elapsed()),
+                _ => None,
+            };
+            let request = rest.as_ref().map_or(request, RequestBuf::view);
+            Box::pin(self.waiting(&shard, manner, request, found, found.blocks(request))).await
         };
         let outcome = send(Arc::clone(&shard), self.manner(&shard)).await;
         let unsent = matches!(&outcome, Err(failure) if failure.sent == Sent::No);

@@ -6,7 +6,7 @@ use super::{
     options::Options,
 };
 use crate::reply::Reply;
-use crate::request::Request;
+use crate::request::{Request, RequestBuf};
 
 /// Everything that is known about one command or subcommand.
 #[derive(Clone, Debug)]
@@ -261,19 +261,51 @@ impl Row {
     /// `-1e-9`, which is 0 to them), and what they refuse they refuse at once.
     #[must_use]
     pub fn blocks(&self, request: Request<'_>) -> Blocks {
-        let (argument, unit) = match self.wait {
-            Wait::Never if self.flags.has(Flags::BLOCKING) => return Blocks::Forever,
-            Wait::Never => return Blocks::No,
-            Wait::LastSeconds => (request.count().checked_sub(1), 1.0),
-            Wait::Seconds(index) => (Some(usize::from(index)), 1.0),
-            Wait::Millis(index) => (Some(usize::from(index)), 0.001),
-            Wait::MillisAfter(word) => (self.options.value_of(word, request), 0.001),
+        if self.wait == Wait::Never {
+            return if self.flags.has(Flags::BLOCKING) { Blocks::Forever } else { Blocks::No };
+        }
+        let Some(time) = self.wait_argument(request).and_then(|index| request.argument(index)) else {
+            return Blocks::No;
         };
-        let Some(time) = argument.and_then(|index| request.argument(index)) else { return Blocks::No };
+        let unit = if self.waits_in_seconds() { 1.0 } else { 0.001 };
         let time = std::str::from_utf8(time).ok().and_then(|text| text.parse::<f64>().ok());
         let time = time.filter(|number| *number > 0.0);
         let time = time.and_then(|number| Duration::try_from_secs_f64(number * unit).ok());
         time.map_or(Blocks::Forever, Blocks::For)
+    }
+
+    /// The request for what is left of its wait when so much of it has passed: a millisecond at least, since 0 is without an
+    /// end. `None` where it stays as it is.
+    #[must_use]
+    pub fn wait_rest(&self, request: Request<'_>, passed: Duration) -> Option<RequestBuf> {
+        let Blocks::For(whole) = self.blocks(request) else { return None };
+        let millis = whole.saturating_sub(passed).as_micros().div_ceil(1000).max(1);
+        if millis >= whole.as_millis() {
+            return None;
+        }
+        let time = match self.waits_in_seconds() {
+            true => format!("{}.{:03}", millis / 1000, millis % 1000),
+            false => millis.to_string(),
+        };
+        let at = self.wait_argument(request)?;
+        let arguments = request.arguments().enumerate();
+        Some(RequestBuf::pack(
+            arguments.map(|(index, word)| if index == at { time.as_bytes() } else { word }),
+        ))
+    }
+
+    /// Which argument says how long it waits.
+    fn wait_argument(&self, request: Request<'_>) -> Option<usize> {
+        match self.wait {
+            Wait::Never => None,
+            Wait::LastSeconds => request.count().checked_sub(1),
+            Wait::Seconds(index) | Wait::Millis(index) => Some(usize::from(index)),
+            Wait::MillisAfter(word) => self.options.value_of(word, request),
+        }
+    }
+
+    const fn waits_in_seconds(&self) -> bool {
+        matches!(self.wait, Wait::LastSeconds | Wait::Seconds(_))
     }
 }
 

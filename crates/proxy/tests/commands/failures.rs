@@ -90,6 +90,28 @@ fn a_read_that_waits_goes_on_where_its_key_is_when_a_shard_falls_and_returns() {
 }
 
 #[test]
+fn a_read_that_goes_on_elsewhere_waits_for_the_rest_of_its_time() {
+    let stage = Stage::with("heartbeat_frequency = \"50ms\"");
+    let key = &stage.keys("stream")[1];
+    let mut waiting = stage.client();
+    waiting.send(&["XREAD", "BLOCK", "100000", "STREAMS", key, "0-0"]).unwrap();
+    until("it waits", || blocked(&stage.shards[1]));
+    let monitors = [0, 2].map(|shard| {
+        let mut monitor = rendis_testkit::Client::connect(stage.shards[shard].address()).unwrap();
+        assert!(monitor.command(&["MONITOR"]).unwrap().is_ok());
+        (shard, monitor)
+    });
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    stage.shards[1].kill();
+    until("it waits elsewhere", || blocked(&stage.shards[0]) || blocked(&stage.shards[2]));
+    let (_, mut monitor) = monitors.into_iter().find(|(shard, _)| blocked(&stage.shards[*shard])).unwrap();
+    let mut lines = std::iter::repeat_with(|| monitor.read().unwrap().text().to_owned());
+    let line = lines.find(|line| line.contains("\"XREAD\"")).unwrap();
+    let time: u32 = line.split('"').nth(5).unwrap().parse().unwrap();
+    assert!((50_000..99_001).contains(&time), "{line}");
+}
+
+#[test]
 fn credentials_that_a_shard_does_not_take_are_not_mistaken_for_the_clients_own() {
     let stage = Stage::with("on_down = \"fail\"");
     let keys = stage.keys("k");
