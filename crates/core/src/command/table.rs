@@ -2493,7 +2493,7 @@ static LATENCY: [Row; 7] = [
         -2,
         Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
         &[],
-        Class::Every(Response::AllOk),
+        Class::Every(Response::Sum),
         PLAIN,
         &[],
     ),

@@ -101,6 +101,18 @@ fn settings_are_changed_on_every_shard() {
 }
 
 #[test]
+fn what_a_reset_counts_is_added_up() {
+    let stage = Stage::start();
+    let mut client = stage.client();
+    assert!(ask(&mut client, &["CONFIG", "SET", "latency-monitor-threshold", "10"]).is_ok());
+    for shard in &stage.shards {
+        let slow = "local x = 0 for i = 1, 10000000 do x = x + i end return 1";
+        assert_eq!(shard.command(&["EVAL", slow, "0"]), Reply::Integer(1));
+    }
+    assert_eq!(ask(&mut client, &["LATENCY", "RESET", "command"]), Reply::Integer(3));
+}
+
+#[test]
 fn the_secrets_of_shards_are_in_no_answer() {
     const SECRETS: [&str; 3] = ["requirepass", "masterauth", "masteruser"];
     let stage = Stage::start();
