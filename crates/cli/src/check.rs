@@ -102,7 +102,18 @@ fn describe(out: &mut impl Write, ring: &Ring) -> io::Result<()> {
     let shards = ring.shards.len();
     let noun = if shards == 1 { "shard" } else { "shards" };
     let (name, listen, like) = (&ring.name, listen.join(", "), ring.placement.like());
-    writeln!(out, "ring {name}: on {listen}, {shards} {noun}, placed as by {like}")
+    let by = placed_by(ring);
+    writeln!(out, "ring {name}: on {listen}, {shards} {noun}, placed as by {like}, {by}")
+}
+
+/// What of the shards decides where keys are. What another program hashes and this does not is seen here.
+fn placed_by(ring: &Ring) -> String {
+    let hashed: Vec<_> = ring.nodes().iter().map(|node| ring.placement.hashed(node)).collect();
+    if hashed.iter().all(Option::is_none) {
+        return "in this order".to_owned();
+    }
+    let hashed = hashed.into_iter().enumerate().map(|(at, one)| one.unwrap_or_else(|| format!("place {at}")));
+    format!("hashing {}", hashed.collect::<Vec<_>>().join(", "))
 }
 
 /// A URL without credentials.

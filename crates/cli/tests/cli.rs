@@ -78,10 +78,27 @@ fn check_says_what_a_good_file_holds() {
     let config = files.write("rendis.toml", &TWO.replace(":${RENDIS_TEST_NOT_SET}@", ""));
     let output = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
     let expected = format!(
-        "{}: good\nring cache: on 127.0.0.1:6380, 2 shards, placed as by go-redis\n",
+        "{}: good\nring cache: on 127.0.0.1:6380, 2 shards, placed as by go-redis, hashing shard1, shard2\n",
         config.display()
     );
     assert_eq!((status(&output), text(&output.stdout), text(&output.stderr)), (0, &*expected, ""));
+}
+
+#[test]
+fn check_says_what_decides_where_keys_are() {
+    let files = Files::new();
+    let two = TWO.replace(":${RENDIS_TEST_NOT_SET}@", "");
+    for (placement, said) in [
+        ("{ like = \"twemproxy\" }", "twemproxy, hashing shard1, shard2"),
+        ("{ like = \"twemproxy\", distribution = \"modula\" }", "twemproxy, in this order"),
+        ("{ like = \"envoy-maglev\" }", "envoy-maglev, hashing 127.0.0.1:7001, 127.0.0.1:7002"),
+        ("{ like = \"jedis\" }", "jedis, in this order"),
+    ] {
+        let ring = format!("[[ring]]\nplacement = {placement}\n");
+        let config = files.write("rendis.toml", &two.replacen("[[ring]]\n", &ring, 1));
+        let output = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
+        assert!(text(&output.stdout).ends_with(&format!("placed as by {said}\n")), "{output:?}");
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::custom::Place;
 use super::error::SpecError;
-use super::node::Identity;
-use super::options::{EnvoyMaglev, EnvoyRingHash, Jedis, LARGEST_RING, RoshiHash, Twemproxy};
+use super::node::{Identity, Node};
+use super::options::{Distribution, EnvoyMaglev, EnvoyRingHash, Jedis, LARGEST_RING, RoshiHash, Twemproxy};
 use crate::tag::Tag;
 
 /// A placement rule: the program that is reproduced, with its options. The default is that of go-redis.
@@ -282,6 +282,23 @@ impl Spec {
     #[must_use]
     pub fn allows_weights(&self) -> bool {
         self.weights() != Weights::None
+    }
+
+    /// What is hashed for a shard, as the program that is equalled would; `None` where its place in the list counts instead.
+    ///
+    /// ```
+    /// use rendis_core::placement::{Node, NodeAddress, Spec};
+    /// let node = Node::new("a", NodeAddress::tcp("10.0.0.1", 6379));
+    /// assert_eq!(Spec::go_redis().hashed(&node).as_deref(), Some("a"));
+    /// assert_eq!(Spec::predis().hashed(&node).as_deref(), Some("10.0.0.1:6379"));
+    /// assert_eq!(Spec::jump().hashed(&node), None);
+    /// ```
+    #[must_use]
+    pub fn hashed(&self, node: &Node) -> Option<String> {
+        match self.rule {
+            Rule::Twemproxy(Twemproxy { distribution: Distribution::Modula, .. }) => None,
+            _ => self.identity().of(node),
+        }
     }
 
     pub(super) const fn weights(&self) -> Weights {
