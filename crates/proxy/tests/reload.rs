@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 use rendis_core::placement::Spec;
 use rendis_proxy::serve::{Proxy, StartError};
 use rendis_testkit::{Certificates, Client, Cluster, Port, RedisServer, Reply};
-use socket2::{Domain, Socket, Type};
 
-use ring::{address, client, config, refuses, ring, until};
+use ring::{address, client, config, pong, refuses, ring, until};
 use tls::{ping, tls_client, tls_ring};
 
 /// The numbers that a server gives to the connections that come: those that stay keep theirs.
@@ -31,10 +30,6 @@ fn connection_ids(server: &RedisServer) -> Vec<String> {
 fn settled(server: &RedisServer) -> Vec<String> {
     until("both threads have their connections", || connection_ids(server).len() == 3);
     connection_ids(server)
-}
-
-fn pong(client: &mut Client) {
-    assert_eq!(client.command(&["PING"]).unwrap(), Reply::simple("PONG"));
 }
 
 #[test]
@@ -300,51 +295,6 @@ fn rings_and_listeners_come_and_go() {
     proxy.reload(&config(&ring("more", &format!("listen = \"{}\"", two.address()), &urls[1..]))).unwrap();
     until("nobody accepts", || refuses(one.address()));
     pong(&mut client(&proxy, "more"));
-}
-
-#[test]
-fn a_listener_becomes_wider_and_narrower_and_its_clients_stay() {
-    let servers = Cluster::start(1);
-    let urls = servers.urls();
-    let free = Port::free();
-    let port = free.number();
-    let with = |address: &str, admin: &str| {
-        let admin =
-            if admin.is_empty() { String::new() } else { format!("[admin]\nlisten = \"{admin}:{port}\"\n") };
-        let port = if admin.is_empty() { port } else { 0 };
-        config(&(admin + &ring("cache", &format!("listen = \"{address}:{port}\"\nno_auth = true"), &urls)))
-    };
-    let at = |ip: &str| SocketAddr::new(ip.parse().unwrap(), port);
-    let mut proxy = Proxy::start(&with("127.0.0.1", "")).unwrap();
-    let mut clients = Vec::new();
-    for (address, reached, not_reached) in [
-        ("127.0.0.1", "127.0.0.1", Some("127.0.0.2")),
-        ("0.0.0.0", "127.0.0.2", None),
-        ("127.0.0.2", "127.0.0.2", Some("127.0.0.1")),
-        ("0.0.0.0", "127.0.0.1", None),
-        ("127.0.0.1", "127.0.0.1", Some("127.0.0.2")),
-    ] {
-        proxy.reload(&with(address, "")).unwrap();
-        assert!(not_reached.is_none_or(|ip| refuses(at(ip))), "the place before is not given up");
-        clients.push(Client::connect(at(reached)).unwrap());
-        clients.iter_mut().for_each(pong);
-    }
-    // The admin pages take the port that the ring gives up, become wider, and the ring takes it back.
-    for admin in ["127.0.0.1", "0.0.0.0"] {
-        proxy.reload(&with("127.0.0.1", admin)).unwrap();
-        assert_eq!(proxy.admin_address().unwrap(), format!("{admin}:{port}"));
-    }
-    proxy.reload(&with("127.0.0.1", "")).unwrap();
-    assert_eq!(proxy.admin_address(), None);
-    clients.push(Client::connect(at("127.0.0.1")).unwrap());
-    clients.iter_mut().for_each(pong);
-    // Somebody else's place is refused, though he would share it.
-    proxy.reload(&with("127.0.0.1", "127.0.0.2")).unwrap();
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_reuse_port(true).unwrap();
-    socket.bind(&at("127.0.0.1").into()).unwrap();
-    let error = proxy.reload(&with("127.0.0.1", "")).unwrap_err();
-    assert!(matches!(&error, StartError::Listen { error, .. } if error.kind() == io::ErrorKind::AddrInUse));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rendis_proxy::config::{self, Config, Lookup, Sources};
 use rendis_proxy::serve::Proxy;
-use rendis_testkit::Client;
+use rendis_testkit::{Client, Reply};
 
 /// A configuration on two threads, which may name files.
 pub(crate) fn config(text: &str) -> Config {
@@ -38,6 +38,11 @@ pub(crate) fn address(proxy: &Proxy, ring: &str) -> SocketAddr {
 
 pub(crate) fn client(proxy: &Proxy, ring: &str) -> Client {
     Client::connect(address(proxy, ring)).unwrap()
+}
+
+/// It is served.
+pub(crate) fn pong(client: &mut Client) {
+    assert_eq!(client.command(&["PING"]).unwrap(), Reply::simple("PONG"));
 }
 
 /// Waits until something is so.
