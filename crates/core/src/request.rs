@@ -7,6 +7,20 @@ use smallvec::SmallVec;
 
 use crate::scan::{self, Limits, ScanError};
 
+/// Whether an argument is this word to a server. Servers read the words of commands as C strings: in any case, and up to the
+/// first byte of 0.
+///
+/// ```
+/// use rendis_core::request::is_word;
+/// assert!(is_word(b"streams", "STREAMS") && is_word(b"Store\0d", "store"));
+/// assert!(!is_word(b"storedist", "store") && !is_word(b"sto", "store"));
+/// ```
+#[must_use]
+pub fn is_word(argument: &[u8], word: &str) -> bool {
+    let (head, rest) = argument.split_at_checked(word.len()).unwrap_or_default();
+    head.eq_ignore_ascii_case(word.as_bytes()) && matches!(rest, [] | [0, ..])
+}
+
 /// Where one argument lies in a frame, in bytes from the frame's first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {

@@ -170,6 +170,17 @@ fn keys_of_generated_calls_are_those_that_the_server_finds() {
                     with_keys += usize::from(keys > 0);
                     with_many += usize::from(keys > 1);
                 }
+                // To a server a word ends at a byte of 0. A number that does not end there is none when it comes to run.
+                let arguments = call.words.get_mut(words.len()..).unwrap_or_default();
+                let mut no_numbers: Vec<_> = arguments
+                    .iter_mut()
+                    .filter(|word| !word.first().is_none_or(u8::is_ascii_digit))
+                    .collect();
+                if !no_numbers.is_empty() {
+                    let one = dice.roll(no_numbers.len());
+                    no_numbers[one].extend_from_slice([&b"\0"[..], b"\0x"][dice.roll(2)]);
+                    compare(&mut server, &table, &call.words);
+                }
             }
         }
     }
@@ -254,7 +265,7 @@ fn keys_of_tricky_calls_are_those_that_the_server_finds() {
     }
 }
 
-const TRICKY: [&str; 82] = [
+const TRICKY: [&str; 90] = [
     "get k",
     "GeT K",
     "set k",
@@ -337,6 +348,14 @@ const TRICKY: [&str; 82] = [
     "xgroup create k g $ mkstream",
     "xinfo stream k full",
     "bitop and d a b c",
+    "sort a store\0 b",
+    "sort a by nosort get\0x # STORE\0store b",
+    "georadius k 1 2 3 m store\0 a storedist b",
+    "xread block\0 0 streams\0 a b 0 0",
+    "xreadgroup group\0 streams c streams\0x a >",
+    "xread stream\0s a 0 streams b 0",
+    "migrate h 1 '' 0 1 auth\0 keys keys\0 a b",
+    "migrate h 1 '' 0 1 keys\0keys a b",
 ];
 
 #[test]
@@ -389,6 +408,7 @@ fn what_a_server_waits_for_is_known_to_wait() {
         "bzpopmin k 0x.01",
         "blmpop 0x1p-6 1 k left",
         "xread block 10 streams s $",
+        "xread block\0 10 streams\0x s $",
         "xread block 1 block 10 streams s $",
         "xreadgroup block 10 group block block streams s >",
         "xreadgroup noack block 10 count 1 group g c streams s >",

@@ -307,6 +307,7 @@ fn what_a_ring_does_not_do_is_refused_by_name_and_reason() {
                redis://host:6379/1";
     assert_eq!(refused("select 1"), format!("ERR SELECT {why}"));
     assert_eq!(refused("copy a1 b1 db 2"), format!("ERR COPY {why}"));
+    assert_eq!(refused("copy a1 b1 DB\0 2"), format!("ERR COPY {why}"));
     // As a server says it; tests of the proxy ask one.
     assert_eq!(refused("select -1"), "ERR DB index is out of range");
     assert_eq!(refused("select x"), "ERR value is not an integer or out of range");
@@ -538,6 +539,7 @@ fn waits_are_read_from_the_request() {
         ("xread count 1 block 1500 streams a 0", Blocks::For(Duration::from_millis(1500))),
         ("xread streams block 1", Blocks::No),
         ("xread block 0 streams a $", Blocks::Forever),
+        ("xread BLOCK\0 7 streams\0x a $\0", Blocks::For(Duration::from_millis(7))),
         ("xreadgroup group block c streams a >", Blocks::No),
         ("xreadgroup group g c BLOCK 5 streams a >", Blocks::For(Duration::from_millis(5))),
         // Options come in any order, the last of a kind counts, and a value is no option.

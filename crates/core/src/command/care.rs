@@ -1,5 +1,5 @@
 use super::options::Options;
-use crate::request::Request;
+use crate::request::{Request, is_word};
 
 /// What about a request has to be looked at besides its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Care {
     pub fn applies(self, request: Request<'_>) -> bool {
         let has = |words: &[&str], from: u8| {
             let mut rest = request.arguments().skip(usize::from(from));
-            rest.any(|argument| words.iter().any(|word| argument.eq_ignore_ascii_case(word.as_bytes())))
+            rest.any(|argument| words.iter().any(|word| is_word(argument, word)))
         };
         match self {
             Self::None | Self::Patterns => false,

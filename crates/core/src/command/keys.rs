@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use super::options::Options;
-use crate::request::Request;
+use crate::request::{Request, is_word};
 
 /// Where some of a command's keys are: where to begin, and how many follow.
 ///
@@ -254,9 +254,7 @@ fn resolve(spec: &KeySpec, options: Options, request: Request<'_>) -> Result<Opt
 
 /// The argument at which the keys of a specification begin, or `None` where the request has none of them.
 fn begin(begin: &Begin, options: Options, request: Request<'_>) -> Option<usize> {
-    let is = |at: usize, word: &str| {
-        request.argument(at).is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
-    };
+    let is = |at: usize, word: &str| request.argument(at).is_some_and(|argument| is_word(argument, word));
     let last = request.count().saturating_sub(1);
     match begin {
         Begin::Index(index) | Begin::Otherwise(index) => Some(usize::from(*index)),

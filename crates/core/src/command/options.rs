@@ -1,4 +1,4 @@
-use crate::request::Request;
+use crate::request::{Request, is_word};
 
 /// The options of a command, walked as its server walks them: one after the other, each with its values. So a value that
 /// looks like an option is none (`SORT k BY store`), and where options stand twice the last one counts.
@@ -28,7 +28,7 @@ impl Options {
             loop {
                 let option = request.argument(at)?;
                 at = at.saturating_add(1);
-                let known = self.valued.iter().find(|(word, _)| option.eq_ignore_ascii_case(word.as_bytes()));
+                let known = self.valued.iter().find(|(word, _)| is_word(option, word));
                 let Some((word, values)) = known else { continue };
                 let value = at;
                 at = at.saturating_add(*values);

@@ -90,6 +90,12 @@ impl Row {
         self.arity
     }
 
+    /// Whether it is what a server said, and not of the built-in table.
+    #[must_use]
+    pub const fn is_learned(&self) -> bool {
+        matches!(self.name, Cow::Owned(_))
+    }
+
     /// The name, in a constant. Only rows of the built-in table have one there.
     pub(super) const fn literal(&self) -> &str {
         match &self.name {

@@ -28,7 +28,7 @@ pub use transaction::{Queued, queued, same_shard};
 use crate::{
     command::{Care, Class, Found, Key, LocalCommand, Response, Row, Subscription, Transaction},
     id::ShardId,
-    request::Request,
+    request::{Request, is_word},
     tag::Tag,
     topology::Topology,
 };
@@ -239,7 +239,8 @@ where
 {
     let mut keys = match row.keys(request) {
         Ok(keys) => keys,
-        Err(error) if error.is_refused_everywhere() => return Ok(Target::Anywhere),
+        // Of a command of a module nobody knows what it makes of them.
+        Err(error) if error.is_refused_everywhere() && !row.is_learned() => return Ok(Target::Anywhere),
         Err(error) => return Err(Refusal::keys(error)),
     };
     let Some(first) = keys.next() else {
@@ -270,7 +271,7 @@ where
         }
         Care::Database(word, from) => {
             let mut words = request.arguments().skip(usize::from(from));
-            if words.any(|argument| argument.eq_ignore_ascii_case(word.as_bytes())) {
+            if words.any(|argument| is_word(argument, word)) {
                 return Err(match words.next() {
                     None => Refusal::arguments("syntax error"),
                     // The shard's own number 0 may be another than the one that its URL names.

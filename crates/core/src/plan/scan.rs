@@ -2,7 +2,7 @@ use super::{Plan, Refusal};
 use crate::{
     id::ShardId,
     merge::Cursor,
-    request::{Request, RequestBuf},
+    request::{Request, RequestBuf, is_word},
 };
 
 /// One step of a scan over all shards: a request to one of them, and to more of them where that finds little.
@@ -77,7 +77,7 @@ fn with_cursor(request: Request<'_>, cursor: &[u8]) -> RequestBuf {
 fn count(request: Request<'_>) -> usize {
     let mut options = request.arguments().skip(2);
     while let (Some(option), Some(value)) = (options.next(), options.next()) {
-        if option.eq_ignore_ascii_case(b"count") {
+        if is_word(option, "count") {
             return std::str::from_utf8(value)
                 .ok()
                 .and_then(|text| text.parse().ok())

@@ -211,6 +211,13 @@ impl Rules {
         if self.all_keys {
             return Err(wrong(rule, "though all keys are allowed already", "resetkeys before it"));
         }
+        // Rules about the same pattern are one, as on a server.
+        if let Some(known) = self.keys.iter_mut().find(|known| known.pattern == pattern.as_bytes()) {
+            known.reads |= reads;
+            known.writes |= writes;
+            self.all_keys = pattern == "*" && known.reads && known.writes;
+            return Ok(());
+        }
         self.all_keys = all;
         self.keys.push(KeyRule { reads, writes, pattern: pattern.as_bytes().to_vec() });
         Ok(())
@@ -356,9 +363,12 @@ mod tests {
         assert!(rules.key(b"log:1", false, true) && !rules.key(b"log:1", true, true));
         assert!(rules.key(b"both", true, true));
         assert!(!rules.key(b"other", false, false) && rules.key(b"ro:1", false, false));
-        // Two patterns that each give a half do not add up.
-        let rules = Rules::parse("%R~k %W~k").unwrap();
+        // Two patterns that each give a half do not add up, unless they are the same.
+        let rules = Rules::parse("%R~k* %W~*k").unwrap();
         assert!(!rules.key(b"k", true, true));
+        let rules = Rules::parse("%R~k %W~k +@all &*").unwrap();
+        assert!(rules.key(b"k", true, true) && !rules.forbid_nothing());
+        assert!(Rules::parse("%R~* %W~* +@all &*").unwrap().forbid_nothing());
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use rendis_core::command::{Anchor, Care, Categories, Class, Flags, Row, Subscription};
+use rendis_core::command::{Anchor, Care, Categories, Class, Flags, Library, Row, Subscription};
 use rendis_core::plan::Refusal;
-use rendis_core::request::Request;
+use rendis_core::request::{Request, is_word};
 
 use super::password::PasswordHash;
 use super::rules::Rules;
@@ -25,7 +25,7 @@ pub enum Denied {
     NotAuthenticated,
     /// The command is forbidden; its name, a subcommand's as `container|subcommand`.
     Command(String),
-    /// The command runs scripts, which can do what the user cannot, and no rule names it.
+    /// The command runs scripts or changes functions, which can do what the user cannot, and no rule names it.
     Script(String),
     /// One of the keys is forbidden, or what the command does with it.
     Key,
@@ -83,11 +83,11 @@ impl User {
     /// Whether it may run this request, whose row this is.
     ///
     /// A request whose number of arguments is wrong, or which does not say what its keys are, is let through: it is
-    /// refused when it is planned, with words that help more.
+    /// refused when it is planned or by every server, with words that help more.
     ///
     /// Two things differ from a server. What a script does is not checked here, because it runs on a shard as the
-    /// shard's user; so to run scripts takes a rule that names them (`+eval`, `+@scripting`), unless the user is
-    /// unlimited. And where what a command does with a key depends on its options (`SET` with and without `GET`,
+    /// shard's user; so to run scripts, and to change functions, takes a rule that names them (`+eval`, `+function|load`,
+    /// `+@scripting`), unless the user is unlimited. And where what a command does with a key depends on its options (`SET` with and without `GET`,
     /// `BITFIELD`), it takes the right to all of it.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl User {
         if !rules.command(row) {
             return Err(Denied::Command(row.name().to_owned()));
         }
-        if runs_scripts(row) && !rules.names_script(row) {
+        if gives_the_shards_rights(row) && !rules.names_script(row) {
             return Err(Denied::Script(row.name().to_owned()));
         }
         let argument = |index: usize| request.argument(index).unwrap_or_default();
@@ -116,7 +116,7 @@ impl User {
         {
             let is = |argument: &[u8]| std::ptr::eq(argument.as_ptr(), pattern.as_ptr());
             let at = request.arguments().position(is).unwrap_or_default();
-            let by = argument(at.saturating_sub(1)).eq_ignore_ascii_case(b"by");
+            let by = is_word(argument(at.saturating_sub(1)), "by");
             return Err(Denied::Pattern(if by { "BY" } else { "GET" }));
         }
         Ok(())
@@ -158,9 +158,11 @@ impl User {
     }
 }
 
-/// Whether a command runs scripts or functions: those about scripts that say which keys they use.
-fn runs_scripts(row: &Row) -> bool {
-    row.categories().overlaps(Categories::SCRIPTING) && !row.specs().is_empty()
+/// Whether a command runs scripts or functions, or changes what others run when they call a function. Who keeps a script
+/// changes nothing for others, who call it by what it says.
+fn gives_the_shards_rights(row: &Row) -> bool {
+    let runs = row.categories().overlaps(Categories::SCRIPTING) && !row.specs().is_empty();
+    runs || row.library() == Library::ChangesFunctions
 }
 
 impl fmt::Display for Denied {
@@ -259,6 +261,14 @@ mod tests {
             ("XREADGROUP NOACK GROUP STREAMS c STREAMS secret >", false),
             ("XREADGROUP NOACK GROUP STREAMS c STREAMS app:1 >", true),
             ("XREAD COUNT 1 BLOCK STREAMS STREAMS secret 0", false),
+            // Servers read words as C strings.
+            ("SORT app:1 BY nosort STORE\0x secret", false),
+            ("SORT app:1 BY nosort GET\0 *", false),
+            ("SORT_RO app:1 BY\0 app:*", false),
+            ("GEORADIUS app:1 1 1 1 m STORE\0 secret", false),
+            ("XREAD STREAMS\0 secret 0", false),
+            ("XREADGROUP GROUP g c STREAMS\0 secret >", false),
+            ("MIGRATE h 1 '' 0 1 KEYS\0 secret", false),
         ] {
             assert_eq!(check(RULES, words).is_none(), allowed, "{words}");
         }
@@ -287,5 +297,15 @@ mod tests {
             assert!(good || denied.unwrap().contains("'eval' command: scripts"), "{rules}");
         }
         assert_eq!(check("+@all -@dangerous ~* &*", "SCRIPT LOAD s"), None);
+        // Others run what it loads.
+        for words in ["FUNCTION LOAD c", "FUNCTION DELETE l", "FUNCTION FLUSH", "FUNCTION RESTORE d"] {
+            assert!(
+                check("+@all -@dangerous ~* &*", words).is_some_and(|no| no.contains("' command: scripts"))
+            );
+            assert_eq!(check("+@all -@dangerous +function ~* &*", words), None);
+            assert_eq!(check("+@scripting ~*", words), None);
+        }
+        assert_eq!(check("+@all -@dangerous +function|load ~*", "FUNCTION LOAD c"), None);
+        assert_eq!(check("+@all -@dangerous ~*", "FUNCTION LIST"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use rendis_core::reply::{push_array, push_bulk, push_error, push_integer, push_map, push_ok, push_set};
-use rendis_core::request::Request;
+use rendis_core::request::{Request, is_word};
 
 use crate::clients::Card;
 use crate::context::Shared;
@@ -35,9 +35,9 @@ pub(super) fn set_name(request: Request<'_>, identity: &Identity, out: &mut Vec<
 /// `CLIENT SETINFO LIB-NAME|LIB-VER text`
 pub(super) fn set_info(request: Request<'_>, identity: &Identity, out: &mut Vec<u8>) {
     let (what, value) = (request.argument(2).unwrap_or_default(), request.argument(3).unwrap_or_default());
-    let is_name = what.eq_ignore_ascii_case(b"lib-name");
+    let is_name = is_word(what, "lib-name");
     let shown = String::from_utf8_lossy(what);
-    if !is_name && !what.eq_ignore_ascii_case(b"lib-ver") {
+    if !is_name && !is_word(what, "lib-ver") {
         return push_error(out, "ERR", &format!("Unrecognized option '{shown}'"));
     }
     if !is_plain(value) {
@@ -65,9 +65,9 @@ pub(super) fn no_touch(request: Request<'_>, identity: &Identity, out: &mut Vec<
 
 fn switch(request: Request<'_>, out: &mut Vec<u8>, set: impl FnOnce(bool)) {
     let word = request.argument(2).unwrap_or_default();
-    if word.eq_ignore_ascii_case(b"on") {
+    if is_word(word, "on") {
         set(true);
-    } else if word.eq_ignore_ascii_case(b"off") {
+    } else if is_word(word, "off") {
         set(false);
     } else {
         return push_error(out, "ERR", "syntax error");
@@ -78,12 +78,12 @@ fn switch(request: Request<'_>, out: &mut Vec<u8>, set: impl FnOnce(bool)) {
 /// `CLIENT REPLY ON|OFF|SKIP`: only `ON` has an answer.
 pub(super) fn reply(request: Request<'_>, identity: &mut Identity, out: &mut Vec<u8>) {
     let word = request.argument(2).unwrap_or_default();
-    if word.eq_ignore_ascii_case(b"on") {
+    if is_word(word, "on") {
         identity.reply = ReplyMode::On;
         push_ok(out);
-    } else if word.eq_ignore_ascii_case(b"off") {
+    } else if is_word(word, "off") {
         identity.reply = ReplyMode::Off;
-    } else if !word.eq_ignore_ascii_case(b"skip") {
+    } else if !is_word(word, "skip") {
         push_error(out, "ERR", "syntax error");
     } else if identity.reply != ReplyMode::Off {
         identity.reply = ReplyMode::SkipNext;
@@ -129,7 +129,7 @@ pub(super) fn list(request: Request<'_>, identity: &Identity, shared: &Shared, o
 fn chosen(request: Request<'_>, shared: &Shared) -> Result<Vec<std::sync::Arc<Card>>, String> {
     let syntax = || "syntax error".to_owned();
     let Some(word) = request.argument(2) else { return Ok(shared.clients.all()) };
-    if word.eq_ignore_ascii_case(b"type") && request.count() == 4 {
+    if is_word(word, "type") && request.count() == 4 {
         let kind = request.argument(3).unwrap_or_default();
         let mut cards = shared.clients.all();
         match kind.to_ascii_lowercase().as_slice() {
@@ -140,7 +140,7 @@ fn chosen(request: Request<'_>, shared: &Shared) -> Result<Vec<std::sync::Arc<Ca
         }
         return Ok(cards);
     }
-    if word.eq_ignore_ascii_case(b"id") && request.count() > 3 {
+    if is_word(word, "id") && request.count() > 3 {
         let number = |id: &[u8]| std::str::from_utf8(id).ok()?.parse::<i64>().ok();
         let ids = request.arguments().skip(3).map(|id| number(id).ok_or("Invalid client ID"));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;

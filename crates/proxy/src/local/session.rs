@@ -1,7 +1,7 @@
 //! `HELLO` and `AUTH`.
 
 use rendis_core::reply::{push_array, push_bulk, push_error, push_integer, push_map, push_ok};
-use rendis_core::request::Request;
+use rendis_core::request::{Request, is_word};
 
 use crate::access::{Access, User};
 use crate::context::{Context, Shared};
@@ -98,9 +98,9 @@ impl<'a> Options<'a> {
         while let Some(word) = arguments.next() {
             let refuse = || format!("Syntax error in HELLO option '{}'", String::from_utf8_lossy(word));
             let mut next = || arguments.next().ok_or_else(refuse);
-            if word.eq_ignore_ascii_case(b"auth") {
+            if is_word(word, "auth") {
                 options.login = Some((next()?, next()?));
-            } else if word.eq_ignore_ascii_case(b"setname") {
+            } else if is_word(word, "setname") {
                 let name = next()?;
                 client::check_name(name)?;
                 options.name = Some(name);
