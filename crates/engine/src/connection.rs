@@ -16,6 +16,7 @@ use rendis_core::reply::{self, Reply};
 use rendis_core::scan::{Limits, Scanner};
 use rendis_core::session::{Failed, Sent};
 use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{Cause, Kind};
@@ -264,7 +265,8 @@ impl Connection {
             return false;
         }
         self.arrived.reserve(1);
-        let idle = self.stream.read_buf(&mut self.arrived).now_or_never().is_none();
+        // Where the task has used up its turn, the socket would say that nothing is there without a look.
+        let idle = unconstrained(self.stream.read_buf(&mut self.arrived)).now_or_never().is_none();
         self.arrived = BytesMut::new();
         idle
     }

@@ -26,6 +26,7 @@ use rendis_core::session::Sent;
 use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::gather::Executed;
+use tokio::task::unconstrained;
 
 use crate::config::OnLost;
 use crate::context::{Context, Scratch};
@@ -368,7 +369,7 @@ impl Client {
                 self.inbox.clear();
             }
             let room = self.inbox.room();
-            match self.peer.read(&mut self.inbox.arrived, room).now_or_never() {
+            match unconstrained(self.peer.read(&mut self.inbox.arrived, room)).now_or_never() {
                 Some(Ok(count)) if count > 0 && more < MOST_REFUSED => {
                     self.inbox.read(count);
                     more += count;

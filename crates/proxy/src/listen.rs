@@ -18,6 +18,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::unconstrained;
 use tokio_rustls::TlsAcceptor;
 
 use crate::client;
@@ -231,8 +232,11 @@ impl Listener {
                 }
             }
         }
+        // All of them, however many: not only as many as a task may take in one turn.
+        let rest = poll_fn(|task| Poll::Ready(self.poll_accept(task)));
+        let mut rest = unconstrained(rest);
         for _ in 0..BACKLOG {
-            match std::future::poll_fn(|task| Poll::Ready(self.poll_accept(task))).await {
+            match (&mut rest).await {
                 Poll::Ready(Ok(arrival)) => welcome(arrival, target()),
                 _ => break,
             }

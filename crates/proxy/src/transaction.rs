@@ -32,7 +32,7 @@ use rendis_core::topology::Topology;
 use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::exclusive::Lease;
-use rendis_engine::pipeline::{watched_elsewhere, were_together};
+use rendis_engine::pipeline::{belonged, watched_elsewhere, were_together};
 use rendis_engine::settings::Protocol;
 use rendis_engine::shard::Shard;
 
@@ -90,9 +90,7 @@ struct Watch {
 impl Watch {
     /// Whether this request belonged where the watched keys are when the watch began.
     fn had(&self, request: Request<'_>, found: Found<'_>) -> bool {
-        let place = self.then.members().iter().position(|member| member.shard.is_same_server(&self.shard));
-        place
-            .is_some_and(|place| queued(request, found, &view(&self.then), Some(ShardId::new(place))).is_ok())
+        belonged(request, found, &self.shard, &self.then)
     }
 
     /// Whether all that is queued belonged there.

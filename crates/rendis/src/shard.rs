@@ -9,6 +9,7 @@ use rendis_core::session::Replies;
 use rendis_core::topology::Standing;
 use rendis_engine::exclusive::PoolStats;
 use rendis_engine::frames::{Frames, Item};
+use rendis_engine::pipeline::were_together;
 use rendis_engine::shard::Shard as EngineShard;
 
 use crate::effect::Effect;
@@ -167,6 +168,9 @@ impl aio::ConnectionLike for Shard {
                 Replies::One(reply) => vec![reply],
                 Replies::Many(replies) => replies,
             };
+            if pipeline.is_transaction() {
+                were_together(&replies).map_err(Error::from)?;
+            }
             typed::pipeline_values(&replies, offset, count)
         })
     }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use rendis_core::command::{Blocks, Found, Library, Table};
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
+use rendis_core::topology::Topology;
 use rendis_engine::engine::Engine;
 use rendis_engine::exclusive::Lease;
 use rendis_engine::gather::Executed;
-use rendis_engine::pipeline::were_together;
+use rendis_engine::pipeline::{belonged, were_together};
 use rendis_engine::shard::Shard;
 
 use crate::error::{Error, Kind};
@@ -18,12 +19,12 @@ use crate::typed::{self, Cmd, Packed, Pipeline, RedisFuture, RedisResult, ToRedi
 
 impl Ring {
     /// Watches `keys` and runs `attempt`, again from the start when another client changed one of them before the
-    /// attempt's atomic pipeline ran, or the server closed the connection and forgot the watch: up to 16 times, with a
-    /// short random pause in between.
+    /// attempt's atomic pipeline ran, the keys became another shard's, or the server closed the connection and forgot the
+    /// watch: up to 16 times, with a short random pause in between.
     ///
     /// The attempt gets a [`Transaction`]: commands on it run at once, on the watched connection; an atomic pipeline on
-    /// it runs only if nothing watched has changed. Everything must lie on the shard of the watched keys. An attempt
-    /// may also end without a pipeline. A command that waits (`BLPOP`) may take its own time beside the reply deadline.
+    /// it runs only if nothing watched has changed, and ends the watch: one that follows it runs in any case, unless the
+    /// first did not run. Everything must lie on the shard of the watched keys. An attempt may also end without a pipeline. A command that waits (`BLPOP`) may take its own time beside the reply deadline.
     ///
     /// # Cancel safety
     /// Dropping the future closes the watched connection; the server forgets the watch. A pipeline that was sent may
@@ -88,6 +89,8 @@ pub struct Transaction {
     engine: Engine,
     shard: Arc<Shard>,
     lease: Lease,
+    /// Where keys were when it began.
+    then: Arc<Topology<Shard>>,
     state: State,
 }
 
@@ -100,8 +103,10 @@ enum State {
     Executed,
     /// An atomic pipeline did not run, because a watched key had changed.
     Conflict,
-    /// Nor because of the connection, which is of no more use.
+    /// Nor because of the connection, which is of no more use, or because the keys are another shard's.
     Lost,
+    /// The server refused an atomic pipeline as a whole, and the watch ended with it.
+    Spent,
 }
 
 enum Ended<T> {
@@ -111,6 +116,7 @@ enum Ended<T> {
 
 impl Transaction {
     async fn begin(engine: &Engine, watch: &RequestBuf) -> Result<Self, Error> {
+        let then = engine.topology();
         let shard = match engine.execute(watch.view()).await? {
             Executed::Transaction { shard: Some(id), .. } => engine.shard(id)?,
             _ => return Err(Error::local(Kind::Refused, "WATCH needs at least one key")),
@@ -121,7 +127,7 @@ impl Transaction {
         if let Some(error) = reply.as_error() {
             return Err(Error::local(Kind::Server, error.to_string()));
         }
-        Ok(Self { engine: engine.clone(), shard, lease, state: State::Watching })
+        Ok(Self { engine: engine.clone(), shard, lease, then, state: State::Watching })
     }
 
     async fn end<T>(mut self, result: RedisResult<T>) -> Ended<T> {
@@ -172,10 +178,27 @@ impl Transaction {
 
     /// Requests that the server runs as they come, each of which may wait there.
     async fn one_by_one(&mut self, requests: &[RequestBuf]) -> Result<Vec<Reply>, Error> {
-        let lessons = self.engine.check_shard(requests, &self.shard).await?;
+        let lessons = self.check_shard(requests).await?;
         let table = self.engine.table().load_full();
         let waits = |request: &RequestBuf| table.find(request.view()).blocks(request.view());
         self.ask_all(&lessons, requests, waits).await
+    }
+
+    /// [`Engine::check_shard`]. Where the keys have become another shard's since the watch began, the attempt is over: nobody
+    /// knows whether they were changed there.
+    async fn check_shard(&mut self, requests: &[RequestBuf]) -> Result<Vec<RequestBuf>, Error> {
+        let checked = self.engine.check_shard(requests, &self.shard).await;
+        if checked.as_ref().is_err_and(|error| error.kind() == rendis_engine::error::Kind::CrossShard) {
+            let table = self.engine.table().load();
+            let belonged = |request: &RequestBuf| {
+                belonged(request.view(), table.find(request.view()), &self.shard, &self.then)
+            };
+            if requests.iter().all(belonged) {
+                self.state = State::Lost;
+                return Err(conflict());
+            }
+        }
+        Ok(checked?)
     }
 
     async fn command(&mut self, cmd: &Cmd) -> RedisResult<Value> {
@@ -204,7 +227,15 @@ impl Transaction {
         if !pipeline.is_transaction() {
             return typed::pipeline_values(&self.one_by_one(&requests).await?, offset, count);
         }
-        let lessons = self.engine.check_shard(&requests, &self.shard).await.map_err(Error::from)?;
+        match self.state {
+            State::Watching | State::Executed => {}
+            State::Conflict | State::Lost => return Err(conflict().into()),
+            State::Spent => {
+                let text = "the server refused an atomic pipeline of this attempt, which ended the watch; end the attempt";
+                return Err(Error::local(Kind::Refused, text).into());
+            }
+        }
+        let lessons = self.check_shard(&requests).await?;
         if self.state == State::Watching && self.lease.owed() == 0 && !self.lease.is_usable() {
             // The server closed it and forgot the watch: nobody knows whether the keys have changed.
             self.state = State::Lost;
@@ -221,7 +252,11 @@ impl Transaction {
                 return Err(conflict().into());
             }
             // Where MULTI was refused, EXEC is too, and the keys are still watched.
-            Some(executed) if executed.is_error() => {}
+            Some(executed) if executed.is_error() => {
+                if !replies.first().is_some_and(Reply::is_error) {
+                    self.state = State::Spent;
+                }
+            }
             _ => self.state = State::Executed,
         }
         typed::pipeline_values(&replies, offset, count)

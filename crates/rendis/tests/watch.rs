@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use redis::AsyncCommands;
-use rendis::{Error, Kind, Ring};
-use rendis_testkit::Cluster;
+use rendis::{Error, Kind, Ring, ShardSettings};
+use rendis_testkit::{Cluster, RedisServer};
 
 async fn ring(cluster: &Cluster) -> Ring {
     let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
@@ -95,6 +95,113 @@ async fn an_attempt_whose_connection_the_shard_closed_is_made_again() {
         .await
         .unwrap();
     assert_eq!((attempts, value), (2, 15));
+}
+
+#[tokio::test]
+async fn a_lost_watch_is_seen_though_the_task_has_used_up_its_turn() {
+    let cluster = Cluster::start(1);
+    let ring = ring(&cluster).await;
+    let mut attempts = 0;
+    let result: redis::RedisResult<(i64,)> = ring
+        .watch("key", async |tx| {
+            attempts += 1;
+            if attempts == 1 {
+                cluster[0].command(&["CLIENT", "KILL", "TYPE", "normal"]);
+                while ring.clone().set::<_, _, ()>("key", 5).await.is_err() {}
+                use_up_the_turn().await;
+            }
+            redis::pipe().atomic().incr("key", 10).query_async(tx).await
+        })
+        .await;
+    assert_eq!((attempts, result.unwrap()), (2, (15,)));
+}
+
+/// Until the task has given way to others, the runtime's sockets say that they are not ready.
+async fn use_up_the_turn() {
+    tokio::task::yield_now().await;
+    for _ in 0..128 {
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_whose_keys_move_is_made_again() {
+    let cluster = Cluster::start(2);
+    let ring = ring(&cluster).await;
+    let home = ring.shard_for("key").unwrap().name().to_owned();
+    let urls = cluster.urls().into_iter().enumerate();
+    let all = urls.map(|(at, url)| ShardSettings::new(format!("shard{}", at + 1), &url).unwrap());
+    let rest: Vec<_> = all.filter(|shard| shard.name != home).collect();
+    for reads in [false, true] {
+        let mut attempts = 0;
+        let result: redis::RedisResult<(i64,)> = ring
+            .watch("key", async |tx| {
+                attempts += 1;
+                if attempts == 1 {
+                    ring.set_shards(rest.clone()).unwrap();
+                }
+                if reads {
+                    let _: Option<i64> = tx.get("key").await?;
+                }
+                redis::pipe().atomic().incr("key", 10).query_async(tx).await
+            })
+            .await;
+        assert_eq!(result.unwrap(), if reads { (20,) } else { (10,) });
+        let back: Vec<_> = cluster.urls().into_iter().enumerate().collect();
+        let back = back.iter().map(|(at, url)| ShardSettings::new(format!("shard{}", at + 1), url).unwrap());
+        assert_eq!(attempts, 2);
+        ring.set_shards(back).unwrap();
+        cluster.iter().for_each(|shard| {
+            shard.command(&["SET", "key", "10"]);
+        });
+    }
+}
+
+#[tokio::test]
+async fn after_a_conflict_nothing_of_the_attempt_runs() {
+    let cluster = Cluster::start(1);
+    let ring = ring(&cluster).await;
+    let mut other = ring.clone();
+    other.set::<_, _, ()>("key", 1).await.unwrap();
+    let mut attempts = 0;
+    let result: redis::RedisResult<()> = ring
+        .watch("key", async |tx| {
+            attempts += 1;
+            let seen: i64 = tx.get("key").await?;
+            if attempts == 1 {
+                other.set::<_, _, ()>("key", 100).await?;
+            }
+            let mut pipe = redis::pipe();
+            pipe.atomic().set("key", seen + 1);
+            if pipe.exec_async(tx).await.is_err() {
+                pipe.exec_async(tx).await?;
+            }
+            Ok(())
+        })
+        .await;
+    result.unwrap();
+    assert_eq!((attempts, other.get("key").await), (2, Ok(101)));
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_as_a_whole_ends_the_watch() {
+    let server = RedisServer::builder().user("app", "on >secret ~* +@all -getdel").start();
+    let ring = Ring::builder().shard("shard1", server.url_for("app", "secret")).build().await.unwrap();
+    let mut other = ring.clone();
+    other.set::<_, _, ()>("key", 1).await.unwrap();
+    let result: redis::RedisResult<()> = ring
+        .watch("key", async |tx| {
+            let seen: i64 = tx.get("key").await?;
+            let mut refused = redis::pipe();
+            refused.atomic().cmd("GETDEL").arg("key").ignore().set("key", seen + 1);
+            refused.exec_async(tx).await.unwrap_err();
+            other.set::<_, _, ()>("key", 100).await?;
+            redis::pipe().atomic().del("key").set("key", seen + 1).exec_async(tx).await
+        })
+        .await;
+    let error = result.unwrap_err();
+    assert_eq!(Error::of(&error).map(Error::kind), Some(Kind::Refused), "{error}");
+    assert_eq!(other.get("key").await, Ok(100));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use rendis_engine::connection::Failure;
 use rendis_engine::error::{self as engine, Endpoint};
 use rendis_engine::exclusive::Lease;
 use rendis_engine::frames::Item;
+use rendis_engine::pipeline::were_together;
 
 use crate::error::{Error, Kind};
 use crate::typed::{
@@ -161,12 +162,7 @@ impl Connection {
         typed::value(&self.reply().await?)
     }
 
-    async fn pipeline(
-        &mut self,
-        requests: &[RequestBuf],
-        offset: usize,
-        count: usize,
-    ) -> RedisResult<Vec<Value>> {
+    async fn pipeline(&mut self, requests: &[RequestBuf]) -> RedisResult<Vec<Reply>> {
         self.must_owe_nothing()?;
         // All are looked at before the first is sent, so that a refusal leaves nothing half done.
         let owed = requests.iter().map(Session::look).collect::<Result<Vec<_>, _>>()?;
@@ -177,7 +173,7 @@ impl Connection {
         for _ in requests {
             replies.push(self.reply().await?);
         }
-        typed::pipeline_values(&replies, offset, count)
+        Ok(replies)
     }
 
     fn must_owe_nothing(&self) -> Result<(), Error> {
@@ -219,7 +215,11 @@ impl aio::ConnectionLike for Connection {
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
             let requests = typed::packed_requests(&pipeline.get_packed_pipeline())?;
-            self.pipeline(&requests, offset, count).await
+            let replies = self.pipeline(&requests).await?;
+            if pipeline.is_transaction() {
+                were_together(&replies).map_err(Error::from)?;
+            }
+            typed::pipeline_values(&replies, offset, count)
         })
     }
 

@@ -69,7 +69,11 @@ impl Session {
     }
 
     /// A request was appended to what goes to the server.
-    pub(super) fn sent(&mut self, owed: Owed) {
+    pub(super) fn sent(&mut self, mut owed: Owed) {
+        if self.transaction {
+            // It is queued, and does not wait in its turn either.
+            owed.wait = Blocks::No;
+        }
         match owed.effect {
             Effect::Transaction(Transaction::Begin) => self.transaction = true,
             Effect::Transaction(Transaction::Watch) => self.watching = true,

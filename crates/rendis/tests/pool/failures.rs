@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
-use rendis::{Kind, Pool, Sent};
+use rendis::{Kind, Pool, Ring, Sent};
 use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
 
 use crate::{builder, client_id, own};
@@ -149,4 +149,71 @@ async fn a_pipeline_larger_than_all_buffers_does_not_deadlock() {
     })
     .await
     .unwrap();
+}
+
+/// Until the task has given way to others, the runtime's sockets say that they are not ready.
+async fn use_up_the_turn() {
+    tokio::task::yield_now().await;
+    for _ in 0..128 {
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_is_owed_reaches_nobody_though_the_task_has_used_up_its_turn() {
+    let server = FakeServer::start(|request| match request.name().as_str() {
+        "SET" => {
+            Answer::Drip { bytes: b"+OK\r\n+666\r\n".to_vec(), size: 5, pause: Duration::from_millis(30) }
+        }
+        "GET" => Answer::text("+1\r\n"),
+        _ => Answer::handshake(request).unwrap_or(Answer::ok()),
+    });
+    let pool = Pool::builder([server.url()]).build().unwrap();
+    pool.with("k", async |conn| conn.set::<_, _, ()>("k", 1).await).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    use_up_the_turn().await;
+    let value: i64 = pool.with("k", async |conn| conn.get("k").await).await.unwrap();
+    assert_eq!(value, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_is_not_lent_though_the_task_has_used_up_its_turn() {
+    let server = RedisServer::start();
+    let pool = builder(&server).build().unwrap();
+    for _ in 0..5 {
+        pool.with("k", async |conn| conn.set::<_, _, ()>("k", 1).await).await.unwrap();
+        server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        use_up_the_turn().await;
+        pool.with("k", async |conn| conn.get::<_, i64>("k").await).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_would_wait_has_the_read_timeout_between_multi_and_exec() {
+    let hung = FakeServer::start(|request| match request.name().as_str() {
+        "MULTI" => Answer::ok(),
+        "BLPOP" | "EXEC" => Answer::Silence,
+        _ => Answer::handshake(request).unwrap_or(Answer::ok()),
+    });
+    let pool = Pool::builder([hung.url()]).read_timeout(Duration::from_millis(200)).build().unwrap();
+    let call = pool
+        .with("k", async |conn| redis::pipe().atomic().cmd("BLPOP").arg("k").arg(0).exec_async(conn).await);
+    assert!(tokio::time::timeout(Duration::from_secs(5), call).await.is_ok(), "it waits for ever");
+}
+
+#[tokio::test]
+async fn an_atomic_pipeline_whose_multi_was_refused_says_that_it_may_have_run() {
+    let server = RedisServer::builder().user("single", "on >secret ~* +@all -multi").start();
+    let url = server.url_for("single", "secret");
+    let mut pipe = redis::pipe();
+    pipe.atomic().set("a", 1).set("b", 2);
+    let ring = Ring::builder().shard("shard1", url.clone()).build().await.unwrap();
+    let of_shard = own(pipe.exec_async(&mut ring.shard_for("a").unwrap()).await);
+    let of_pool = {
+        let pool = Pool::builder([url]).build().unwrap();
+        own(pool.with("a", async |conn| pipe.exec_async(conn).await).await)
+    };
+    assert_eq!(server.command(&["GET", "a"]).text(), "1");
+    assert_eq!((of_shard.sent(), of_pool.sent()), (Sent::Maybe, Sent::Maybe), "{of_shard} {of_pool}");
 }
