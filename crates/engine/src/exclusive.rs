@@ -13,6 +13,7 @@ use std::time::Duration;
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, Timeouts};
 use rendis_core::session::{Failed, Sent};
+use tokio::runtime::Handle;
 
 use crate::connection::{Connection, Failure};
 use crate::dial::Dialer;
@@ -99,9 +100,13 @@ impl Exclusive {
     /// A connection of one's own. Cancel safe: a dropped future loses its place in the queue and nothing else.
     ///
     /// # Errors
-    /// [`Kind::Timeout`] when none became free in time, [`Kind::Refused`] after [`Exclusive::close`], or what dialling
-    /// met. Nothing was sent in any case.
+    /// [`Kind::Timeout`] when none became free in time, [`Kind::Refused`] after [`Exclusive::close`], [`Kind::Config`]
+    /// outside of a tokio runtime, or what dialling met. Nothing was sent in any case.
     pub async fn lease(&self) -> Result<Lease, Failure> {
+        if Handle::try_current().is_err() {
+            let cause = Cause::new(Kind::Config, "a connection of one's own needs a tokio runtime");
+            return Err(Failed { sent: Sent::No, cause });
+        }
         let within = |wait| Timeouts { wait: Some(wait), create: None, recycle: None };
         // A permit that is free belongs to nobody in the queue, so this first attempt overtakes none.
         let mut got = self.pool.timeout_get(&within(Duration::ZERO)).await;

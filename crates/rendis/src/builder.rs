@@ -291,9 +291,9 @@ impl RingBuilder {
     pub async fn build(self) -> Result<Ring, Error> {
         let mut shards = self.shards.into_iter().collect::<Result<Vec<_>, _>>()?;
         shards.iter_mut().for_each(|shard| self.shape.apply(shard));
-        if tokio::runtime::Handle::try_current().is_err() {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return Err(Error::local(Kind::Config, "a ring has to be built on a tokio runtime"));
-        }
+        };
         let allow = Allow::new(self.allow.iter().map(String::as_str), &Table::default());
         let allow = allow.map_err(|error| Error::local(Kind::Config, error.to_string()))?;
         let config = EngineConfig {
@@ -304,7 +304,7 @@ impl RingBuilder {
             on_new_shard: self.on_new_shard,
             coordinator: Arc::default(),
         };
-        Ok(Ring::new(Engine::start(config).await?, Arc::new(self.shape)))
+        Ok(Ring::new(Engine::start(config).await?, Arc::new(self.shape), runtime))
     }
 }
 

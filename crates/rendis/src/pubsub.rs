@@ -114,8 +114,8 @@ impl Ring {
 /// channel that moves to another server, until that has confirmed the subscription; and where a shard gets new connections
 /// to the same server, because it was renamed or its settings were changed, one published in that moment may come twice.
 ///
-/// A `SUBSCRIBE` to a keyspace notification's channel listens on the shard of the *channel*; notifications come from
-/// the shard of the *key*. Use [`Ring::psubscribe`] for them.
+/// Keyspace notifications come from the shard of the *key*, so their channels (`__keyspace@0__:…`, `__keyevent@0__:…`) and
+/// all patterns are listened to on every shard.
 ///
 /// # How it ends
 /// With an error, and then `None`:

@@ -17,6 +17,7 @@ use rendis_engine::gather::Executed;
 use rendis_engine::pubsub::Hub;
 use rendis_engine::run::Run;
 use rendis_engine::settings::ShardSettings;
+use tokio::runtime::Handle;
 
 use crate::error::{Error, Kind};
 use crate::shard::{Shard, ShardStats};
@@ -86,8 +87,9 @@ impl ShardShape {
 }
 
 impl Ring {
-    pub(crate) fn new(engine: Engine, shape: Arc<ShardShape>) -> Self {
-        Self { hub: Hub::new(engine.clone()), engine, shape }
+    /// Its tasks are those of this runtime.
+    pub(crate) fn new(engine: Engine, shape: Arc<ShardShape>, runtime: Handle) -> Self {
+        Self { hub: Hub::on(engine.clone(), runtime), engine, shape }
     }
 
     pub(crate) const fn hub(&self) -> &Hub {

@@ -34,7 +34,7 @@ pub(super) struct Start {
     pub(super) source: Source,
     /// There is something new to ask.
     pub(super) wishes: Arc<Notify>,
-    /// The topology has changed: a link that rests should try again.
+    /// The topology has changed, or somebody waits for a topic: a link that rests should try again.
     pub(super) nudge: Arc<Notify>,
 }
 
@@ -108,7 +108,14 @@ pub(super) struct Entry {
     pub(super) homes: Vec<LinkId>,
     /// The links that send it until all homes have confirmed.
     pub(super) leaving: Vec<LinkId>,
-    pub(super) tickets: Vec<Arc<Ticket>>,
+    pub(super) tickets: Vec<Waiting>,
+}
+
+/// Who waits for a topic to be confirmed.
+pub(super) struct Waiting {
+    pub(super) ticket: Arc<Ticket>,
+    /// Who had the topic already keeps it whatever comes of this.
+    pub(super) joined: Joined,
 }
 
 /// A shard that has something to send.
@@ -151,9 +158,11 @@ impl Book {
         });
         entry.audience.insert(ticket.listener, &member.mailbox);
         ticket.expect();
-        entry.tickets.push(Arc::clone(ticket));
+        let joined = if anew { Joined::Anew } else { Joined::Already };
+        entry.tickets.push(Waiting { ticket: Arc::clone(ticket), joined });
         self.place(topic, sources);
-        if anew { Joined::Anew } else { Joined::Already }
+        self.hurry(topic);
+        joined
     }
 
     /// How many listen to a topic, and how many links have to send it.
@@ -169,7 +178,9 @@ impl Book {
             return;
         }
         let Some(entry) = self.topics.get_mut(topic) else { return };
-        for ticket in entry.tickets.extract_if(.., |ticket| ticket.listener == listener) {
+        for Waiting { ticket, .. } in
+            entry.tickets.extract_if(.., |waiting| waiting.ticket.listener == listener)
+        {
             ticket.fail(Error::local(Kind::Refused, "given up before it was confirmed"));
             self.tickets.push(ticket);
         }
@@ -199,7 +210,7 @@ impl Book {
     pub(super) fn withdraw(&mut self, ticket: &Arc<Ticket>, topics: &[Topic]) {
         for topic in topics {
             if let Some(entry) = self.topics.get_mut(topic) {
-                entry.tickets.retain(|waiting| !Arc::ptr_eq(waiting, ticket));
+                entry.tickets.retain(|waiting| !Arc::ptr_eq(&waiting.ticket, ticket));
             }
         }
     }

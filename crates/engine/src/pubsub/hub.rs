@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rendis_core::topology::Topology;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::TopicKind;
@@ -25,8 +27,9 @@ use crate::shard::Shard;
 ///
 /// It has no task and no connection while nobody listens. When it and its listeners are gone, everything has ended.
 ///
-/// Listeners can be on several runtimes. Each task begins on the runtime of the listener for whose sake it is begun, and
-/// serves those on the others too: a runtime may end only when no listener on any other needs it any more.
+/// Listeners can be on several runtimes. Its tasks run on the one that it is given, or else each on that of the listener for
+/// whose sake it is begun, and serve those on the others too: such a runtime may end only when no listener on any other
+/// needs it any more.
 #[derive(Clone)]
 pub struct Hub {
     inner: Arc<Inner>,
@@ -35,13 +38,21 @@ pub struct Hub {
 struct Inner {
     engine: Engine,
     shared: Arc<Shared>,
+    /// What its tasks run on, if not where the listeners are.
+    runtime: Option<Handle>,
 }
 
 impl Hub {
-    /// The subscriptions of this engine. A hub keeps its engine at work.
+    /// The subscriptions of this engine, whose tasks run where its listeners are. A hub keeps its engine at work.
     #[must_use]
     pub fn new(engine: Engine) -> Self {
-        Self { inner: Arc::new(Inner { engine, shared: Arc::default() }) }
+        Self { inner: Arc::new(Inner { engine, shared: Arc::default(), runtime: None }) }
+    }
+
+    /// The subscriptions of this engine, whose tasks run on this runtime.
+    #[must_use]
+    pub fn on(engine: Engine, runtime: Handle) -> Self {
+        Self { inner: Arc::new(Inner { engine, shared: Arc::default(), runtime: Some(runtime) }) }
     }
 
     /// A listener that listens to nothing yet. It keeps the hub, and so the engine, at work.
@@ -77,7 +88,14 @@ impl Inner {
     fn follow(self: &Arc<Self>, book: &mut Book) {
         if book.mover.is_none() {
             let task = follow(self.engine.changes(), Arc::downgrade(self));
-            book.mover = Some(tokio::spawn(task).abort_handle());
+            book.mover = Some(self.spawn(task));
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(task).abort_handle(),
+            None => tokio::spawn(task).abort_handle(),
         }
     }
 
@@ -97,9 +115,7 @@ impl Inner {
 
     fn start_links(&self, book: &mut Book) {
         let reply = self.engine.settings().deadlines.reply;
-        book.start_links(|start: Start| {
-            tokio::spawn(link::run(Arc::clone(&self.shared), start, reply)).abort_handle()
-        });
+        book.start_links(|start: Start| self.spawn(link::run(Arc::clone(&self.shared), start, reply)));
     }
 
     /// How long topics may take to be confirmed.
@@ -138,11 +154,15 @@ impl Listener {
     ///
     /// # Errors
     /// [`Kind::ShardDown`] when a shard is down or cannot be reached or no shard is up, [`Kind::Timeout`] when one does
-    /// not confirm in time, [`Kind::Auth`], [`Kind::Tls`] or [`Kind::Config`] when it cannot be talked to,
+    /// not confirm in time, [`Kind::Auth`], [`Kind::Tls`] or [`Kind::Config`] when it cannot be talked to (or there is no
+    /// tokio runtime),
     /// [`Kind::Server`] when it refuses, [`Kind::Refused`] when the engine or hub is closed; and whatever ended the
     /// listener before.
     pub async fn add(&self, kind: TopicKind, names: impl IntoIterator<Item = Bytes>) -> Result<(), Error> {
         let named = |error: Error| error.of_command(command(Verb::Begin, kind));
+        if Handle::try_current().is_err() {
+            return Err(named(Error::local(Kind::Config, "a subscription needs a tokio runtime")));
+        }
         let topics: Vec<Topic> = names.into_iter().map(|name| Topic { kind, name }).collect();
         let mut adding = Adding { listener: self, ticket: Ticket::new(self.id), topics, fresh: Vec::new() };
         adding.join().map_err(named)?;

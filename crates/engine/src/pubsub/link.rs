@@ -6,7 +6,9 @@
 //!       └──► resting ◄────┘ ─────────────────┘
 //! ```
 //! While serving, one request is under way at a time. A connection from which nothing comes for a while is asked for
-//! a sign of life; when none comes in time it is given up.
+//! a sign of life; when none comes in time it is given up. A server that runs a script and takes no requests meanwhile
+//! sends messages all the same: it is asked again later. After a good many messages the link lets its listeners run, so that
+//! one that reads all the time is not overrun by a burst.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use rendis_core::health::Probe;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::audience::ListenerId;
@@ -43,6 +46,8 @@ pub(super) async fn run(shared: Arc<Shared>, link: Start, reply: Duration) {
                     reply,
                     under_way: None,
                     halves: Vec::new(),
+                    not_before: None,
+                    turn: 0,
                     heard: since,
                     asked: since,
                     woken: Vec::new(),
@@ -68,7 +73,10 @@ pub(super) async fn run(shared: Arc<Shared>, link: Start, reply: Duration) {
         tokio::select! {
             biased;
             () = sleep(wait) => {}
-            () = link.nudge.notified() => backoff.reset(),
+            () = link.nudge.notified() => {
+                backoff.reset();
+                sleep(REST_AT_LEAST).await;
+            }
         }
     }
 }
@@ -101,6 +109,10 @@ struct Serving<'l> {
     under_way: Option<UnderWay>,
     /// Parts of a request that was refused as a whole, because the server does not say which name it refused.
     halves: Vec<Batch>,
+    /// When to ask again what was refused for now.
+    not_before: Option<Instant>,
+    /// What was given out since the listeners ran.
+    turn: usize,
     /// When the server was last heard of, or asked.
     heard: Instant,
     /// When it was asked what it owes an answer to, or last answered a part of it.
@@ -123,23 +135,36 @@ impl Serving<'_> {
 
     async fn serve(&mut self) -> Result<Infallible, End> {
         loop {
-            if self.under_way.is_none() {
+            if self.not_before.is_some_and(|not_before| not_before <= Instant::now()) {
+                self.not_before = None;
+            }
+            if self.under_way.is_none() && self.not_before.is_none() {
                 self.ask_next().await?;
             }
             // Messages are no answer.
-            let due = match self.under_way {
-                Some(_) => self.asked + self.reply,
-                None => self.heard + PING_AFTER,
+            let due = match (&self.under_way, self.not_before) {
+                (Some(_), _) => self.asked + self.reply,
+                (None, Some(not_before)) => not_before,
+                (None, None) => self.heard + PING_AFTER,
             };
             tokio::select! {
                 biased;
                 reply = self.connection.next_frame(None) => {
-                    let arrived = frame::read(reply?);
+                    let reply = reply?;
+                    self.turn += 1 + reply.frame().len() / COUNTS_AS_ONE;
+                    let arrived = frame::read(reply);
                     self.heard = Instant::now();
                     self.arrived(arrived)?;
+                    if self.turn >= TURN {
+                        self.turn = 0;
+                        yield_now().await;
+                    }
                 }
-                () = self.wishes.notified(), if self.under_way.is_none() => {}
+                () = self.wishes.notified(), if self.under_way.is_none() && self.not_before.is_none() => {}
                 () = sleep_until(due) => {
+                    if self.not_before.is_some() {
+                        continue;
+                    }
                     if self.under_way.is_some() {
                         let text = format!("no answer in {:?} to what was subscribed to, or to a PING", self.reply);
                         return Err(End::Lost(Cause::new(Kind::Timeout, text)));
@@ -229,8 +254,14 @@ impl Serving<'_> {
     }
 
     fn refused(&mut self, mut batch: Batch, line: String, probe: Probe) -> Result<(), End> {
-        let for_now = matches!(probe, Probe::Busy | Probe::Loading);
-        if for_now || batch.verb == Verb::End {
+        if matches!(probe, Probe::Busy | Probe::Loading) {
+            self.halves.push(batch);
+            self.not_before = Some(Instant::now() + ASK_AGAIN_AFTER);
+            let cause = Cause::new(Kind::Server, line);
+            self.shared.change(|book| book.refused_for_now(self.id, cause));
+            return Ok(());
+        }
+        if batch.verb == Verb::End {
             return Err(End::Lost(Cause::new(Kind::Server, line)));
         }
         if batch.names.len() > 1 {
@@ -250,6 +281,13 @@ impl Serving<'_> {
 fn out_of_step(what: &str) -> End {
     End::Lost(Cause::new(Kind::Protocol, what))
 }
+
+/// When a server that took no request for now is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// After so many messages the listeners run; a large one counts as one more for each of so many bytes.
+const TURN: usize = 64;
+const COUNTS_AS_ONE: usize = 16 << 10;
 
 /// A server that says nothing for so long is asked whether it lives.
 const PING_AFTER: Duration = Duration::from_secs(3);

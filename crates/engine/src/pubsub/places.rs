@@ -6,7 +6,7 @@ use rendis_core::session::{Failed, Sent};
 use tokio::task::AbortHandle;
 
 use super::audience::Audience;
-use super::book::{Book, Link, LinkId, Needed, Next, Source, Start};
+use super::book::{Book, Joined, Link, LinkId, Needed, Next, Source, Start, Waiting};
 use super::frame::Verb;
 use super::slots::{Asking, Slots, Topic};
 use crate::error::{Cause, Error, Kind};
@@ -52,6 +52,13 @@ impl Book {
     /// Links that rest try again.
     pub(super) fn nudge(&self) {
         self.links.values().for_each(|link| link.nudge.notify_one());
+    }
+
+    /// Those of a topic that have no connection do.
+    pub(super) fn hurry(&self, topic: &Topic) {
+        let homes = self.topics.get(topic).into_iter().flat_map(|entry| &entry.homes);
+        let links = homes.filter_map(|id| self.links.get(id));
+        links.filter(|link| !link.slots.is_connected()).for_each(|link| link.nudge.notify_one());
     }
 
     /// Gives every link that has none its task.
@@ -101,7 +108,7 @@ impl Book {
         let replaced: Vec<LinkId> = entry.leaving.extract_if(.., replaced).collect();
         let mut left = Vec::new();
         if !entry.homes.is_empty() && entry.homes.iter().all(|home| on(&home)) {
-            for ticket in entry.tickets.drain(..) {
+            for Waiting { ticket, .. } in entry.tickets.drain(..) {
                 ticket.confirm();
                 self.tickets.push(ticket);
             }
@@ -160,7 +167,7 @@ impl Book {
                 if !entry.homes.contains(&id) {
                     continue;
                 }
-                for ticket in entry.tickets.drain(..) {
+                for Waiting { ticket, .. } in entry.tickets.drain(..) {
                     ticket.fail(error.clone());
                     self.tickets.push(ticket);
                 }
@@ -187,11 +194,19 @@ impl Book {
     pub(super) fn confirmed(&mut self, id: LinkId, topic: &Topic, verb: Verb) {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.slots.confirmed(topic, verb);
+        link.failure = None;
         match verb {
             Verb::Begin => self.settle(topic),
             Verb::End => {
                 self.drop_if_idle(id);
             }
+        }
+    }
+
+    /// The server takes no requests about topics for now, for this reason.
+    pub(super) fn refused_for_now(&mut self, id: LinkId, cause: Arc<Cause>) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.failure = Some(cause);
         }
     }
 
@@ -209,8 +224,9 @@ impl Book {
             return self.unwant(id, topic);
         }
         let mut listeners = entry.audience.ids();
-        for ticket in entry.tickets.drain(..) {
-            listeners.retain(|listener| *listener != ticket.listener);
+        for Waiting { ticket, joined } in entry.tickets.drain(..) {
+            // Who gets it with the error gives it up itself.
+            listeners.retain(|listener| *listener != ticket.listener || joined == Joined::Already);
             ticket.fail(error.clone());
             self.tickets.push(ticket);
         }
@@ -297,6 +313,22 @@ mod tests {
         book.confirmed(id, &channel, Verb::End);
         assert!(matches!(book.next(id), Next::End));
         assert!(audience(&book, &new, &channel).is_some());
+    }
+
+    #[test]
+    fn who_has_a_topic_that_is_refused_is_ended_though_it_waits_for_it_once_more() {
+        let (channel, home) = (topic(TopicKind::Channel), source("home", 1));
+        let (mut book, mailbox, listener) = subscribed(&channel, from_ref(&home));
+        let id = link(&book, &home).unwrap();
+        book.lost(id, &Cause::new(Kind::ShardDown, "gone"));
+        let ticket = Ticket::new(listener);
+        assert!(matches!(book.join(&channel, from_ref(&home), &ticket), Joined::Already));
+        book.connected(id);
+        assert!(matches!(book.next(id), Next::Ask(_)));
+        book.refused(id, &channel, "NOPERM".into());
+        // Who waited gives up what it did not have before, which is nothing.
+        book.withdraw(&ticket, from_ref(&channel));
+        assert!(mailbox.ended().is_some(), "it listens to what nobody sends");
     }
 
     #[test]

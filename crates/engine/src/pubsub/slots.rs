@@ -115,6 +115,10 @@ impl Slots {
         self.enqueue(topic)
     }
 
+    pub(super) const fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     pub(super) fn connected(&mut self) {
         self.connected = true;
         let mut topics: Vec<Topic> = self.slots.keys().cloned().collect();

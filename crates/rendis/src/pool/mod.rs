@@ -177,9 +177,6 @@ impl Pool {
     /// A connection of one's own. Whoever takes it out decides whether it goes back: see [`Connection::give_back`].
     pub(crate) async fn connection(&self, index: usize) -> Result<Connection, Error> {
         let instance = self.instance(index)?;
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(Error::local(Kind::Config, "a pool has to be used on a tokio runtime"));
-        }
         let Instance { endpoint, database, read_timeout, connections } = instance;
         match connections.lease().await {
             Ok(lease) => Ok(Connection::new(lease, Arc::clone(endpoint), *database, *read_timeout)),

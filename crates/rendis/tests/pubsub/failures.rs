@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::AsyncCommands;
 use rendis::{Kind, OnDown, Ring};
-use rendis_testkit::{Answer, Cluster, FakeServer};
+use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
 use tokio::time::{Instant, timeout};
 
 use crate::{builder, channels, eventually, next, nothing_more, ring, subscribers};
@@ -133,4 +133,46 @@ async fn a_connection_that_no_byte_comes_through_is_given_up() {
     let since = Instant::now();
     eventually("it connects anew", || server.connections() > connections).await;
     assert!(since.elapsed() > Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_busy_server_that_takes_no_new_topic_keeps_the_old_ones() {
+    let server = RedisServer::builder().setting("busy-reply-threshold", "10").start();
+    let ring = builder([server.url()]).build().await.unwrap();
+    let mut quiet = ring.subscribe("quiet").await.unwrap();
+    let ended = ring.subscribe("ended").await.unwrap();
+    let mut busy = server.client().unwrap();
+    busy.send(&["EVAL", "while true do end", "0"]).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(ended);
+    let another = ring.clone();
+    let other = tokio::spawn(async move { another.subscribe("other").await.map(|_| ()) });
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    server.command(&["SCRIPT", "KILL"]);
+    eventually("the script has ended", || server.command(&["PING"]).error().is_none()).await;
+    assert_eq!(server.command(&["PUBLISH", "quiet", "at once"]).integer(), 1);
+    assert_eq!(next(&mut quiet).await.payload_text(), "at once");
+    other.await.unwrap().unwrap();
+    eventually("the topic that was given up is gone", || subscribers(&server, "ended") == 0).await;
+}
+
+#[tokio::test]
+async fn who_subscribes_to_a_server_that_is_back_does_not_wait_for_a_rest_to_end() {
+    let server = RedisServer::start();
+    let ring = builder([server.url()])
+        .connect_timeout(Duration::from_millis(100))
+        .reply_timeout(Duration::from_millis(100))
+        .heartbeat_frequency(Duration::from_secs(600))
+        .build()
+        .await
+        .unwrap();
+    let _first = ring.subscribe("a").await.unwrap();
+    for _ in 0..2 {
+        server.kill();
+        // Long enough for the rests to become long.
+        tokio::time::sleep(Duration::from_millis(2000)).await;
+        server.restart();
+        ring.subscribe("b").await.unwrap();
+        eventually("the first is back too", || subscribers(&server, "a") == 1).await;
+    }
 }

@@ -12,6 +12,7 @@ mod failures;
 mod many;
 mod messages;
 mod moving;
+mod runtimes;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
