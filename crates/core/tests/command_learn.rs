@@ -22,6 +22,8 @@ use rendis_core::{
         Anchor, Begin, Blocks, Categories, Class, Flags, Found, LearnError, Repeat, Response, Row, Table,
         learn,
     },
+    id::ShardId,
+    plan::{Plan, View, plan},
     scan::{Limits, Scanner},
 };
 
@@ -177,6 +179,24 @@ fn commands_of_modules_route_by_what_the_server_says() {
     // A wait of unknown length needs a connection of its own.
     let row = module("x.wait 2 [ readonly blocking ] 1 1 1");
     assert_eq!(row.blocks(request("x.wait k").view()), Blocks::Forever);
+}
+
+#[test]
+fn a_learned_command_whose_keys_cannot_be_told_is_refused() {
+    let spec = "[ flags [ RW access ] begin_search [ type index spec [ index 1 ] ] find_keys [ type keynum spec [ \
+                keynumidx 0 firstkey 1 keystep 1 ] ] ]";
+    let mut table = Table::default();
+    assert!(table.insert(module(&format!("x.many -2 [ movablekeys ] 0 0 0 [ ] [ ] [ {spec} ] [ ]"))));
+    let live = [ShardId::new(0), ShardId::new(1)];
+    let ring = View::new(|_: &[u8]| Some(live[1]), &live);
+    for (words, good) in
+        [("x.many 1 k", true), ("x.many x k", false), ("x.many 5 k", false), ("x.many -1 k", false)]
+    {
+        let request = request(words);
+        let plan = plan(request.view(), table.find(request.view()), &ring);
+        assert_eq!(matches!(plan, Plan::One(_)), good, "{words}: {plan:?}");
+        assert_eq!(matches!(plan, Plan::Refused(_)), !good, "{words}: {plan:?}");
+    }
 }
 
 #[test]

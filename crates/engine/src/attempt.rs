@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind, Late};
+use crate::exclusive::must_be_on_a_runtime;
 use crate::frames::Frames;
 use crate::settings::{OnDown, Protocol};
 use crate::shard::{Manner, Shard};
@@ -292,6 +293,7 @@ pub(crate) async fn exclusively(
     blocks: Blocks,
     within: Duration,
 ) -> Result<Replies<Reply>, Failure> {
+    must_be_on_a_runtime()?;
     let late = |_| Failed { sent: Sent::No, cause: Cause::late(Late::Connecting) };
     let mut lease = timeout(within, shard.lease(manner.protocol)).await.map_err(late)??;
     let reply = lease.ask_within(&request, blocks.within(manner.deadline)).await;

@@ -103,10 +103,7 @@ impl Exclusive {
     /// [`Kind::Timeout`] when none became free in time, [`Kind::Refused`] after [`Exclusive::close`], [`Kind::Config`]
     /// outside of a tokio runtime, or what dialling met. Nothing was sent in any case.
     pub async fn lease(&self) -> Result<Lease, Failure> {
-        if Handle::try_current().is_err() {
-            let cause = Cause::new(Kind::Config, "a connection of one's own needs a tokio runtime");
-            return Err(Failed { sent: Sent::No, cause });
-        }
+        must_be_on_a_runtime()?;
         let within = |wait| Timeouts { wait: Some(wait), create: None, recycle: None };
         // A permit that is free belongs to nobody in the queue, so this first attempt overtakes none.
         let mut got = self.pool.timeout_get(&within(Duration::ZERO)).await;
@@ -237,6 +234,18 @@ impl Drop for Dialling<'_> {
 }
 
 /// A cause as deadpool wants its errors.
+/// A connection of one's own belongs to the runtime of who asks for it.
+///
+/// # Errors
+/// [`Kind::Config`] outside of a tokio runtime.
+pub(crate) fn must_be_on_a_runtime() -> Result<(), Failure> {
+    if Handle::try_current().is_ok() {
+        return Ok(());
+    }
+    let cause = Cause::new(Kind::Config, "a connection of one's own needs a tokio runtime");
+    Err(Failed { sent: Sent::No, cause })
+}
+
 #[derive(Debug)]
 struct DialError(Arc<Cause>);
 

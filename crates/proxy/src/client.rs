@@ -123,7 +123,7 @@ impl Client {
                     self.flush().await?;
                     self.return_scratch();
                     if let Err(too_much) = self.count() {
-                        self.is_too_greedy(&too_much);
+                        self.dismiss(&too_much);
                         return self.flush().await;
                     }
                     if self.wait().await? == Flow::End {
@@ -317,11 +317,10 @@ impl Client {
         self.holding.set_requests(self.inbox.held() + self.transaction.held() + subscriptions)
     }
 
-    /// It is told why it has to go.
-    fn is_too_greedy(&mut self, too_much: &TooMuch) -> Flow {
+    /// It holds too much: it is told so, and has to go.
+    fn dismiss(&mut self, too_much: &TooMuch) {
         push_error(&mut self.out.bytes, "ERR", &too_much.to_string());
         self.dropped(too_much);
-        Flow::End
     }
 
     fn held(&self) -> Held {

@@ -28,8 +28,9 @@ impl Ring {
     /// # Errors
     /// Within the connect and the reply deadline together (default 2 s), naming the shard: [`Kind::ShardDown`] when
     /// one is down or cannot be reached, [`Kind::Timeout`] when it does not confirm, [`Kind::Auth`], [`Kind::Tls`] or
-    /// [`Kind::Config`] when it cannot be talked to, [`Kind::Server`] when it refuses (an ACL, or `SSUBSCRIBE` before
-    /// Redis 7); and [`Kind::Refused`] when the ring is closed.
+    /// [`Kind::Config`] when it cannot be talked to, [`Kind::Server`] when it refuses (an ACL, `SSUBSCRIBE` before
+    /// Redis 7, a script that runs all the time); [`Kind::Refused`] when the ring is closed; and [`Kind::Config`] outside
+    /// of a tokio runtime.
     ///
     /// [`Kind::ShardDown`]: crate::Kind::ShardDown
     /// [`Kind::Timeout`]: crate::Kind::Timeout
@@ -139,7 +140,8 @@ impl Subscription {
     }
 
     /// Adds channels, with all that [`Ring::subscribe`] promises. When it fails or is dropped, the subscription is as
-    /// it was before; so two calls with the same names should not overlap.
+    /// it was before, unless a shard refuses a channel that it had already, which ends it; so two calls with the same names
+    /// should not overlap.
     ///
     /// # Errors
     /// As [`Ring::subscribe`]; and the error that ended the subscription, if one did.

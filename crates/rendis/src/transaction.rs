@@ -19,12 +19,14 @@ use crate::typed::{self, Cmd, Packed, Pipeline, RedisFuture, RedisResult, ToRedi
 
 impl Ring {
     /// Watches `keys` and runs `attempt`, again from the start when another client changed one of them before the
-    /// attempt's atomic pipeline ran, the keys became another shard's, or the server closed the connection and forgot the
-    /// watch: up to 16 times, with a short random pause in between.
+    /// attempt's atomic pipeline ran, or the watch came to nothing before, because the keys became another shard's or the
+    /// server closed the connection: up to 16 times, with a short random pause in between. What ran, or may have run, is
+    /// never made again.
     ///
     /// The attempt gets a [`Transaction`]: commands on it run at once, on the watched connection; an atomic pipeline on
-    /// it runs only if nothing watched has changed, and ends the watch: one that follows it runs in any case, unless the
-    /// first did not run. Everything must lie on the shard of the watched keys. An attempt may also end without a pipeline. A command that waits (`BLPOP`) may take its own time beside the reply deadline.
+    /// it runs only if nothing watched has changed. It ends the watch: one that follows runs in any case if the first ran,
+    /// and never if it did not. Everything must lie on the shard of the watched keys. An attempt may also end without a
+    /// pipeline. A command that waits (`BLPOP`) may take its own time beside the reply deadline.
     ///
     /// # Cancel safety
     /// Dropping the future closes the watched connection; the server forgets the watch. A pipeline that was sent may
@@ -32,7 +34,8 @@ impl Ring {
     ///
     /// # Errors
     /// The attempt's own error, which is not tried again; `CROSSSLOT` when the keys lie on several shards;
-    /// [`Kind::Conflict`] when every attempt met a change, or lost its watch; what the connection met.
+    /// [`Kind::Conflict`] when every attempt met a change, or lost its watch; [`Kind::Refused`] for an atomic pipeline
+    /// behind one that the server refused as a whole; [`Kind::Config`] outside of a tokio runtime; what the connection met.
     ///
     /// ```no_run
     /// use redis::AsyncCommands;
@@ -79,7 +82,8 @@ fn conflict() -> Error {
     Error::local(
         Kind::Conflict,
         format!(
-            "a watched key was changed by another client, or its shard ended the watch, in each of {ATTEMPTS} attempts"
+            "a watched key was changed by another client, or its shard ended the watch, or it became another shard's, in \
+             each of {ATTEMPTS} attempts"
         ),
     )
 }
@@ -89,7 +93,7 @@ pub struct Transaction {
     engine: Engine,
     shard: Arc<Shard>,
     lease: Lease,
-    /// Where keys were when it began.
+    /// Where keys were when it began, or a moment later.
     then: Arc<Topology<Shard>>,
     state: State,
 }
@@ -116,11 +120,11 @@ enum Ended<T> {
 
 impl Transaction {
     async fn begin(engine: &Engine, watch: &RequestBuf) -> Result<Self, Error> {
-        let then = engine.topology();
         let shard = match engine.execute(watch.view()).await? {
             Executed::Transaction { shard: Some(id), .. } => engine.shard(id)?,
             _ => return Err(Error::local(Kind::Refused, "WATCH needs at least one key")),
         };
+        let then = engine.topology();
         let at = |failure| Error::from(shard.error(failure)).of_command(b"WATCH");
         let mut lease = shard.lease(shard.protocol()).await.map_err(at)?;
         let reply = lease.ask(watch).await.map_err(at)?;
@@ -156,10 +160,6 @@ impl Transaction {
         requests: &[RequestBuf],
         waits: impl Fn(&RequestBuf) -> Blocks,
     ) -> Result<Vec<Reply>, Error> {
-        if self.lease.owed() > 0 {
-            let text = "the future of an earlier command was dropped before its reply came; end this attempt";
-            return Err(Error::local(Kind::Refused, text));
-        }
         let shard = &self.shard;
         let at = |failure| Error::from(shard.error(failure));
         self.lease.send(lessons).await.map_err(at)?;
@@ -184,11 +184,18 @@ impl Transaction {
         self.ask_all(&lessons, requests, waits).await
     }
 
-    /// [`Engine::check_shard`]. Where the keys have become another shard's since the watch began, the attempt is over: nobody
-    /// knows whether they were changed there.
+    /// [`Engine::check_shard`], for a connection in step. Where the keys have become another shard's while they were watched,
+    /// the attempt is over: nobody knows whether they were changed there.
     async fn check_shard(&mut self, requests: &[RequestBuf]) -> Result<Vec<RequestBuf>, Error> {
+        if self.lease.owed() > 0 {
+            let text = "the future of an earlier command was dropped before its reply came, or its reply did not come; end \
+                        this attempt";
+            return Err(Error::local(Kind::Refused, text));
+        }
         let checked = self.engine.check_shard(requests, &self.shard).await;
-        if checked.as_ref().is_err_and(|error| error.kind() == rendis_engine::error::Kind::CrossShard) {
+        let elsewhere =
+            checked.as_ref().is_err_and(|error| error.kind() == rendis_engine::error::Kind::CrossShard);
+        if elsewhere && self.state == State::Watching {
             let table = self.engine.table().load();
             let belonged = |request: &RequestBuf| {
                 belonged(request.view(), table.find(request.view()), &self.shard, &self.then)
@@ -236,7 +243,7 @@ impl Transaction {
             }
         }
         let lessons = self.check_shard(&requests).await?;
-        if self.state == State::Watching && self.lease.owed() == 0 && !self.lease.is_usable() {
+        if self.state == State::Watching && !self.lease.is_usable() {
             // The server closed it and forgot the watch: nobody knows whether the keys have changed.
             self.state = State::Lost;
             return Err(conflict().into());
@@ -253,7 +260,7 @@ impl Transaction {
             }
             // Where MULTI was refused, EXEC is too, and the keys are still watched.
             Some(executed) if executed.is_error() => {
-                if !replies.first().is_some_and(Reply::is_error) {
+                if self.state == State::Watching && !replies.first().is_some_and(Reply::is_error) {
                     self.state = State::Spent;
                 }
             }

@@ -4,7 +4,7 @@
 
 use redis::AsyncCommands;
 use rendis::{Error, Kind, Ring, ShardSettings};
-use rendis_testkit::{Cluster, RedisServer};
+use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer, Reply, use_up_the_turn};
 
 async fn ring(cluster: &Cluster) -> Ring {
     let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
@@ -116,14 +116,6 @@ async fn a_lost_watch_is_seen_though_the_task_has_used_up_its_turn() {
     assert_eq!((attempts, result.unwrap()), (2, (15,)));
 }
 
-/// Until the task has given way to others, the runtime's sockets say that they are not ready.
-async fn use_up_the_turn() {
-    tokio::task::yield_now().await;
-    for _ in 0..128 {
-        tokio::task::coop::consume_budget().await;
-    }
-}
-
 #[tokio::test]
 async fn an_attempt_whose_keys_move_is_made_again() {
     let cluster = Cluster::start(2);
@@ -158,7 +150,70 @@ async fn an_attempt_whose_keys_move_is_made_again() {
 }
 
 #[tokio::test]
-async fn after_a_conflict_nothing_of_the_attempt_runs() {
+async fn what_ran_is_not_made_again_when_its_keys_move() {
+    let cluster = Cluster::start(2);
+    for reads in [false, true] {
+        let ring = ring(&cluster).await;
+        let home = ring.shard_for("key").unwrap().name().to_owned();
+        let urls = cluster.urls().into_iter().enumerate();
+        let all = urls.map(|(at, url)| ShardSettings::new(format!("shard{}", at + 1), &url).unwrap());
+        let rest: Vec<_> = all.filter(|shard| shard.name != home).collect();
+        cluster.iter().for_each(|shard| {
+            shard.command(&["DEL", "key"]);
+        });
+        let mut attempts = 0;
+        let result: redis::RedisResult<(i64,)> = ring
+            .watch("key", async |tx| {
+                attempts += 1;
+                let mut pipe = redis::pipe();
+                pipe.atomic().incr("key", 1);
+                pipe.exec_async(tx).await?;
+                ring.set_shards(rest.clone()).unwrap();
+                if reads {
+                    let _: i64 = tx.get("key").await?;
+                }
+                pipe.query_async(tx).await
+            })
+            .await;
+        assert_eq!(result.unwrap_err().code(), Some("CROSSSLOT"));
+        let values = cluster.iter().map(|shard| shard.command(&["GET", "key"]));
+        assert_eq!(values.filter(|value| *value == Reply::bulk("1")).count(), 1);
+        assert_eq!(attempts, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_run_is_not_made_again_when_its_keys_move() {
+    let hung = FakeServer::start(|request| match request.name().as_str() {
+        "WATCH" | "MULTI" => Answer::ok(),
+        "INCRBY" => Answer::text("+QUEUED\r\n"),
+        "EXEC" => Answer::Silence,
+        _ => Answer::handshake(request).unwrap_or(Answer::ok()),
+    });
+    let other = RedisServer::start();
+    let ring = Ring::builder()
+        .shard("shard1", hung.url())
+        .reply_timeout(std::time::Duration::from_millis(200))
+        .build()
+        .await
+        .unwrap();
+    let mut attempts = 0;
+    let result: redis::RedisResult<()> = ring
+        .watch("key", async |tx| {
+            attempts += 1;
+            let mut pipe = redis::pipe();
+            pipe.atomic().incr("key", 1);
+            pipe.exec_async(tx).await.unwrap_err();
+            ring.set_shards([ShardSettings::new("shard2", &other.url()).unwrap()]).unwrap();
+            pipe.exec_async(tx).await
+        })
+        .await;
+    assert!(result.is_err());
+    assert_eq!((attempts, other.command(&["EXISTS", "key"]).integer()), (1, 0));
+}
+
+#[tokio::test]
+async fn after_a_conflict_no_atomic_pipeline_of_the_attempt_runs() {
     let cluster = Cluster::start(1);
     let ring = ring(&cluster).await;
     let mut other = ring.clone();

@@ -114,7 +114,7 @@ pub(super) struct Entry {
 /// Who waits for a topic to be confirmed.
 pub(super) struct Waiting {
     pub(super) ticket: Arc<Ticket>,
-    /// Who had the topic already keeps it whatever comes of this.
+    /// Who had the topic already keeps it when the call fails; but a refusal ends its listener.
     pub(super) joined: Joined,
 }
 
@@ -125,7 +125,7 @@ pub(super) struct Link {
     pub(super) wishes: Arc<Notify>,
     pub(super) nudge: Arc<Notify>,
     pub(super) task: Option<AbortHandle>,
-    /// Why there is no connection.
+    /// Why topics are not confirmed: there is no connection, or the server takes no requests for now.
     pub(super) failure: Option<Arc<Cause>>,
 }
 

@@ -150,7 +150,8 @@ impl Listener {
     /// It takes at most the connect deadline and the reply deadline together; in that time broken connections are
     /// tried again, and topics follow the topology.
     ///
-    /// Cancel safe: a dropped future, like an error, leaves the listener with the topics it had before.
+    /// Cancel safe: a dropped future, like an error, leaves the listener with the topics it had before; but a shard that
+    /// refuses a topic which it had ends it.
     ///
     /// # Errors
     /// [`Kind::ShardDown`] when a shard is down or cannot be reached or no shard is up, [`Kind::Timeout`] when one does

@@ -75,6 +75,7 @@ pub(super) async fn run(shared: Arc<Shared>, link: Start, reply: Duration) {
             () = sleep(wait) => {}
             () = link.nudge.notified() => {
                 backoff.reset();
+                // Callers can nudge as often as they like.
                 sleep(REST_AT_LEAST).await;
             }
         }

@@ -54,11 +54,12 @@ impl Book {
         self.links.values().for_each(|link| link.nudge.notify_one());
     }
 
-    /// Those of a topic that have no connection do.
+    /// Those of a topic that have no connection do, unless trying would not help.
     pub(super) fn hurry(&self, topic: &Topic) {
         let homes = self.topics.get(topic).into_iter().flat_map(|entry| &entry.homes);
-        let links = homes.filter_map(|id| self.links.get(id));
-        links.filter(|link| !link.slots.is_connected()).for_each(|link| link.nudge.notify_one());
+        let links = homes.filter_map(|id| self.links.get(id)).filter(|link| !link.slots.is_connected());
+        let resting = links.filter(|link| !link.failure.as_ref().is_some_and(is_no_use));
+        resting.for_each(|link| link.nudge.notify_one());
     }
 
     /// Gives every link that has none its task.
@@ -159,7 +160,7 @@ impl Book {
         let Some(link) = self.links.get_mut(&id) else { return Needed::No };
         link.failure = Some(Arc::clone(cause));
         link.slots.lost();
-        if matches!(cause.kind, Kind::Auth | Kind::Tls | Kind::Config) {
+        if is_no_use(cause) {
             // Waiting would not help those who wait; who is subscribed already stays, for somebody may mend it.
             let error = Error::at(&link.source.endpoint, Failed { sent: Sent::No, cause: Arc::clone(cause) });
             for topic in link.slots.topics() {
@@ -215,6 +216,7 @@ impl Book {
     pub(super) fn refused(&mut self, id: LinkId, topic: &Topic, line: String) {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.slots.refused(topic);
+        link.failure = None;
         let cause = Cause::new(Kind::Server, line);
         let error = Error::at(&link.source.endpoint, Failed { sent: Sent::No, cause });
         let Some(entry) = self.topics.get_mut(topic) else { return };
@@ -235,6 +237,11 @@ impl Book {
         }
         self.drop_if_idle(id);
     }
+}
+
+/// Whether what stands in the way of a connection will stand there until somebody mends it.
+fn is_no_use(cause: &Arc<Cause>) -> bool {
+    matches!(cause.kind, Kind::Auth | Kind::Tls | Kind::Config)
 }
 
 impl Link {

@@ -87,8 +87,8 @@ impl User {
     ///
     /// Two things differ from a server. What a script does is not checked here, because it runs on a shard as the
     /// shard's user; so to run scripts, and to change functions, takes a rule that names them (`+eval`, `+function|load`,
-    /// `+@scripting`), unless the user is unlimited. And where what a command does with a key depends on its options (`SET` with and without `GET`,
-    /// `BITFIELD`), it takes the right to all of it.
+    /// `+@scripting`), unless the user is unlimited. And where what a command does with a key depends on its
+    /// options (`SET` with and without `GET`, `BITFIELD`), it takes the right to all of it.
     ///
     /// # Errors
     /// [`Denied`], with the first thing that is forbidden: the command, its keys, its channels.
@@ -173,8 +173,8 @@ impl fmt::Display for Denied {
             Self::Command(name) => write!(out, "{NO} run the '{name}' command"),
             Self::Script(name) => write!(
                 out,
-                "{NO} run the '{name}' command: scripts reach what a user of a ring does not, so a rule has to name \
-                 them, as +{name} or +@scripting"
+                "{NO} run the '{name}' command: scripts and functions reach what a user of a ring does not, so a rule \
+                 has to name the command, as +{name} or +@scripting"
             ),
             Self::Unknown(refusal) => write!(out, "{refusal}"),
             Self::Key => write!(out, "{NO} access one of the keys used as arguments"),

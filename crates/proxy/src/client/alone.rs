@@ -167,7 +167,8 @@ impl Client {
         while let (Ok(()), Some(subscriber), Some(names)) = (&result, &mut self.subscriber, pieces.next()) {
             result = subscriber.command(command, names, resp3, &mut self.out.bytes).await;
             if let Err(too_much) = self.count() {
-                return Ok(self.is_too_greedy(&too_much));
+                self.dismiss(&too_much);
+                return Ok(Flow::End);
             }
             if self.out.bytes.len() >= FLUSH_AT {
                 self.flush().await?;

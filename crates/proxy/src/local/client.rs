@@ -132,11 +132,15 @@ fn chosen(request: Request<'_>, shared: &Shared) -> Result<Vec<std::sync::Arc<Ca
     if is_word(word, "type") && request.count() == 4 {
         let kind = request.argument(3).unwrap_or_default();
         let mut cards = shared.clients.all();
-        match kind.to_ascii_lowercase().as_slice() {
-            b"normal" => cards.retain(|card| card.facts().listens == [0; 3]),
-            b"pubsub" => cards.retain(|card| card.facts().listens != [0; 3]),
-            b"master" | b"replica" | b"slave" => cards.clear(),
-            _ => return Err(format!("Unknown client type '{}'", String::from_utf8_lossy(kind))),
+        let is = |names: &[&str]| names.iter().any(|name| is_word(kind, name));
+        if is(&["normal"]) {
+            cards.retain(|card| card.facts().listens == [0; 3]);
+        } else if is(&["pubsub"]) {
+            cards.retain(|card| card.facts().listens != [0; 3]);
+        } else if is(&["master", "replica", "slave"]) {
+            cards.clear();
+        } else {
+            return Err(format!("Unknown client type '{}'", String::from_utf8_lossy(kind)));
         }
         return Ok(cards);
     }

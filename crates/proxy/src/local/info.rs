@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rendis_core::command::Repeat;
-use rendis_core::request::{Request, RequestBuf};
+use rendis_core::request::{Request, RequestBuf, is_word};
 use rendis_core::session::Replies;
 use rendis_core::topology::Standing;
 
@@ -46,11 +46,10 @@ const SECTIONS: [(&str, Section); 9] = [
 pub(super) async fn info(request: Request<'_>, identity: &Identity, context: &Context, out: &mut Vec<u8>) {
     let wanted = |name: &str| {
         let mut names = request.arguments().skip(1).peekable();
-        let all: [&[u8]; 3] = [b"default", b"all", b"everything"];
+        let all = ["default", "all", "everything"];
         names.peek().is_none()
             || names.any(|one| {
-                one.eq_ignore_ascii_case(name.as_bytes())
-                    || all.iter().any(|all| one.eq_ignore_ascii_case(all))
+                one.eq_ignore_ascii_case(name.as_bytes()) || all.iter().any(|all| is_word(one, all))
             })
     };
     let mut text = String::new();

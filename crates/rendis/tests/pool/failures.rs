@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
 use rendis::{Kind, Pool, Ring, Sent};
-use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
+use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer, use_up_the_turn};
 
 use crate::{builder, client_id, own};
 
@@ -149,14 +149,6 @@ async fn a_pipeline_larger_than_all_buffers_does_not_deadlock() {
     })
     .await
     .unwrap();
-}
-
-/// Until the task has given way to others, the runtime's sockets say that they are not ready.
-async fn use_up_the_turn() {
-    tokio::task::yield_now().await;
-    for _ in 0..128 {
-        tokio::task::coop::consume_budget().await;
-    }
 }
 
 #[tokio::test]

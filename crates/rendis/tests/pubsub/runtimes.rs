@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use redis::AsyncCommands as _;
 use rendis::{Error, Kind, SubscriptionLimits};
 use rendis_testkit::{Cluster, RedisServer};
 use tokio::runtime::{Builder, Runtime};
@@ -34,6 +35,10 @@ fn outside_of_a_runtime_is_an_error() {
     let ring = main.block_on(ring(&cluster));
     let error = ring.subscribe("x").now_or_never().unwrap().unwrap_err();
     assert_eq!(error.kind(), Kind::Config, "{error}");
+    let mut hasty = ring.with_deadline(Duration::from_secs(1));
+    let popped = hasty.blpop::<_, Option<(String, String)>>("key", 1.0).now_or_never();
+    let error = popped.unwrap().unwrap_err();
+    assert_eq!(Error::of(&error).map(Error::kind), Some(Kind::Config), "{error}");
     let error = ring.watch("key", async |_| Ok(())).now_or_never().unwrap().unwrap_err();
     assert_eq!(Error::of(&error).map(Error::kind), Some(Kind::Config), "{error}");
 }
