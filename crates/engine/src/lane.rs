@@ -40,6 +40,7 @@ struct Shared {
     dialer: Arc<Dialer>,
     pulse: Arc<Pulse>,
     deadlines: Deadlines,
+    linger: bool,
     /// Ends a rest early, and begins an attempt to connect anew.
     nudge: Notify,
     /// The first attempt to connect has ended, one way or the other.
@@ -47,18 +48,21 @@ struct Shared {
 }
 
 impl Lane {
-    /// Starts the task; must be called on a tokio runtime.
+    /// Starts the task; must be called on a tokio runtime. For `linger` see
+    /// [`Settings`](crate::settings::Settings::linger).
     pub(crate) fn start(
         dialer: Arc<Dialer>,
         pulse: Arc<Pulse>,
         deadlines: Deadlines,
         limits: QueueLimits,
+        linger: bool,
     ) -> Self {
         let shared = Arc::new(Shared {
             queue: Queue::new(limits),
             dialer,
             pulse,
             deadlines,
+            linger,
             nudge: Notify::new(),
             tried: Notify::new(),
         });
@@ -181,7 +185,7 @@ async fn serve_once(shared: &Shared) -> Ended {
     };
     stream.discard_at_close();
     let since = Instant::now();
-    match wire::serve(stream, &shared.queue, &shared.pulse, &shared.deadlines).await {
+    match wire::serve(stream, &shared.queue, &shared.pulse, &shared.deadlines, shared.linger).await {
         End::Served => Ended::Served,
         End::Lost(cause) => Ended::Lost { cause, stood: since.elapsed() },
     }

@@ -66,6 +66,7 @@ struct Side {
 /// What wires are made with.
 struct Shape {
     wires: usize,
+    linger: bool,
     queue: QueueLimits,
     deadlines: Deadlines,
 }
@@ -98,6 +99,7 @@ impl Shard {
             resp2: side(dialer.speaking(Protocol::Resp2))?,
             shape: Shape {
                 wires: settings.wires.max(1),
+                linger: settings.linger,
                 queue: settings.queue,
                 deadlines: settings.deadlines.clone(),
             },
@@ -335,7 +337,8 @@ impl Shard {
         side.lanes.get_or_init(|| {
             let lane = |_| {
                 let (dialer, pulse) = (Arc::clone(&side.dialer), Arc::clone(&self.pulse));
-                Lane::start(dialer, pulse, self.shape.deadlines.clone(), self.shape.queue)
+                let Shape { linger, queue, deadlines, .. } = &self.shape;
+                Lane::start(dialer, pulse, deadlines.clone(), *queue, *linger)
             };
             (0..self.shape.wires).map(lane).collect()
         })

@@ -8,6 +8,9 @@
 //! several threads runs a woken task next, so there the wire, when it was woken by one of many callers, first lets the
 //! other ready tasks run once, so that all of them join the same write (without this, 512 callers on two threads got a
 //! third of their throughput). A single-threaded runtime runs woken tasks in turn, and the wire comes after them anyway.
+//! Where requests come from many sockets ([`Settings::linger`](crate::settings::Settings::linger)), those that are ready
+//! are few at a time, and a write to a shard costs more than all else: so a wire in use lets the runtime look for events a
+//! few times more, and takes in what they bring.
 //!
 //! Reading: all whole frames of what one read brought are found first, then paired under one lock, then their
 //! callers are woken without it. A reply is a slice of the read buffer. After a good many bytes in a few replies the wire
@@ -15,7 +18,7 @@
 //! else clients and servers would take turns in working, where replies are large and many.
 
 use std::future::poll_fn;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -27,6 +30,7 @@ use rendis_core::scan::{Limits, Scanner};
 use rendis_core::session::Arrival;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::yield_now;
 use tokio::time::Sleep;
 
 use crate::canary::Canary;
@@ -50,6 +54,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     queue: &Queue,
     pulse: &Pulse,
     deadlines: &Deadlines,
+    linger: bool,
 ) -> End {
     queue.connected();
     pulse.connected();
@@ -64,6 +69,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         unreported: 0,
         writes: 0,
         joined: false,
+        linger,
+        lingered: 0,
         alone: match Handle::current().runtime_flavor() {
             RuntimeFlavor::CurrentThread => usize::MAX,
             _ => ALONE,
@@ -119,6 +126,9 @@ struct Wire<'q, S> {
     writes: u64,
     /// The other ready tasks have run since the wire was woken.
     joined: bool,
+    linger: bool,
+    /// How often the runtime has looked for events since there was something to write.
+    lingered: u32,
     /// With no more requests owed than this, nobody is waited for.
     alone: usize,
     unflushed: bool,
@@ -218,6 +228,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
         }
         state.stalled = false;
         if !state.session.nothing_queued() {
+            if self.linger && self.lingered < LOOKS && IN_USE.contains(&state.session.owed()) {
+                self.lingered += 1;
+                drop(state);
+                // Woken when events have been looked for.
+                let _ = pin!(yield_now()).poll(context);
+                return Ok(false);
+            }
+            self.lingered = 0;
             if !self.joined && state.session.owed() > self.alone {
                 self.joined = true;
                 drop(state);
@@ -244,6 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             state.sleeper = Some(context.waker().clone());
         }
         self.joined = false;
+        self.lingered = 0;
         Ok(false)
     }
 
@@ -457,6 +476,13 @@ const TURN_AT_MOST: usize = 64 << 10;
 /// waits for them costs more than it saves (it doubled the CPU of a single caller).
 const ALONE: usize = 2;
 
+/// When a wire lingers, and for how many looks at events. With fewer requests owed hardly anybody is about to make one; with
+/// more, a write carries many anyway. Measured before redis-benchmark with 20 to 200 clients: 4 looks 1.03 to 1.19 times the
+/// throughput, at 0.87 to 1.0 of the processor time; 8 and 16 no more; 1 and 2 half of it. With up to 10 clients, and with
+/// pipelines, nothing.
+const IN_USE: RangeInclusive<usize> = 5..=64;
+const LOOKS: u32 = 4;
+
 /// A batch buffer that grew past this is given back once it is written.
 const KEEP_AT_MOST: usize = 1 << 20;
 
@@ -524,7 +550,8 @@ mod tests {
                 tokio::join!(Call::new(&queue, &request, allowed), Call::new(&queue, &request, allowed))
             };
             let wire = async {
-                let End::Lost(cause) = serve(Vanishing { takes }, &queue, &pulse, &deadlines).await else {
+                let served = serve(Vanishing { takes }, &queue, &pulse, &deadlines, false).await;
+                let End::Lost(cause) = served else {
                     panic!("the socket is gone");
                 };
                 queue.fail(&cause, Admission::Open);

@@ -92,6 +92,7 @@ fn settings(ring: &config::Ring) -> Settings {
     Settings {
         deadlines: ring.deadlines.clone(),
         queue: ring.queue,
+        linger: true,
         health: HealthSettings {
             votes: health::Settings {
                 fall: count(ring.health.fall),

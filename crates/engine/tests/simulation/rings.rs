@@ -241,6 +241,8 @@ fn settings(dice: &Dice, shards: usize) -> Settings {
         });
     }
     settings.retry.repeat_idempotent_writes = dice.percent(30);
+    // Without a throw of its own, so that seeds mean what they meant.
+    settings.linger = settings.exclusive == 4;
     settings
 }
 
