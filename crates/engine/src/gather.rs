@@ -122,11 +122,9 @@ impl Engine {
             Ok(shard) => shard,
             Err(error) => return self.missed(request, found, error),
         };
-        let since = Instant::now();
+        let since = (blocks != Blocks::No).then(Instant::now);
         let send = |shard: Arc<Shard>, manner: Manner| async move {
-            if blocks == Blocks::No {
-                return shard.call(manner, &request).await;
-            }
+            let Some(since) = since else { return shard.call(manner, &request).await };
             // Made again, it waits no longer than it would have.
             let rest = match found {
                 Found::Row(row) => row.wait_rest(request, since.elapsed()),
