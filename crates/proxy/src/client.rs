@@ -231,7 +231,9 @@ impl Client {
         }
         self.context.stats.request(only.name());
         let begun = self.context.stats.begin();
+        let waits = self.context.moderation.waits();
         let result = engine.run(only).await;
+        drop(waits);
         self.context.stats.end(begun);
         match result {
             Ok(Executed::Reply(reply)) => self.reply(&reply).await?,

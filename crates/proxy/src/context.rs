@@ -17,6 +17,7 @@ use crate::access::Access;
 use crate::clients::Clients;
 use crate::config::{self, OnLost};
 use crate::memory::Memory;
+use crate::moderation::Moderation;
 use crate::server_tls;
 use crate::stats::Stats;
 use crate::stop::Stop;
@@ -158,6 +159,7 @@ pub(crate) struct Context {
     pub(crate) stats: Arc<Stats>,
     pub(crate) stop: Stop,
     pub(crate) ticker: Ticker,
+    pub(crate) moderation: Arc<Moderation>,
     /// Desks that nobody sits at.
     #[expect(clippy::vec_box, reason = "they move from here to their clients and back")]
     scratches: Mutex<Vec<Box<Scratch>>>,
@@ -172,7 +174,8 @@ pub(crate) struct Scratch {
 }
 
 impl Context {
-    pub(crate) fn new(shared: Arc<Shared>, engine: &Engine) -> Self {
+    /// `moderation` is the thread's.
+    pub(crate) fn new(shared: Arc<Shared>, engine: &Engine, moderation: Arc<Moderation>) -> Self {
         let stats = Arc::new(Stats::default());
         let hub = shared.join(engine, &stats);
         Self {
@@ -183,6 +186,7 @@ impl Context {
             stats,
             stop: Stop::default(),
             ticker: Ticker::start(),
+            moderation,
             scratches: Mutex::default(),
         }
     }

@@ -27,7 +27,9 @@ impl Embedded {
     pub async fn start(ring: &config::Ring, transport: &Transport) -> Result<Self, Error> {
         let shared = Shared::new(ring, 0).map_err(|text| Error::local(Kind::Config, text))?;
         let engine = settings::start_over(ring, Arc::clone(&shared.coordinator), transport).await?;
-        Ok(Self { context: Arc::new(Context::new(Arc::new(shared), &engine)) })
+        // The runtime is the caller's, which nobody moderates.
+        let context = Context::new(Arc::new(shared), &engine, Arc::default());
+        Ok(Self { context: Arc::new(context) })
     }
 
     /// Begins to serve a client, in a task of its own; the handle ends when the client has left.

@@ -7,6 +7,7 @@ mod server_tls;
 mod settings;
 mod stop;
 mod ticker;
+mod moderation;
 mod stats;
 mod peer;
 mod memory;

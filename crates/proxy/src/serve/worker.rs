@@ -19,6 +19,7 @@ use super::StartError;
 use crate::config;
 use crate::context::{Context, Shared};
 use crate::listen::{Never, Target, Unopened};
+use crate::moderation::{Moderation, sleep_exactly};
 use crate::settings;
 
 /// See the module.
@@ -57,13 +58,17 @@ impl Worker {
     /// # Errors
     /// What the system says.
     pub(super) fn start(number: usize, end: &watch::Sender<()>) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let moderation = Arc::new(Moderation::default());
+        moderation.moderate(&mut runtime);
+        let runtime = runtime.enable_all().build()?;
         let (orders, received) = mpsc::channel(1);
         let (end, busy) = (end.clone(), end.subscribe());
         let thread = thread::Builder::new().name(format!("rendis-{number}"));
         let thread = thread.spawn(move || {
+            sleep_exactly();
             runtime.block_on(async {
-                work(received).await;
+                work(received, moderation).await;
                 // Clients of other threads may be served their subscriptions by this one.
                 drop(busy);
                 end.closed().await;
@@ -89,14 +94,15 @@ impl Worker {
     }
 }
 
-async fn work(mut orders: mpsc::Receiver<Order>) {
+async fn work(mut orders: mpsc::Receiver<Order>, moderation: Arc<Moderation>) {
     let (mut rings, mut listeners) = (Vec::new(), Vec::new());
     let mut leaving = JoinSet::new();
     while let Some(order) = orders.recv().await {
         while leaving.try_join_next().is_some() {}
         let done = match start_engines(&rings, &order.rings).await {
             Ok(engines) => {
-                let closing = apply(&mut rings, &mut listeners, order.rings, engines, &mut leaving);
+                let closing =
+                    apply(&mut rings, &mut listeners, order.rings, engines, &mut leaving, &moderation);
                 // Who is told that it is done finds the places free.
                 for listener in closing {
                     listener.close().await;
@@ -137,6 +143,7 @@ fn apply(
     wanted: Vec<Wanted>,
     mut engines: Vec<(u64, Engine)>,
     leaving: &mut JoinSet<()>,
+    moderation: &Arc<Moderation>,
 ) -> Vec<Open> {
     let (mut before, mut open_before) = (std::mem::take(rings), std::mem::take(listeners));
     for wanted in wanted {
@@ -144,7 +151,7 @@ fn apply(
         let new = engines.iter().position(|(id, _)| *id == wanted.id);
         let mut ring = match (old, new) {
             (Some(at), _) => before.swap_remove(at),
-            (None, Some(at)) => Running::new(&wanted, engines.swap_remove(at).1),
+            (None, Some(at)) => Running::new(&wanted, engines.swap_remove(at).1, moderation),
             (None, None) => continue,
         };
         ring.become_configured(&wanted.config);
@@ -207,8 +214,9 @@ struct Running {
 }
 
 impl Running {
-    fn new(wanted: &Wanted, engine: Engine) -> Self {
-        let context = Arc::new(Context::new(Arc::clone(&wanted.shared), &engine));
+    fn new(wanted: &Wanted, engine: Engine, moderation: &Arc<Moderation>) -> Self {
+        let context = Context::new(Arc::clone(&wanted.shared), &engine, Arc::clone(moderation));
+        let context = Arc::new(context);
         let (alive, gone) = mpsc::channel(1);
         let config = Arc::clone(&wanted.config);
         Self { id: wanted.id, config, engine, context, alive, gone }
