@@ -7,6 +7,7 @@
 //! The rooms, from the bottom up; a module names only modules listed before it.
 
 pub mod machine;
+pub mod layout;
 pub mod figures;
 pub mod load;
 pub mod results;

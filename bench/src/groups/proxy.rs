@@ -4,6 +4,7 @@ use rendis_testkit::Cluster;
 
 use crate::groups::stage::WARM;
 use crate::groups::{Scope, Stage};
+use crate::layout::{Layout, Role};
 use crate::load::{Load, Operation};
 use crate::machine::{forget_peak, memory_kib};
 use crate::system::{Benchmarked, Kind, Server, redis_benchmark};
@@ -32,33 +33,43 @@ pub(super) fn run(stage: &mut Stage) -> Result<(), String> {
             .note("redis-benchmark is not installed (package redis-tools): no figures of proxies".to_owned());
         return Ok(());
     }
-    for shards in [3, 10, 100] {
-        let spots: Vec<Spot> = spots(shards)
-            .into_iter()
-            .filter(|spot| stage.wants(spot.group, &spot.name, spot.least))
-            .collect();
-        if !spots.is_empty() {
-            over(stage, &stage.shards(shards), spots)?;
+    let free = [3, 10, 100].map(|shards| (shards, Layout::Free, spots(shards)));
+    let placed = [Layout::Beside, Layout::Apart].map(|layout| (3, layout, placed(layout)));
+    for (shards, layout, mut spots) in free.into_iter().chain(placed) {
+        spots.retain(|spot| stage.wants(spot.group, &spot.name, spot.least));
+        if spots.is_empty() {
+            continue;
         }
+        if !layout.fits() {
+            stage.note(format!("{}: there is one processor only", spots[0].group));
+            continue;
+        }
+        let cluster = layout.place(Role::Shards, || stage.shards(shards));
+        over(stage, &cluster, layout, spots)?;
     }
     memory(stage);
     Ok(())
 }
 
 /// Runs cells over the same shards.
-fn over(stage: &mut Stage, cluster: &Cluster, spots: Vec<Spot>) -> Result<(), String> {
-    let mut servers = stage.servers(&kinds(64, cluster.len()), cluster);
+fn over(stage: &mut Stage, cluster: &Cluster, layout: Layout, spots: Vec<Spot>) -> Result<(), String> {
+    let mut kinds = kinds(64, cluster.len());
+    if layout != Layout::Free {
+        kinds.retain(|kind| !matches!(kind, Kind::Rendis(2) | Kind::QuietTwemproxy));
+    }
+    let mut servers = layout.place(Role::System, || stage.servers(&kinds, cluster));
     let mut filled = None;
     for spot in spots {
         let content = (spot.load.value, spot.load.keys);
         if filled != Some(content) {
             // The floor's values have one size; the others take any.
             servers.retain(|server| !matches!(server.kind(), Kind::Floor(_)));
-            servers.extend(stage.servers(&[Kind::Floor(spot.load.value)], cluster));
+            let floor = [Kind::Floor(spot.load.value)];
+            servers.extend(layout.place(Role::System, || stage.servers(&floor, cluster)));
             fill(cluster, &servers, &spot.load)?;
             filled = Some(content);
         }
-        cell(stage, &spot, &mut servers);
+        cell(stage, &spot, layout, &mut servers);
     }
     Ok(())
 }
@@ -85,7 +96,7 @@ pub(super) fn fill(cluster: &Cluster, servers: &[Server], load: &Load) -> Result
     Ok(())
 }
 
-fn cell(stage: &mut Stage, spot: &Spot, servers: &mut [Server]) {
+fn cell(stage: &mut Stage, spot: &Spot, layout: Layout, servers: &mut [Server]) {
     let able = |server: &&mut Server| match server.kind() {
         Kind::Rendis(2) | Kind::QuietTwemproxy => spot.group == "proxy",
         Kind::Before => spot.group != "proxy, shards",
@@ -99,12 +110,13 @@ fn cell(stage: &mut Stage, spot: &Spot, servers: &mut [Server]) {
     let guess = (4_000 * spot.load.batch) as f64 / (spot.load.value as f64 / 4096.0).max(1.0);
     let mut rates = vec![guess / 0.2; able.len()];
     stage.rounds(spot.group, &spot.name, &names, |at, seconds| {
-        able[at].restart()?;
+        layout.place(Role::System, || able[at].restart())?;
         let server = &*able[at];
         let least = (spot.load.tasks * spot.load.batch * 2) as f64;
         let run = |requests: f64, words: &[String]| {
-            redis_benchmark(server, &spot.load, requests.max(least) as u64, words)
-                .map(|benchmarked| (requests.max(least).floor(), benchmarked))
+            let requests = requests.max(least);
+            let generator = || redis_benchmark(server, &spot.load, requests as u64, words);
+            layout.place(Role::Generator, generator).map(|benchmarked| (requests.floor(), benchmarked))
         };
         let parts = |requests: f64| match &spot.ask {
             Ask::SetGet => {
@@ -137,6 +149,20 @@ fn together(parts: &[(f64, Benchmarked)], cpu: f64) -> (f64, Vec<(&'static str, 
         ("p99 ms", worst(|part| part.p99)),
     ];
     (rate, figures)
+}
+
+/// What depends most on who runs where.
+fn placed(layout: Layout) -> Vec<Spot> {
+    let group = match layout {
+        Layout::Apart => "proxy, shards on other processors",
+        _ => "proxy, shards on its processor",
+    };
+    let names = ["50 clients, P=1", "500 clients, P=1", "50 clients, P=16", "MGET of 100 keys, 50 clients"];
+    let chosen =
+        |spot: &Spot| ["proxy", "proxy, commands"].contains(&spot.group) && names.contains(&&*spot.name);
+    let least = |spot: &Spot| if spot.least == Scope::Smoke { Scope::Quick } else { Scope::Full };
+    let spots = spots(3).into_iter().filter(chosen);
+    spots.map(|spot| Spot { group, least: least(&spot), ..spot }).collect()
 }
 
 fn spots(shards: usize) -> Vec<Spot> {

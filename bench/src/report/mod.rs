@@ -88,6 +88,13 @@ fn short(results: &Results) -> String {
         ("proxy, 50 clients", "proxy", "50 clients, P=1", "twemproxy"),
         ("", "proxy", "50 clients, P=1", "twemproxy, quiet"),
         ("", "proxy", "50 clients, P=1", "Envoy"),
+        (
+            "the same, shards on its processor",
+            "proxy, shards on its processor",
+            "50 clients, P=1",
+            "twemproxy",
+        ),
+        ("the same, shards on others", "proxy, shards on other processors", "50 clients, P=1", "twemproxy"),
         ("proxy, 50 clients, pipelines of 16", "proxy", "50 clients, P=16", "twemproxy"),
         ("", "proxy", "50 clients, P=16", "twemproxy, quiet"),
         ("", "proxy", "50 clients, P=16", "Envoy"),
@@ -135,6 +142,10 @@ generator of the load share.
   level that writes a line of log for each request (thrown away here); `twemproxy, quiet` has `-v 4` and writes none.
   `redis-server` is one of the shards' kind, asked directly.
   `floor` is a tokio server that answers each request with a fixed reply: what kernel and runtime cost.
+- **Where proxies run**: without pipelines it decides more than the proxies do whether the kernel has the shards run on a
+  proxy's processor, where they work off in one go what it wrote, or on another, where they are woken for each write. The
+  same proxy is half as fast again in one as in the other, and the kernel changes from one to the other between rounds. So
+  there are tables of either, with all processes bound to their processors, next to those in which the kernel decides.
 - **Load**: `GET` and `SET` in turn of 64-byte values of 100 000 keys, drawn uniformly, all of which exist, unless said. A
   closed loop: each task or client begins an operation when its last has ended. P is the depth of pipelines.
 - **Open loop**: operations begin by the clock, whatever became of the ones before, and their time counts from when they were

@@ -7,7 +7,7 @@ use crate::report::order::systems;
 use crate::results::{Cell, Results};
 
 /// What is said about a group below its heading.
-const GROUPS: [(&str, &str, &[&str]); 19] = [
+const GROUPS: [(&str, &str, &[&str]); 21] = [
     ("library", "", &["ops/s", "CPU µs/op", "peak MiB"]),
     ("library, two threads", "A runtime with two threads.", &["ops/s", "CPU µs/op"]),
     ("library, pipelines", "The operation is the command.", &["ops/s", "CPU µs/op"]),
@@ -20,6 +20,16 @@ const GROUPS: [(&str, &str, &[&str]); 19] = [
     ("library, system calls", "", &[]),
     ("library, handles", "", &[]),
     ("proxy", "", &["ops/s", "CPU µs/op", "p99 ms", "peak MiB"]),
+    (
+        "proxy, shards on its processor",
+        "Proxy and shards share a processor, and the generator of the load has another.",
+        &["ops/s", "CPU µs/op", "p99 ms"],
+    ),
+    (
+        "proxy, shards on other processors",
+        "The proxy has a processor to itself. On a machine with two, shards and generator share the other.",
+        &["ops/s", "CPU µs/op", "p99 ms"],
+    ),
     ("proxy, commands", "The operation is the call.", &["ops/s", "CPU µs/op"]),
     ("proxy, values", "", &["ops/s", "CPU µs/op", "p99 ms", "peak MiB"]),
     ("proxy, shards", "Many small servers, limited to 64 MiB each.", &["ops/s", "CPU µs/op"]),

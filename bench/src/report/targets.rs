@@ -114,18 +114,22 @@ fn proxy(results: &Results) -> Vec<Target> {
         let what = format!("{group}, {name}: {kind} through that of {peer}");
         targets.push(Target { what, wanted, found: ratio(results, group, name, "rendis", peer, metric) });
     };
-    for clients in [50, 500] {
-        let name = format!("{clients} clients, P=1");
-        add("proxy", &name, "twemproxy", "ops/s", AtLeast(1.15));
-        add("proxy", &name, "twemproxy", "CPU µs/op", AtMost(0.75));
-        add("proxy", &name, "twemproxy", "p99 ms", AtMost(1.0));
-        add("proxy", &name, "floor", "CPU µs/op", AtMost(1.25));
-        let name = format!("{clients} clients, P=16");
-        add("proxy", &name, "twemproxy", "ops/s", AtLeast(1.9));
-        add("proxy", &name, "twemproxy", "CPU µs/op", AtMost(0.27));
-        add("proxy", &name, "twemproxy", "p99 ms", AtMost(1.0));
-        add("proxy", &name, "redis-server", "ops/s", AtLeast(0.85));
-        add("proxy", &name, "Envoy", "ops/s", AtLeast(2.0));
+    for group in ["proxy", "proxy, shards on its processor", "proxy, shards on other processors"] {
+        for clients in [50, 500] {
+            let name = format!("{clients} clients, P=1");
+            add(group, &name, "twemproxy", "ops/s", AtLeast(1.15));
+            add(group, &name, "twemproxy", "CPU µs/op", AtMost(0.75));
+            add(group, &name, "twemproxy", "p99 ms", AtMost(1.0));
+            add(group, &name, "floor", "CPU µs/op", AtMost(1.25));
+            let name = format!("{clients} clients, P=16");
+            add(group, &name, "twemproxy", "ops/s", AtLeast(1.9));
+            add(group, &name, "twemproxy", "CPU µs/op", AtMost(0.27));
+            add(group, &name, "twemproxy", "p99 ms", AtMost(1.0));
+            add(group, &name, "redis-server", "ops/s", AtLeast(0.85));
+            add(group, &name, "Envoy", "ops/s", AtLeast(2.0));
+        }
+        let group = if group == "proxy" { "proxy, commands" } else { group };
+        add(group, "MGET of 100 keys, 50 clients", "twemproxy", "ops/s", AtLeast(1.5));
     }
     for cell in results.cells.iter().filter(|cell| cell.group == "proxy, values") {
         let (rate, cpu) = if cell.name.ends_with("P=16") { (1.9, 0.27) } else { (1.15, 0.75) };
@@ -135,7 +139,6 @@ fn proxy(results: &Results) -> Vec<Target> {
             add("proxy, values", &cell.name, "redis-server", "ops/s", AtLeast(0.85));
         }
     }
-    add("proxy, commands", "MGET of 100 keys, 50 clients", "twemproxy", "ops/s", AtLeast(1.5));
     let found = ratio(results, "proxy", "50 clients, P=1", "rendis, 2 threads", "rendis", "ops/s");
     let what = "proxy, 50 clients, P=1: throughput of two threads through that of one".to_owned();
     targets.push(Target { what, wanted: AtLeast(1.0), found });
