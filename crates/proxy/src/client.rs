@@ -53,7 +53,7 @@ pub(crate) async fn serve(peer: Peer, identity: Box<Identity>, context: Arc<Cont
         out: Outbox::default(),
         window: Window::default(),
         scratch: None,
-        transaction: Box::default(),
+        transaction: Transaction::default(),
         subscriber: None,
         holding: Holding::new(memory),
         owed: 0,
@@ -84,7 +84,7 @@ struct Client {
     window: Window,
     /// There while requests are under way, or replies not written.
     scratch: Option<Box<Scratch>>,
-    transaction: Box<Transaction>,
+    transaction: Transaction,
     subscriber: Option<Box<Subscriber>>,
     /// What it makes the ring hold, as far as others are told.
     holding: Holding,
@@ -185,7 +185,7 @@ impl Client {
                 return Ok(Flow::End);
             }
             if self.out.bytes.len() >= FLUSH_AT {
-                self.flush().await?;
+                Box::pin(self.flush()).await?;
             }
         }
         self.inbox.clear();
@@ -238,14 +238,15 @@ impl Client {
         match result {
             Ok(Executed::Reply(reply)) => self.reply(&reply).await?,
             Ok(_) => {}
-            Err(error) => self.error(&error).await?,
+            Err(error) => Box::pin(self.error(&error)).await?,
         }
         Ok(true)
     }
 
     async fn reply(&mut self, reply: &Reply) -> io::Result<()> {
         if self.append(reply) {
-            self.write_out(reply).await?;
+            // Seldom, and every client's task would have the room for it.
+            Box::pin(self.write_out(reply)).await?;
         }
         Ok(())
     }

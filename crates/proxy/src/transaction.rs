@@ -36,13 +36,13 @@ use rendis_engine::pipeline::{belonged, watched_elsewhere, were_together};
 use rendis_engine::settings::Protocol;
 use rendis_engine::shard::Shard;
 
-/// Where one client's transaction stands.
+/// Where one client's transaction stands. Most clients never have one: what there is of it has boxes of its own.
 #[derive(Default)]
 pub(crate) struct Transaction {
-    queue: Option<Queue>,
-    watch: Option<Watch>,
+    queue: Option<Box<Queue>>,
+    watch: Option<Box<Watch>>,
     /// Why what should be watched is not: `EXEC` aborts.
-    unwatched: Option<Unwatched>,
+    unwatched: Option<Box<Unwatched>>,
 }
 
 /// A `WATCH` that failed.
@@ -203,7 +203,7 @@ impl Transaction {
 
     fn watch_failed(&mut self, reason: String, lost: bool) {
         let lost = lost || self.unwatched.as_ref().is_some_and(|before| before.lost);
-        self.unwatched = Some(Unwatched { reason, heard: false, lost });
+        self.unwatched = Some(Box::new(Unwatched { reason, heard: false, lost }));
     }
 
     /// The client has been told all that it was owed, and nothing more of it is here: what comes from now on it sends
@@ -226,7 +226,7 @@ impl Transaction {
                 push_error(out, "ERR", "MULTI calls can not be nested");
             }
             Command::Begin => {
-                self.queue = Some(Queue::default());
+                self.queue = Some(Box::default());
                 push_ok(out);
             }
             Command::Discard if self.queue.is_none() => push_error(out, "ERR", "DISCARD without MULTI"),
@@ -274,7 +274,7 @@ impl Transaction {
             None => {
                 let then = engine.topology();
                 let lease = engine.lease(&shard).await?;
-                Watch { then, protocol: engine.protocol(&shard), shard, lease, clean: true }
+                Box::new(Watch { then, protocol: engine.protocol(&shard), shard, lease, clean: true })
             }
         };
         let reply = watch.lease.ask(request).await.map_err(|failure| watch.shard.error(failure))?;
@@ -301,11 +301,11 @@ impl Transaction {
             push_line(out, &line);
             return Ok(None);
         }
-        if let Some(Unwatched { reason, .. }) = unwatched {
+        if let Some(unwatched) = unwatched {
             self.unwatch().await;
             // Whether that WATCH ran is of no interest: nothing of the transaction did.
-            let reason =
-                reason.trim_end_matches("; may have been executed").trim_end_matches("; not executed");
+            let reason = unwatched.reason.trim_end_matches("; may have been executed");
+            let reason = reason.trim_end_matches("; not executed");
             let text = format!("Transaction discarded because WATCH failed: {reason}; not executed");
             push_error(out, "EXECABORT", &text);
             return Ok(None);

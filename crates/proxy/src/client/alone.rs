@@ -143,7 +143,7 @@ impl Client {
             After::Stay => Flow::On,
             After::Close => Flow::End,
             After::Reset => {
-                *self.transaction = Transaction::default();
+                self.transaction = Transaction::default();
                 self.subscriber = None;
                 Flow::On
             }
