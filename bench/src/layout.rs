@@ -1,9 +1,10 @@
 //! Which processors what runs on.
 //!
 //! Without pipelines it decides more than the proxies do whether the kernel has the shards run on a proxy's processor, where
-//! they work off in one go what it wrote, or on another, where they are woken for each write: the same proxy does 100 000
-//! operations a second or 60 000, and the kernel keeps to one or changes, from one round to the next. So either is measured
-//! by itself, next to what the kernel makes of it.
+//! they work off in one go what it wrote, or on another, where they are woken for each write: the same proxy does half as
+//! many operations again in one as in the other, and the kernel keeps to one or changes, from one round to the next. So
+//! either is measured by itself, next to what the kernel makes of it. (Two processors may be one core's; that is the same
+//! for all systems.)
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -31,22 +32,23 @@ pub enum Role {
 }
 
 impl Layout {
-    /// Whether this machine has the processors for it.
+    /// Whether this machine has the processors for it, and lets itself be told.
     #[must_use]
     pub fn fits(self) -> bool {
-        self == Self::Free || processors().len() > 1
+        let all = processors();
+        let bound = |role| self.place(role, processors) == self.of(role, &all);
+        self == Self::Free || all.len() > 1 && bound(Role::System) && bound(Role::Generator)
     }
 
-    /// Runs `start` so that the processes and threads that it starts are on the processors of that role.
+    /// Runs `start` so that the processes and threads that it starts are on the processors of that role. Not within itself.
     pub fn place<T>(self, role: Role, start: impl FnOnce() -> T) -> T {
-        let Ok(before) = sched_getaffinity(None) else { return start() };
+        let before = sched_getaffinity(None);
+        let _back = before.map(Back);
         let mut chosen = CpuSet::new();
         self.of(role, &processors()).iter().for_each(|processor| chosen.set(*processor));
-        // Where it is not allowed, the kernel decides.
+        // Refused, it is found out by `fits`.
         let _ = sched_setaffinity(None, &chosen);
-        let started = start();
-        let _ = sched_setaffinity(None, &before);
-        started
+        start()
     }
 
     fn of(self, role: Role, all: &[usize]) -> &[usize] {
@@ -60,7 +62,16 @@ impl Layout {
     }
 }
 
-/// The processors that this process may use.
+/// Where this thread may run again, when this is dropped.
+struct Back(CpuSet);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        let _ = sched_setaffinity(None, &self.0);
+    }
+}
+
+/// The processors that this thread may use.
 fn processors() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(None) else { return Vec::new() };
     (0..CpuSet::MAX_CPU).filter(|processor| set.is_set(*processor)).collect()
@@ -85,8 +96,9 @@ mod tests {
 
     #[test]
     fn what_is_started_stays_there() {
-        let inside = Layout::Beside.place(Role::Generator, || std::thread::spawn(processors).join());
         let all = processors();
+        let inside = Layout::Beside.place(Role::Generator, || std::thread::spawn(processors).join());
         assert_eq!(inside.expect("a list"), Layout::Beside.of(Role::Generator, &all));
+        assert_eq!(processors(), all);
     }
 }

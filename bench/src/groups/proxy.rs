@@ -41,7 +41,7 @@ pub(super) fn run(stage: &mut Stage) -> Result<(), String> {
             continue;
         }
         if !layout.fits() {
-            stage.note(format!("{}: there is one processor only", spots[0].group));
+            stage.note(format!("{}: processes cannot be bound to two processors here", spots[0].group));
             continue;
         }
         let cluster = layout.place(Role::Shards, || stage.shards(shards));
@@ -55,7 +55,8 @@ pub(super) fn run(stage: &mut Stage) -> Result<(), String> {
 fn over(stage: &mut Stage, cluster: &Cluster, layout: Layout, spots: Vec<Spot>) -> Result<(), String> {
     let mut kinds = kinds(64, cluster.len());
     if layout != Layout::Free {
-        kinds.retain(|kind| !matches!(kind, Kind::Rendis(2) | Kind::QuietTwemproxy));
+        // A server that is asked directly would have for itself what proxies share with the shards.
+        kinds.retain(|kind| matches!(kind, Kind::Rendis(1) | Kind::Before | Kind::Twemproxy | Kind::Envoy));
     }
     let mut servers = layout.place(Role::System, || stage.servers(&kinds, cluster));
     let mut filled = None;
@@ -64,8 +65,9 @@ fn over(stage: &mut Stage, cluster: &Cluster, layout: Layout, spots: Vec<Spot>) 
         if filled != Some(content) {
             // The floor's values have one size; the others take any.
             servers.retain(|server| !matches!(server.kind(), Kind::Floor(_)));
-            let floor = [Kind::Floor(spot.load.value)];
-            servers.extend(layout.place(Role::System, || stage.servers(&floor, cluster)));
+            if layout == Layout::Free {
+                servers.extend(stage.servers(&[Kind::Floor(spot.load.value)], cluster));
+            }
             fill(cluster, &servers, &spot.load)?;
             filled = Some(content);
         }
@@ -157,10 +159,19 @@ fn placed(layout: Layout) -> Vec<Spot> {
         Layout::Apart => "proxy, shards on other processors",
         _ => "proxy, shards on its processor",
     };
-    let names = ["50 clients, P=1", "500 clients, P=1", "50 clients, P=16", "MGET of 100 keys, 50 clients"];
+    let names = [
+        "50 clients, P=1",
+        "500 clients, P=1",
+        "50 clients, P=16",
+        "500 clients, P=16",
+        "MGET of 100 keys, 50 clients",
+    ];
     let chosen =
         |spot: &Spot| ["proxy", "proxy, commands"].contains(&spot.group) && names.contains(&&*spot.name);
-    let least = |spot: &Spot| if spot.least == Scope::Smoke { Scope::Quick } else { Scope::Full };
+    let least = |spot: &Spot| match spot.least {
+        Scope::Smoke => Scope::Smoke,
+        _ => Scope::Full,
+    };
     let spots = spots(3).into_iter().filter(chosen);
     spots.map(|spot| Spot { group, least: least(&spot), ..spot }).collect()
 }

@@ -231,9 +231,10 @@ impl Client {
         }
         self.context.stats.request(only.name());
         let begun = self.context.stats.begin();
-        let waits = self.context.moderation.waits();
-        let result = engine.run(only).await;
-        drop(waits);
+        let result = {
+            let _waits = self.context.moderation.waits();
+            engine.run(only).await
+        };
         self.context.stats.end(begun);
         match result {
             Ok(Executed::Reply(reply)) => self.reply(&reply).await?,

@@ -52,3 +52,58 @@ impl std::fmt::Debug for Embedded {
         out.debug_tuple("Embedded").field(&self.context.shared.name).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use rendis_core::request::RequestBuf;
+    use rendis_testkit::RedisServer;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    /// Until so many clients wait.
+    async fn waiting(ring: &Embedded, number: u32) {
+        let until = async {
+            while ring.context.moderation.waiting.load(Ordering::Relaxed) != number {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), until).await.expect("as many clients wait");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_shard_is_counted_until_it_does_not() {
+        let server = RedisServer::start();
+        let text = format!(
+            "[[ring]]\nname = \"r\"\nlisten = \"127.0.0.1:1\"\n[[ring.shard]]\nname = \"one\"\nurl = \"{}\"\n",
+            server.url()
+        );
+        let sources = config::Sources { file: "r", directory: Path::new(""), lookup: None };
+        let config = config::parse(&text, &sources).expect("a configuration");
+        let ring = Embedded::start(&config.rings[0], &Transport::System).await.expect("a ring");
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            let (ours, theirs) = duplex(1 << 10);
+            clients.push((ours, ring.serve(Box::new(theirs))));
+        }
+        server.stop();
+        let get = RequestBuf::pack([&b"GET"[..], b"a"]).view().bytes().to_vec();
+        let mget = RequestBuf::pack([&b"MGET"[..], b"a", b"b"]).view().bytes().to_vec();
+        for ((client, _), request) in clients.iter_mut().zip([get.clone(), get.repeat(2), mget]) {
+            client.write_all(&request).await.expect("a client that is read from");
+        }
+        waiting(&ring, 3).await;
+        // One is cut off in the midst of it, and the others get their answers.
+        clients[0].1.abort();
+        waiting(&ring, 2).await;
+        server.cont();
+        for (client, _) in &mut clients[1..] {
+            assert_ne!(client.read(&mut [0; 64]).await.expect("a reply"), 0);
+        }
+        waiting(&ring, 0).await;
+    }
+}

@@ -69,17 +69,21 @@ impl Client {
             let Some(scratch) = &mut self.scratch else { return Err(io::ErrorKind::Other.into()) };
             let batch = &mut scratch.batch;
             let mut next = poll_fn(|context| batch.poll_next(context));
-            let waits = context.moderation.waits();
             let answer = match poll_fn(|context| Poll::Ready(Pin::new(&mut next).poll(context))).await {
                 Poll::Ready(answer) => Some(answer),
-                Poll::Pending if late => timeout(LOOK_AGAIN, next).await.ok(),
-                Poll::Pending => tokio::select! {
-                    biased;
-                    answer = next => Some(answer),
-                    () = context.ticker.moment() => None,
-                },
+                Poll::Pending => {
+                    let _waits = context.moderation.waits();
+                    if late {
+                        timeout(LOOK_AGAIN, next).await.ok()
+                    } else {
+                        tokio::select! {
+                            biased;
+                            answer = next => Some(answer),
+                            () = context.ticker.moment() => None,
+                        }
+                    }
+                }
             };
-            drop(waits);
             match answer {
                 Some(answer) => return answer.ok_or_else(|| io::ErrorKind::Other.into()),
                 None => self.flush().await?,

@@ -19,7 +19,7 @@ use super::StartError;
 use crate::config;
 use crate::context::{Context, Shared};
 use crate::listen::{Never, Target, Unopened};
-use crate::moderation::{Moderation, sleep_exactly};
+use crate::moderation::Moderation;
 use crate::settings;
 
 /// See the module.
@@ -66,7 +66,7 @@ impl Worker {
         let (end, busy) = (end.clone(), end.subscribe());
         let thread = thread::Builder::new().name(format!("rendis-{number}"));
         let thread = thread.spawn(move || {
-            sleep_exactly();
+            moderation.begin();
             runtime.block_on(async {
                 work(received, moderation).await;
                 // Clients of other threads may be served their subscriptions by this one.
