@@ -120,7 +120,9 @@ const PROXY: &str = "\
 - P=1: nearly all is the kernel's, and most of that is `send`. Each request costs one to its client, which nothing can share,
   and a part of one to a shard, which requests of several clients share. `floor` has the first only, and looks for no
   shard: a proxy cannot come nearer to it than its other sockets allow. Other proxies make more system calls than rendis,
-  but the one that costs, the reply's, they make as often.
+  but the one that costs, the reply's, they make as often. With 500 clients the generator takes 9 to 10 µs of its processor for
+  a request, so that before a proxy that keeps up with it no other can be faster; where it and the proxy are about equally
+  fast, a proxy that is quicker with each request finds fewer of them to share what they cost.
 - P=16: the replies to a pipeline leave in one write, and still the kernel has most of it. The rest is cutting requests and
   replies into frames, placing keys, and pairing each reply with its request.
 - `MGET`: the one request is taken apart into one for each shard, and the values are put together again in the order of
