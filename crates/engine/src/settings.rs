@@ -194,8 +194,8 @@ pub struct Settings {
     pub wires: usize,
     /// Whether a shared wire on which some requests are owed, and not a great many, lets the runtime look for events a few
     /// times before it writes, so that requests which others are about to make share the write. For one who reads them from
-    /// many sockets, as a proxy does: with 50 to 200 clients of its proxy a write to a shard carries a third more. Callers
-    /// that are tasks of the same runtime are waited for anyway, and would lose by it. Default false.
+    /// many sockets, as a proxy does. Callers that are tasks of the same runtime are waited for anyway, and would lose by
+    /// it. Default false.
     pub linger: bool,
     /// Exclusive connections a shard, for blocking commands and watched transactions. Default 16.
     pub exclusive: usize,
