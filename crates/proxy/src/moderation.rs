@@ -8,7 +8,7 @@
 //! full does not rest at all, nor does one with few clients, nor one whose clients wait for a shard that does not answer:
 //! nobody would share anything.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,6 @@ pub(crate) struct Moderation {
     pub(crate) waiting: AtomicU32,
     /// How often one has begun to.
     begun: AtomicU32,
-    /// Whether the thread can sleep for as short a time as it wants to.
-    exact: AtomicBool,
 }
 
 /// A client waits for a shard, until this is dropped.
@@ -34,32 +32,30 @@ impl Moderation {
         Waits(self)
     }
 
-    /// Has the thread of this runtime rest before it looks for events, once it has begun.
+    /// Has the thread of this runtime rest before it looks for events.
     pub(crate) fn moderate(self: &Arc<Self>, runtime: &mut tokio::runtime::Builder) {
-        let (this, pace) = (Arc::clone(self), Mutex::new(Pace::default()));
+        let this = Arc::clone(self);
+        // Made at the first look, which is the thread's.
+        let pace = Mutex::new(None);
         runtime.on_thread_park(move || {
-            if !this.exact.load(Ordering::Relaxed) {
-                return;
-            }
             let (waiting, begun) = (this.waiting.load(Ordering::Relaxed), this.begun.load(Ordering::Relaxed));
             let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
-            let rest = pace.rest(waiting, begun, Instant::now);
-            drop(pace);
+            let pace = pace.get_or_insert_with(|| sleeps_exactly().then(Pace::default));
+            let rest = pace.as_mut().map_or(Duration::ZERO, |pace| pace.rest(waiting, begun, Instant::now));
             if !rest.is_zero() {
                 std::thread::sleep(rest);
             }
         });
     }
+}
 
-    /// The thread begins: to be called on it. Linux lets a thread sleep 50 µs longer than it asked for, to spare wake-ups,
-    /// unless it is told not to; where that cannot be had, the thread does not rest.
-    pub(crate) fn begin(&self) {
-        #[cfg(target_os = "linux")]
-        let exact = rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN)).is_ok();
-        #[cfg(not(target_os = "linux"))]
-        let exact = false;
-        self.exact.store(exact, Ordering::Relaxed);
-    }
+/// Has this thread sleep for as short a time as it asks for, if that can be had: Linux makes it 50 µs longer, to spare
+/// wake-ups, unless it is told not to.
+fn sleeps_exactly() -> bool {
+    #[cfg(target_os = "linux")]
+    return rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN)).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    return false;
 }
 
 impl Drop for Waits<'_> {
@@ -200,7 +196,6 @@ mod tests {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         moderation.moderate(&mut runtime);
         let runtime = runtime.enable_all().build().unwrap();
-        moderation.begin();
         let begun = Instant::now();
         runtime.block_on(async {
             let (mut here, there) = tokio::net::UnixStream::pair().unwrap();
@@ -220,7 +215,7 @@ mod tests {
         });
         // Now and then the runtime looks for events while there is work.
         let rested = begun.elapsed() >= TIMES * 9 / 10 * (BETWEEN_AT_MOST - REST_AT_LEAST);
-        assert_eq!(rested, moderation.exact.load(Ordering::Relaxed), "{:?}", begun.elapsed());
+        assert_eq!(rested, cfg!(target_os = "linux"), "{:?}", begun.elapsed());
         assert_eq!(moderation.waiting.load(Ordering::Relaxed), 0);
     }
 }

@@ -66,7 +66,6 @@ impl Worker {
         let (end, busy) = (end.clone(), end.subscribe());
         let thread = thread::Builder::new().name(format!("rendis-{number}"));
         let thread = thread.spawn(move || {
-            moderation.begin();
             runtime.block_on(async {
                 work(received, moderation).await;
                 // Clients of other threads may be served their subscriptions by this one.
