@@ -32,6 +32,16 @@ pub enum Role {
 }
 
 impl Layout {
+    /// The group of the figures of proxies.
+    #[must_use]
+    pub const fn proxies(self) -> &'static str {
+        match self {
+            Self::Free => "proxy",
+            Self::Beside => "proxy, shards on its processor",
+            Self::Apart => "proxy, shards on other processors",
+        }
+    }
+
     /// Whether this machine has the processors for it, and lets itself be told.
     #[must_use]
     pub fn fits(self) -> bool {

@@ -155,10 +155,7 @@ fn together(parts: &[(f64, Benchmarked)], cpu: f64) -> (f64, Vec<(&'static str, 
 
 /// What depends most on who runs where.
 fn placed(layout: Layout) -> Vec<Spot> {
-    let group = match layout {
-        Layout::Apart => "proxy, shards on other processors",
-        _ => "proxy, shards on its processor",
-    };
+    let group = layout.proxies();
     let names = [
         "50 clients, P=1",
         "500 clients, P=1",

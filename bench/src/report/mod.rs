@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::figures::{Figures, Table};
+use crate::layout::Layout;
 use crate::results::Results;
 
 /// Where the report's files are, below the repository.
@@ -88,13 +89,8 @@ fn short(results: &Results) -> String {
         ("proxy, 50 clients", "proxy", "50 clients, P=1", "twemproxy"),
         ("", "proxy", "50 clients, P=1", "twemproxy, quiet"),
         ("", "proxy", "50 clients, P=1", "Envoy"),
-        (
-            "the same, shards on its processor",
-            "proxy, shards on its processor",
-            "50 clients, P=1",
-            "twemproxy",
-        ),
-        ("the same, shards on others", "proxy, shards on other processors", "50 clients, P=1", "twemproxy"),
+        ("the same, shards on its processor", Layout::Beside.proxies(), "50 clients, P=1", "twemproxy"),
+        ("the same, shards on others", Layout::Apart.proxies(), "50 clients, P=1", "twemproxy"),
         ("proxy, 50 clients, pipelines of 16", "proxy", "50 clients, P=16", "twemproxy"),
         ("", "proxy", "50 clients, P=16", "twemproxy, quiet"),
         ("", "proxy", "50 clients, P=16", "Envoy"),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::figures::{Table, short};
+use crate::layout::Layout;
 use crate::report::order::systems;
 use crate::results::{Cell, Results};
 
@@ -21,12 +22,12 @@ const GROUPS: [(&str, &str, &[&str]); 21] = [
     ("library, handles", "", &[]),
     ("proxy", "", &["ops/s", "CPU µs/op", "p99 ms", "peak MiB"]),
     (
-        "proxy, shards on its processor",
+        Layout::Beside.proxies(),
         "Proxy and shards share a processor, and the generator of the load has another.",
         &["ops/s", "CPU µs/op", "p99 ms"],
     ),
     (
-        "proxy, shards on other processors",
+        Layout::Apart.proxies(),
         "The proxy has a processor to itself. On a machine with two, shards and generator share the other.",
         &["ops/s", "CPU µs/op", "p99 ms"],
     ),

@@ -1,6 +1,7 @@
 //! What was to be reached, and whether it was.
 
 use crate::figures::{Figures, Table, short};
+use crate::layout::Layout;
 use crate::results::Results;
 
 /// One target.
@@ -114,7 +115,8 @@ fn proxy(results: &Results) -> Vec<Target> {
         let what = format!("{group}, {name}: {kind} through that of {peer}");
         targets.push(Target { what, wanted, found: ratio(results, group, name, "rendis", peer, metric) });
     };
-    for group in ["proxy", "proxy, shards on its processor", "proxy, shards on other processors"] {
+    for layout in [Layout::Free, Layout::Beside, Layout::Apart] {
+        let group = layout.proxies();
         for clients in [50, 500] {
             for (depth, rate, cpu) in [(1, 1.15, 0.75), (16, 1.9, 0.27)] {
                 let name = format!("{clients} clients, P={depth}");
@@ -124,7 +126,7 @@ fn proxy(results: &Results) -> Vec<Target> {
             }
             add(group, &format!("{clients} clients, P=16"), "Envoy", "ops/s", AtLeast(2.0));
         }
-        let group = if group == "proxy" { "proxy, commands" } else { group };
+        let group = if layout == Layout::Free { "proxy, commands" } else { group };
         add(group, "MGET of 100 keys, 50 clients", "twemproxy", "ops/s", AtLeast(1.5));
     }
     // Where they share processors with nobody, they are no measure.

@@ -69,6 +69,27 @@ fn clients_are_spread_over_the_threads_and_each_has_its_own_connection_to_a_shar
     assert!(used >= 2, "only {used} of 3 threads have clients");
 }
 
+/// What its sleep may be longer by is set by a thread that moderates itself, at its first look for events.
+#[cfg(target_os = "linux")]
+#[test]
+fn every_thread_moderates_how_often_it_looks_for_events() {
+    use std::fs::{DirEntry, read_dir, read_to_string};
+    use std::path::Path;
+
+    let servers = Cluster::start(1);
+    let text = "threads = 3\n".to_owned() + &ring("cache", "", &servers.urls());
+    let _proxy = Proxy::start(&config(&text)).unwrap();
+    // Those of other tests' proxies, too, which are no different.
+    until("all threads have begun to", || {
+        let threads = read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap());
+        let name = |thread: &DirEntry| read_to_string(thread.path().join("comm")).unwrap_or_default();
+        let workers = threads.filter(|thread| name(thread).starts_with("rendis-"));
+        let slack = |thread: DirEntry| Path::new("/proc").join(thread.file_name()).join("timerslack_ns");
+        let slacks: Vec<_> = workers.filter_map(|thread| read_to_string(slack(thread)).ok()).collect();
+        slacks.len() >= 3 && slacks.iter().all(|slack| slack == "1\n")
+    });
+}
+
 #[test]
 fn one_client_too_many_is_told_and_places_become_free() {
     let servers = Cluster::start(1);
