@@ -311,14 +311,17 @@ fn failure_of(outcome: &Result<Replies<Reply>, Failure>, speaker: Speaker) -> Op
         Ok(Replies::One(reply)) => AttemptFailure::of(reply, speaker),
         // A batch has run in part: each of its replies stands.
         Ok(Replies::Many(_)) => None,
-        Err(failure) => match (failure.cause.kind, failure.sent) {
-            // Trying again would make an overload worse, and cannot mend a setting.
-            (Kind::Busy | Kind::Refused | Kind::Auth | Kind::Config | Kind::Tls, _) => {
-                Some(AttemptFailure::Answered)
-            }
-            (_, Sent::No) => Some(AttemptFailure::NotWritten),
-            (_, Sent::Maybe) => Some(AttemptFailure::OutcomeUnknown),
-        },
+        Err(failure) => Some(unanswered(failure.cause.kind, failure.sent)),
+    }
+}
+
+/// How a call that got no reply failed, in the terms of `core::retry`.
+pub(crate) const fn unanswered(kind: Kind, sent: Sent) -> AttemptFailure {
+    match (kind, sent) {
+        // Trying again would make an overload worse, and cannot mend a setting.
+        (Kind::Busy | Kind::Refused | Kind::Auth | Kind::Config | Kind::Tls, _) => AttemptFailure::Answered,
+        (_, Sent::No) => AttemptFailure::NotWritten,
+        (_, Sent::Maybe) => AttemptFailure::OutcomeUnknown,
     }
 }
 

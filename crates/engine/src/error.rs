@@ -110,7 +110,7 @@ pub(crate) enum Late {
     Connecting,
     /// It had one.
     Serving,
-    /// A connection of the call's own: the cause says in its own words how long was waited.
+    /// A connection of the call's own, or any, and the cause says in its own words how long was waited.
     Alone,
 }
 
@@ -159,7 +159,8 @@ impl Cause {
             (Late::Serving, Sent::No) => format!("nothing could be written in {deadline:?}"),
             (Late::Serving, Sent::Maybe) => format!("no reply in {deadline:?}"),
         };
-        Failed { cause: Self::new(Kind::Timeout, text), ..failed }
+        let cause = Self { late: Some(Late::Alone), ..Self::of(Kind::Timeout, text) };
+        Failed { cause: Arc::new(cause), ..failed }
     }
 }
 
@@ -250,6 +251,11 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.inner.cause.kind
+    }
+
+    /// Whether the call's own deadline passed, so that there is no time left for another attempt.
+    pub(crate) fn is_late(&self) -> bool {
+        self.inner.cause.late.is_some()
     }
 
     /// Whether the command may have run.

@@ -12,11 +12,12 @@ use rendis_core::merge::{MergeError, Scanned, merge};
 use rendis_core::plan::{Cut, Plan, ScanStep, plan, view};
 use rendis_core::reply::Reply;
 use rendis_core::request::{Request, RequestBuf};
+use rendis_core::retry::AttemptFailure;
 use rendis_core::session::{Failed, Replies, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::time::Instant;
 
-use crate::attempt::{Route, exclusively, refused, single};
+use crate::attempt::{Route, exclusively, refused, single, unanswered};
 use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Kind};
@@ -230,9 +231,14 @@ impl Engine {
         };
         let request = slice.part.pack(slice.whole);
         let request = request.view();
+        let again = match unanswered(error.kind(), error.sent()) {
+            AttemptFailure::NotWritten => true,
+            AttemptFailure::OutcomeUnknown => repeat == Repeat::Read,
+            AttemptFailure::NotNow | AttemptFailure::Answered => false,
+        };
         if let Some(member) = topology.member(id)
-            && error.kind() == Kind::ShardDown
-            && (error.sent() == Sent::No || repeat == Repeat::Read)
+            && again
+            && !error.is_late()
             && let remaining = self.manner_since(began, &member.shard).deadline
             && self.out_or_back(&member.shard, connects, remaining).await
             && let remaining = self.manner_since(began, &member.shard).deadline

@@ -144,10 +144,11 @@ async fn run(shared: Arc<Shared>) {
             Ended::Served => return,
             Ended::Lost { cause, stood } => (cause, stood),
         };
-        if queue.missed() || shared.pulse.is_awaited() {
+        // A lane that was closed meanwhile says nothing of its shard: it may be another server's now.
+        if !queue.lock().is_closed() && (queue.missed() || shared.pulse.is_awaited()) {
             shared.pulse.failed(&cause);
         }
-        // Be it that the hurry came in a rest or while connecting.
+        // The hurry may have come during a rest or while connecting.
         let hurried = shared.pulse.hurries();
         if std::mem::replace(&mut hurries, hurried) != hurried {
             backoff.reset();

@@ -39,7 +39,7 @@ pub(crate) fn start(
         let shard = match before {
             Some(shard) if !anew && shard.settings().same_connection(wanted) => Arc::clone(shard),
             _ => {
-                let pulse = coordinator.pulse(&wanted.name);
+                let pulse = coordinator.pulse(wanted);
                 let past = before.map(|shard| shard.past()).unwrap_or_default();
                 Arc::new(Shard::start(wanted.clone(), settings, pulse, past)?)
             }

@@ -59,7 +59,7 @@ pub(crate) async fn watch<R>(
             }
             Some((asked, answer, connection)) = probes.next() => {
                 idle = connection.or(idle);
-                shard.pulse().probes().add(asked.elapsed());
+                shard.pulse().tally().probes().add(asked.elapsed());
                 let transition = health.probed(answer);
                 if transition != Transition::Unchanged && !report(&shard, transition).await {
                     health = Health::found(settings.votes, Status::Down);

@@ -8,14 +8,15 @@ use tokio::sync::Notify;
 use crate::error::{Cause, Kind};
 use crate::times::Times;
 
-/// Counts the connection-level failures of real requests in a row, and for who wants to know also bytes, errors, how long
-/// replies and probes take, and how often the shard fell or rose. The wires of all engines of a ring report to one, which
-/// stays when the shard is connected to in another way.
+/// The connection-level failures of real requests in a row, and who waits for the server. The wires of all engines of a
+/// ring report to one, which stays when the server is connected to in another way; another server under the shard's name
+/// has one of its own, for what calls still wait for at the one before says nothing of it.
 ///
 /// Wires report, the monitor listens. An answer costs one relaxed load; the counter is written only when there is
 /// something to clear.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
+    tally: Arc<Tally>,
     failures: AtomicU32,
     /// What went wrong last, for people.
     trouble: Mutex<Option<Arc<Cause>>>,
@@ -28,6 +29,11 @@ pub(crate) struct Pulse {
     /// How often calls began to wait so, and who is told.
     hurries: AtomicU64,
     hurried: Notify,
+}
+
+/// What is counted of a shard for who wants to know, whichever servers have its name.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
     replies: Times,
     sent: AtomicU64,
     received: AtomicU64,
@@ -37,6 +43,16 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
+    /// That of the server which has the shard's name after the one of this pulse.
+    pub(crate) fn successor(&self) -> Self {
+        Self { tally: Arc::clone(&self.tally), ..Self::default() }
+    }
+
+    /// What is counted of the shard.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// A wire has a connection.
     pub(crate) fn connected(&self) {
         self.connects.fetch_add(1, Ordering::AcqRel);
@@ -107,17 +123,25 @@ impl Pulse {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// Waits for the next failure. Cancel safe.
+    pub(crate) async fn next_failure(&self) {
+        self.changed.notified().await;
+    }
+}
+
+impl Tally {
     /// How long it took from writing a batch of requests until the last of them was answered, for one batch after the other
     /// on each wire.
     pub(crate) const fn replies(&self) -> &Times {
         &self.replies
     }
 
-    /// Bytes went to the server over a wire, or came from it.
+    /// Bytes went to the server over a wire.
     pub(crate) fn sent(&self, bytes: usize) {
         self.sent.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// Bytes came from the server over a wire.
     pub(crate) fn received(&self, bytes: usize) {
         self.received.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -152,11 +176,6 @@ impl Pulse {
     /// How often it fell or rose.
     pub(crate) fn health_changes(&self) -> u64 {
         self.health_changes.load(Ordering::Relaxed)
-    }
-
-    /// Waits for the next failure. Cancel safe.
-    pub(crate) async fn next_failure(&self) {
-        self.changed.notified().await;
     }
 }
 

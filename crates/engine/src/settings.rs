@@ -131,6 +131,12 @@ impl ShardSettings {
         Node { name: self.name.clone(), address, id: self.id.clone(), weight: self.weight, named: self.named }
     }
 
+    /// Whether both are one server under one name, whoever logs in there, and how.
+    #[must_use]
+    pub fn is_same_server(&self, other: &Self) -> bool {
+        self.name == other.name && self.address == other.address && self.database == other.database
+    }
+
     /// Whether connections made for `self` serve `other` as well: everything but its place on the ring is the same.
     #[must_use]
     pub fn same_connection(&self, other: &Self) -> bool {

@@ -125,8 +125,7 @@ impl Shard {
     /// logs in there, and how. New deadlines or limits make another [`Shard`] of it.
     #[must_use]
     pub fn is_same_server(&self, other: &Self) -> bool {
-        let (here, there) = (self.settings(), other.settings());
-        here.name == there.name && here.address == there.address && here.database == there.database
+        self.settings().is_same_server(other.settings())
     }
 
     /// What has been counted here, for the shard that takes its place.
@@ -210,7 +209,7 @@ impl Shard {
 
     /// The error of a failure here, of a call that was allowed so long.
     pub(crate) fn error_within(&self, failure: Failure, deadline: Duration) -> Error {
-        self.pulse.error(failure.cause.kind);
+        self.pulse.tally().error(failure.cause.kind);
         Error::at(&self.endpoint, Cause::within(failure, deadline))
     }
 
@@ -241,31 +240,31 @@ impl Shard {
     /// Bytes sent and received over shared wires since the start, by all engines of the ring in this process.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
-        self.pulse.bytes()
+        self.pulse.tally().bytes()
     }
 
     /// Errors that calls ended with here, by their kind, on all engines of the ring in this process.
     pub fn errors(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
-        self.pulse.errors()
+        self.pulse.tally().errors()
     }
 
     /// How long replies took, from the writing of a batch of requests until the last of them was answered; one batch after the
     /// other on each wire, of all engines of the ring in this process.
     #[must_use]
     pub fn replies(&self) -> &Times {
-        self.pulse.replies()
+        self.pulse.tally().replies()
     }
 
     /// How long probes took, those that failed counted.
     #[must_use]
     pub fn probes(&self) -> &Times {
-        self.pulse.probes()
+        self.pulse.tally().probes()
     }
 
     /// How often it fell or rose, for all engines of the ring in this process.
     #[must_use]
     pub fn health_changes(&self) -> u64 {
-        self.pulse.health_changes()
+        self.pulse.tally().health_changes()
     }
 
     /// How long a reply may take.

@@ -196,7 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 Poll::Ready(Ok(0)) => return Err(gone("connection closed while writing")),
                 Poll::Ready(Ok(count)) => {
                     self.accepted += count;
-                    self.pulse.sent(count);
+                    self.pulse.tally().sent(count);
                     self.writes += 1;
                     self.unreported += count;
                     self.unflushed = true;
@@ -298,7 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             Poll::Ready(Ok(0)) => return Err(gone("connection closed by the server")),
             Poll::Ready(Err(error)) => return Err(End::Lost(lost(error))),
             Poll::Ready(Ok(count)) => {
-                self.pulse.received(count);
+                self.pulse.tally().received(count);
                 if count == free {
                     self.room = (self.room * 2).min(READ_AT_MOST);
                 } else if count < self.room / 16 {
@@ -368,7 +368,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
         match &mut self.measured {
             Some((left, _)) if *left > replies => *left -= replies,
             Some((_, since)) => {
-                self.pulse.replies().add(self.queue.now().saturating_sub(*since));
+                self.pulse.tally().replies().add(self.queue.now().saturating_sub(*since));
                 self.measured = None;
             }
             None => {}

@@ -361,6 +361,39 @@ async fn new_shards_are_announced_before_their_first_command() {
     assert_eq!(*told.lock().unwrap(), ["shard1", "shard2"]);
 }
 
+#[tokio::test]
+async fn what_a_replaced_server_still_owes_is_no_vote_against_its_successor() {
+    let frozen = FakeServer::start(|request| Answer::handshake(request).unwrap_or(Answer::Silence));
+    let (other, successor) = (RedisServer::start(), RedisServer::start());
+    let deadline = Duration::from_millis(400);
+    let ring = Ring::builder()
+        .shards([("replaced", frozen.url()), ("other", other.url())])
+        .reply_timeout(deadline)
+        .heartbeat_frequency(Duration::from_secs(60))
+        .build()
+        .await
+        .unwrap();
+    let key = key_on(&ring, "replaced");
+    let mut calls = tokio::task::JoinSet::new();
+    // More than the votes that it takes, each at a moment of its own.
+    for _ in 0..10 {
+        let (mut ring, key) = (ring.clone(), key.clone());
+        calls.spawn(async move { ring.get::<_, Option<String>>(key).await.unwrap_err() });
+        tokio::time::sleep(deadline / 20).await;
+    }
+    let shards = [("replaced", successor.url()), ("other", other.url())];
+    ring.set_shards(shards.map(|(name, url)| rendis::ShardSettings::new(name, &url).unwrap())).unwrap();
+    assert_eq!(ring.len(), 2);
+    for late in calls.join_all().await {
+        assert_eq!(Error::of(&late).unwrap().kind(), Kind::Timeout);
+    }
+    // Until the connection that did not answer is given up.
+    tokio::time::sleep(deadline * 3).await;
+    assert_eq!(ring.len(), 2);
+    ring.clone().set::<_, _, ()>(&key, "kept").await.unwrap();
+    assert_eq!(successor.command(&["GET", &key]).text(), "kept");
+}
+
 /// What a thread of its own ends with, in time.
 fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, end) = mpsc::channel();

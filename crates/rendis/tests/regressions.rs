@@ -436,17 +436,22 @@ async fn a_call_with_time_left_outlives_a_connection_that_is_given_up() {
     assert_eq!(ring.get::<_, Option<String>>("k").await.unwrap().as_deref(), Some("here"));
 }
 
-#[tokio::test]
-async fn a_call_whose_shard_cannot_be_reached_in_time_waits_to_be_placed_anew() {
-    let (server, silent) = (RedisServer::start(), FakeServer::never_accepts());
-    let ring = Ring::builder()
+/// A ring one of whose two shards cannot be connected to in time, which it does not know yet.
+async fn half_silent(server: &RedisServer, silent: &FakeServer) -> Ring {
+    Ring::builder()
         .shards([("here", server.url()), ("silent", silent.url())])
         .connect_timeout(Duration::from_millis(100))
         .reply_timeout(Duration::from_secs(5))
         .heartbeat_frequency(Duration::from_millis(50))
         .build()
         .await
-        .unwrap();
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_call_whose_shard_cannot_be_reached_in_time_waits_to_be_placed_anew() {
+    let (server, silent) = (RedisServer::start(), FakeServer::never_accepts());
+    let ring = half_silent(&server, &silent).await;
     let calls = (0..20).map(|key| {
         let mut ring = ring.clone();
         async move { ring.set::<_, _, ()>(key, "value").await }
@@ -454,6 +459,27 @@ async fn a_call_whose_shard_cannot_be_reached_in_time_waits_to_be_placed_anew() 
     for call in futures_util::future::join_all(calls).await {
         call.unwrap();
     }
+    assert_eq!(ring.len(), 1);
+}
+
+#[tokio::test]
+async fn so_does_what_a_pipeline_and_the_parts_of_a_command_have_for_it() {
+    let (server, silent) = (RedisServer::start(), FakeServer::never_accepts());
+    let items: Vec<(u32, &str)> = (0..20).map(|key| (key, "value")).collect();
+    let mut ring = half_silent(&server, &silent).await;
+    ring.mset::<_, _, ()>(&items).await.unwrap();
+    assert_eq!(ring.len(), 1);
+    let mut ring = half_silent(&server, &silent).await;
+    let mut pipe = redis::pipe();
+    items.iter().for_each(|(key, value)| {
+        pipe.set(key, value);
+    });
+    let set: Vec<String> = pipe.query_async(&mut ring).await.unwrap();
+    assert_eq!(set, vec!["OK"; 20]);
+    assert_eq!(ring.len(), 1);
+    let mut ring = half_silent(&server, &silent).await;
+    let keys: Vec<u32> = items.iter().map(|(key, _)| *key).collect();
+    assert_eq!(ring.mget::<_, Vec<String>>(keys).await.unwrap(), vec!["value"; 20]);
     assert_eq!(ring.len(), 1);
 }
 

@@ -14,6 +14,7 @@ use rendis_core::retry::{Attempt, AttemptFailure, Decision};
 use rendis_core::session::Sent;
 
 use super::{Batch, Fate};
+use crate::attempt::unanswered;
 use crate::engine::Engine;
 use crate::error::{Error, Kind};
 use crate::frames::Item;
@@ -23,13 +24,15 @@ use crate::settings::OnDown;
 use crate::shard::Shard;
 
 impl Batch {
-    /// Whether another attempt may help: the shard is down, and the ring may have changed or answer a read without it; or a
-    /// shard did not know a script, and can be told.
+    /// Whether another attempt may help: no reply came, and the ring may have changed or answer a read without the shard; or
+    /// a shard did not know a script, and can be told.
     #[must_use]
     pub fn can_mend(answer: &Result<Reply, Error>) -> bool {
         match answer {
             Ok(reply) => is_unknown(reply),
-            Err(error) => error.kind() == Kind::ShardDown,
+            Err(error) => {
+                !error.is_late() && unanswered(error.kind(), error.sent()) != AttemptFailure::Answered
+            }
         }
     }
 
@@ -120,10 +123,7 @@ impl Batch {
     /// Whether a request that failed so may go out again, by the rules of single ones. It has waited then.
     async fn may_repeat(&mut self, engine: &Engine, error: &Error, repeat: Repeat) -> bool {
         let Some((_, remaining)) = self.rest(engine) else { return false };
-        let failure = match error.sent() {
-            Sent::No => AttemptFailure::NotWritten,
-            Sent::Maybe => AttemptFailure::OutcomeUnknown,
-        };
+        let failure = unanswered(error.kind(), error.sent());
         match engine.decide(&Attempt { repeat, failure, attempts: 1, remaining: Some(remaining) }) {
             Decision::Again { after } => {
                 // Of a batch that failed the first waits, for all.

@@ -82,7 +82,7 @@ impl Coordinator {
             }
             known.end();
         }
-        state.pulses.retain(|(name, _)| state.watched.iter().any(|known| known.shard.name() == name));
+        state.forget_pulses();
         if new_pace {
             state.outliers.take().into_iter().for_each(|(_, task)| task.abort());
             state.outliers = settings.slow_ejection.map(|slow| {

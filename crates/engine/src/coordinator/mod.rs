@@ -218,7 +218,7 @@ impl Coordinator {
                 });
                 drop(handed_over);
                 if rests {
-                    shard.pulse().health_changed();
+                    shard.pulse().tally().health_changed();
                     coordinator.emit(Event::Slow(Arc::clone(shard.endpoint())));
                 }
             }
@@ -265,7 +265,7 @@ impl Coordinator {
         });
         drop(handed_over);
         if fell {
-            shard.pulse().health_changed();
+            shard.pulse().tally().health_changed();
             self.hand_over_later(&mut self.lock(), shard, entered);
         }
         fell
@@ -292,7 +292,7 @@ impl Coordinator {
                 return Err(Cause::new(Kind::ShardDown, "it is down again, or was removed"));
             };
             known.returned();
-            shard.pulse().health_changed();
+            shard.pulse().tally().health_changed();
             state.returns += 1;
             state.settle();
             let keys = self.ledger.sweep(|shard| state.standing(shard) == Standing::Serving);

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Follower;
 use crate::probe::Heartbeat;
 use crate::pulse::Pulse;
-use crate::settings::{OnDown, Settings};
+use crate::settings::{OnDown, Settings, ShardSettings};
 use crate::shard::Shard;
 
 /// What the coordinator knows; its lock is held for every change of a topology.
@@ -20,7 +20,8 @@ pub(crate) struct State {
     pub(super) settings: Arc<Settings>,
     pub(super) heartbeat: Heartbeat,
     pub(super) watched: Vec<Watched>,
-    pub(super) pulses: Vec<(String, Arc<Pulse>)>,
+    /// Of each server that a shard has, and of those before it that calls wait for still.
+    pub(super) pulses: Vec<(ShardSettings, Arc<Pulse>)>,
     pub(super) engines: Vec<(u64, Weak<dyn Follower>)>,
     pub(super) joined: u64,
     /// How often a shard came back, or the list was looked at anew.
@@ -90,14 +91,25 @@ impl Watched {
 pub(super) type Turn = tokio::sync::Mutex<()>;
 
 impl State {
-    /// What traffic says of this shard, on whatever engine.
-    pub(crate) fn pulse(&mut self, shard: &str) -> Arc<Pulse> {
-        if let Some((_, pulse)) = self.pulses.iter().find(|(name, _)| name == shard) {
+    /// What traffic says of this server, on whatever engine.
+    pub(crate) fn pulse(&mut self, server: &ShardSettings) -> Arc<Pulse> {
+        if let Some((_, pulse)) = self.pulses.iter().find(|(known, _)| known.is_same_server(server)) {
             return Arc::clone(pulse);
         }
-        let pulse = Arc::<Pulse>::default();
-        self.pulses.push((shard.to_owned(), Arc::clone(&pulse)));
+        let before = self.pulses.iter().find(|(known, _)| known.name == server.name);
+        let pulse = Arc::new(before.map(|(_, before)| before.successor()).unwrap_or_default());
+        self.pulses.push((server.clone(), Arc::clone(&pulse)));
         pulse
+    }
+
+    /// Forgets what traffic said of servers that are no shard's, and that nobody waits for any more.
+    pub(super) fn forget_pulses(&mut self) {
+        let Self { watched, pulses, .. } = self;
+        pulses.retain(|(server, pulse)| {
+            let named = |known: &&Watched| known.shard.name() == server.name;
+            let same = |known: &Watched| known.shard.settings().is_same_server(server);
+            watched.iter().find(named).is_some_and(|known| same(known) || Arc::strong_count(pulse) > 1)
+        });
     }
 
     /// Whether this shard takes part; one that is not known does.
