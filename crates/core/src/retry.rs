@@ -206,15 +206,17 @@ impl Default for BudgetSettings {
 /// let mut budget = Budget::new(settings, Duration::ZERO, 0);
 /// assert_eq!(budget.withdraw(Duration::ZERO, 0), Withdrawal::Granted);
 /// assert_eq!(budget.withdraw(Duration::ZERO, 4), Withdrawal::Refused);
-/// assert_eq!(budget.withdraw(Duration::ZERO, 5), Withdrawal::Granted);
-/// assert_eq!(budget.withdraw(Duration::from_secs(1), 5), Withdrawal::Granted);
+/// // The retry that was granted is the fifth.
+/// assert_eq!(budget.withdraw(Duration::ZERO, 5), Withdrawal::Refused);
+/// assert_eq!(budget.withdraw(Duration::ZERO, 6), Withdrawal::Granted);
+/// assert_eq!(budget.withdraw(Duration::from_secs(1), 6), Withdrawal::Granted);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Budget {
     settings: BudgetSettings,
     /// What is saved up, in [`RETRY`]ths.
     saved: u64,
-    /// When and at how many requests it was last filled.
+    /// When it was last filled, and at how many requests, those counted that it has granted since.
     now: Duration,
     requests: u64,
 }
@@ -239,8 +241,8 @@ impl Budget {
     }
 
     /// Takes one retry, if there is one. `now` is the time since the moment that [`Budget::new`] counted from,
-    /// `requests` the number of requests (first tries only) made so far. Neither goes backwards; where one does, it
-    /// counts as standing still.
+    /// `requests` the number of requests made so far, the retries granted here among them: those fill nothing. Neither
+    /// goes backwards; where one does, it counts as standing still.
     pub fn withdraw(&mut self, now: Duration, requests: u64) -> Withdrawal {
         let elapsed = u64::try_from(now.saturating_sub(self.now).as_nanos()).unwrap_or(u64::MAX);
         let made = requests.saturating_sub(self.requests);
@@ -254,6 +256,7 @@ impl Budget {
         match self.saved.checked_sub(RETRY) {
             Some(left) => {
                 self.saved = left;
+                self.requests = self.requests.saturating_add(1);
                 Withdrawal::Granted
             }
             None => Withdrawal::Refused,
@@ -378,13 +381,14 @@ mod tests {
     fn the_budget_is_a_fifth_of_the_requests_and_ten_a_second() {
         let mut budget = Budget::new(BudgetSettings::default(), Duration::from_secs(100), 5_000);
         assert_eq!(granted(&mut budget, Duration::from_secs(100), 5_000), 10);
-        assert_eq!(granted(&mut budget, Duration::from_secs(100), 5_100), 20);
-        assert_eq!(granted(&mut budget, Duration::from_secs(102), 5_100), 20);
+        // Ten of the new requests are those that were granted just now.
+        assert_eq!(granted(&mut budget, Duration::from_secs(100), 5_110), 20);
+        assert_eq!(granted(&mut budget, Duration::from_secs(102), 5_130), 20);
         // Ninety-nine nanoseconds at a time are not rounded away.
         let mut given = 0;
         for tick in 1..=10_000_000_u64 / 99 {
             let now = Duration::from_secs(102) + Duration::from_nanos(tick * 99 * 100);
-            given += granted(&mut budget, now, 5_100);
+            given += granted(&mut budget, now, 5_130);
         }
         assert_eq!(given, 9);
     }

@@ -163,17 +163,17 @@ impl Queue {
         }
         let now = state.now;
         let deadline = now.saturating_add(allowed);
-        let pushed = push(&mut state.session, size, deadline);
+        let Ok(ticket) = push(&mut state.session, size, deadline) else {
+            let cause = Cause::new(Kind::Busy, "the queue to this shard is full");
+            return Err(Failed { sent: Sent::No, cause });
+        };
         state.requests += u64::from(frames.replies());
         let sleeper = state.sleeper.take();
         drop(state);
         if let Some(sleeper) = sleeper {
             sleeper.wake();
         }
-        pushed.map(|ticket| (ticket, now)).map_err(|_| Failed {
-            sent: Sent::No,
-            cause: Cause::new(Kind::Busy, "the queue to this shard is full"),
-        })
+        Ok((ticket, now))
     }
 
     /// One step of a call: pushes where there is no ticket yet, and collects where there is. Who leaves a ticket behind
