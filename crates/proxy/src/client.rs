@@ -127,7 +127,8 @@ impl Client {
                         return self.flush().await;
                     }
                     if self.wait().await? == Flow::End {
-                        return Ok(());
+                        // Of messages that came before the end.
+                        return self.flush().await;
                     }
                     continue;
                 }

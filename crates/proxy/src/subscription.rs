@@ -61,11 +61,18 @@ impl Subscriber {
         self.listener.next().await
     }
 
+    /// The same, where it is there already.
+    pub(crate) fn arrived(&self) -> Option<Option<Result<Arc<Message>, Error>>> {
+        match self.listener.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(message) => Some(message),
+            Poll::Pending => None,
+        }
+    }
+
     /// Hands out the messages that have arrived: what comes behind them, such as the confirmation that there will be no
     /// more, is written later, as a server does.
     fn hand_out(&self, resp3: bool, out: &mut Vec<u8>) -> Result<(), Error> {
-        let mut context = Context::from_waker(Waker::noop());
-        while let Poll::Ready(message) = self.listener.poll_next(&mut context) {
+        while let Some(message) = self.arrived() {
             let ended = || Err(Error::local(Kind::Refused, "the subscription has ended"));
             push_message(out, resp3, &*message.unwrap_or_else(ended)?);
         }

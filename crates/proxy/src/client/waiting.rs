@@ -12,7 +12,7 @@ use rendis_engine::error::{Error, Kind};
 use rendis_engine::gather::Executed;
 use rendis_engine::pubsub::Message;
 
-use super::{Client, Flow};
+use super::{Client, FLUSH_AT, Flow};
 use crate::subscription::{Subscriber, push_message};
 
 impl Client {
@@ -40,12 +40,25 @@ impl Client {
             Some(subscriber) => tokio::select! {
                 () = self.context.stop.draining() => return Ok(Flow::End),
                 read = read => read?,
-                message = subscriber.next() => return Ok(self.hear(message)),
+                message = subscriber.next() => return Ok(self.hear_all(message)),
             },
         };
         self.context.stats.received.add(count);
         self.inbox.read(count);
         Ok(if count == 0 { Flow::End } else { Flow::On })
+    }
+
+    /// Passes on this message and those that have arrived with it, as many as go out in one write.
+    fn hear_all(&mut self, first: Option<Result<Arc<Message>, Error>>) -> Flow {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            if self.hear(message) == Flow::End {
+                return Flow::End;
+            }
+            let subscriber = self.subscriber.as_deref().filter(|_| self.out.bytes.len() < FLUSH_AT);
+            next = subscriber.and_then(Subscriber::arrived);
+        }
+        Flow::On
     }
 
     /// Passes on what it listens to.
@@ -111,10 +124,11 @@ impl Client {
                     count => self.context.stats.received.add(count),
                 },
                 message = next(self.subscriber.as_deref()), if waits => {
-                    if self.hear(message) == Flow::End {
+                    let flow = self.hear_all(message);
+                    self.flush().await?;
+                    if flow == Flow::End {
                         return Ok(None);
                     }
-                    self.flush().await?;
                 }
                 () = self.context.ticker.moment(), if !self.out.bytes.is_empty() => self.flush().await?,
             }
