@@ -17,7 +17,7 @@ use crate::connection::{Connection, lost};
 use crate::error::{Cause, Error, Kind};
 use crate::settings::{Deadlines, Protocol, ShardSettings};
 use crate::stream::Stream;
-use crate::tls::Tls;
+use crate::tls::{SystemRoots, Tls};
 use crate::transport::Transport;
 use crate::version::{Heard, Version};
 
@@ -32,14 +32,14 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// Checks what can be checked without a connection.
+    /// Checks what can be checked without a connection. `system` is for all dialers that are made together.
     ///
     /// # Errors
     /// [`Kind::Config`] when certificates cannot be used or TLS is asked for on a unix socket.
-    pub fn new(settings: ShardSettings, deadlines: Deadlines) -> Result<Self, Error> {
+    pub fn new(settings: ShardSettings, deadlines: Deadlines, system: &SystemRoots) -> Result<Self, Error> {
         let tls = match (&settings.tls, &settings.address) {
             (None, _) => None,
-            (Some(tls), Address::Tcp { host, .. }) => Some(Tls::new(tls, host).map_err(|error| {
+            (Some(tls), Address::Tcp { host, .. }) => Some(Tls::new(tls, host, system).map_err(|error| {
                 Error::local(Kind::Config, format!("shard \"{}\": {}", settings.name, error.text()))
             })?),
             (Some(_), Address::Unix(_)) => {

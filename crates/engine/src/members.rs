@@ -11,6 +11,7 @@ use crate::coordinator;
 use crate::error::{Cause, Error, Kind};
 use crate::settings::{Settings, ShardSettings};
 use crate::shard::Shard;
+use crate::tls::SystemRoots;
 
 /// The topology of these members.
 pub(crate) fn build(spec: Spec, members: Vec<Member<Shard>>) -> Result<Topology<Shard>, Error> {
@@ -34,6 +35,7 @@ pub(crate) fn start(
         }
     }
     let mut members = Vec::with_capacity(shards.len());
+    let system = SystemRoots::default();
     for wanted in shards {
         let before = current.iter().map(|member| &member.shard).find(|shard| shard.name() == wanted.name);
         let shard = match before {
@@ -41,7 +43,7 @@ pub(crate) fn start(
             _ => {
                 let pulse = coordinator.pulse(wanted);
                 let past = before.map(|shard| shard.past()).unwrap_or_default();
-                Arc::new(Shard::start(wanted.clone(), settings, pulse, past)?)
+                Arc::new(Shard::start(wanted.clone(), settings, &system, pulse, past)?)
             }
         };
         members.push(Member { node: wanted.node(), shard, standing: coordinator.standing(&wanted.name) });

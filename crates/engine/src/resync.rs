@@ -293,12 +293,19 @@ mod tests {
     use crate::settings::{Settings, ShardSettings};
     use crate::shard::Past;
     use crate::stream::Stream;
+    use crate::tls::SystemRoots;
 
     fn topology(names: &[&str]) -> Arc<Topology<Shard>> {
         let members = names.iter().map(|name| {
             let settings = ShardSettings::new(*name, "redis://localhost:1").unwrap();
             let node = settings.node();
-            let shard = Shard::start(settings, &Settings::default(), Arc::default(), Past::default());
+            let shard = Shard::start(
+                settings,
+                &Settings::default(),
+                &SystemRoots::default(),
+                Arc::default(),
+                Past::default(),
+            );
             Member { node, shard: Arc::new(shard.unwrap()), standing: Standing::Serving }
         });
         Arc::new(Topology::build(Spec::default(), members.collect()).unwrap())

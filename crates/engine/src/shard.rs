@@ -19,6 +19,7 @@ use crate::queue::Queue;
 pub use crate::queue::WireStats;
 use crate::settings::{Deadlines, Protocol, Settings, ShardSettings};
 use crate::times::Times;
+use crate::tls::SystemRoots;
 use crate::version::Version;
 
 /// One server of a ring.
@@ -80,12 +81,13 @@ impl Shard {
     pub(crate) fn start(
         shard: ShardSettings,
         settings: &Settings,
+        system: &SystemRoots,
         pulse: Arc<Pulse>,
         past: Past,
     ) -> Result<Self, Error> {
         let endpoint = Arc::new(Endpoint { name: shard.name.clone(), address: shard.address.to_string() });
         let own = shard.protocol;
-        let dialer = Dialer::new(shard, settings.deadlines.clone())?;
+        let dialer = Dialer::new(shard, settings.deadlines.clone(), system)?;
         let side = |dialer: Dialer| {
             let dialer = Arc::new(dialer);
             let exclusive = Exclusive::new(Arc::clone(&dialer), settings.exclusive, settings.deadlines.wait)?;

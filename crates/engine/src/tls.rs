@@ -1,6 +1,6 @@
 //! TLS towards servers: the configuration and the handshake, through rustls.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -11,6 +11,24 @@ use tokio_rustls::client::TlsStream;
 
 use crate::error::{Cause, Error, Kind};
 use crate::settings::TlsSettings;
+
+/// The certificates that the system trusts, read when they are first needed: that takes longer than a client likes to wait,
+/// so all servers that are made known together share one.
+#[derive(Debug, Default)]
+pub struct SystemRoots(OnceLock<(Arc<RootCertStore>, String)>);
+
+impl SystemRoots {
+    /// The certificates, and what kept some from being read.
+    fn get(&self) -> &(Arc<RootCertStore>, String) {
+        self.0.get_or_init(|| {
+            let native = rustls_native_certs::load_native_certs();
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(native.certs);
+            let errors: Vec<_> = native.errors.iter().map(ToString::to_string).collect();
+            (Arc::new(roots), errors.join("; "))
+        })
+    }
+}
 
 /// A checked TLS configuration for one server.
 #[derive(Clone)]
@@ -25,23 +43,31 @@ impl Tls {
     ///
     /// # Errors
     /// [`Kind::Config`] when a certificate, key or name cannot be used.
-    pub fn new(settings: &TlsSettings, host: &str) -> Result<Self, Error> {
+    pub fn new(settings: &TlsSettings, host: &str, system: &SystemRoots) -> Result<Self, Error> {
         let refuse = |what: &str, why: &dyn std::fmt::Display| {
             Error::local(Kind::Config, format!("TLS {what}: {why}"))
         };
-        let mut roots = RootCertStore::empty();
-        if settings.ca.is_empty() {
-            let native = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(native.certs);
+        let roots = if settings.ca.is_empty() {
+            let (roots, errors) = system.get();
+            if roots.is_empty() {
+                let why = if errors.is_empty() { "" } else { ": " };
+                return Err(refuse(
+                    "CA",
+                    &format!("the system trusts no certificate{why}{errors}; name one with `ca`"),
+                ));
+            }
+            Arc::clone(roots)
         } else {
+            let mut roots = RootCertStore::empty();
             for certificate in CertificateDer::pem_slice_iter(&settings.ca) {
                 let certificate = certificate.map_err(|error| refuse("CA", &error))?;
                 roots.add(certificate).map_err(|error| refuse("CA", &error))?;
             }
-        }
-        if roots.is_empty() {
-            return Err(refuse("CA", &"no certificate to trust was found"));
-        }
+            if roots.is_empty() {
+                return Err(refuse("CA", &"there is no certificate in it"));
+            }
+            Arc::new(roots)
+        };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -12,6 +12,7 @@ use rendis_engine::engine::{Engine, EngineConfig};
 use rendis_engine::error::Error;
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::{HealthSettings, Protocol, Settings, ShardSettings};
+use rendis_engine::tls::SystemRoots;
 use rendis_engine::transport::Transport;
 
 use crate::config;
@@ -45,7 +46,8 @@ pub(crate) async fn start_over(
 /// What is wrong, in words.
 pub(crate) fn dialers(ring: &config::Ring) -> Result<Vec<Dialer>, String> {
     let EngineConfig { shards, settings, .. } = engine_config(ring);
-    let dialer = |shard| Dialer::new(shard, settings.deadlines.clone());
+    let system = SystemRoots::default();
+    let dialer = |shard| Dialer::new(shard, settings.deadlines.clone(), &system);
     let dialers = shards.into_iter().map(dialer).collect::<Result<_, _>>();
     dialers.map_err(|error: Error| error.text().to_owned())
 }

@@ -265,11 +265,12 @@ mod tests {
     use crate::dial::Dialer;
     use crate::error::Endpoint;
     use crate::settings::{Deadlines, ShardSettings};
+    use crate::tls::SystemRoots;
 
     fn source(name: &str, port: u16) -> Source {
         let settings = ShardSettings::new(name, &format!("redis://localhost:{port}")).unwrap();
         let place = Endpoint { name: name.into(), address: settings.address.to_string() };
-        let dialer = Dialer::new(settings, Deadlines::default()).unwrap();
+        let dialer = Dialer::new(settings, Deadlines::default(), &SystemRoots::default()).unwrap();
         Source { endpoint: Arc::new(place), dialer: Arc::new(dialer) }
     }
 

@@ -9,6 +9,7 @@ use rendis_engine::dial::Dialer;
 use rendis_engine::error::Endpoint;
 use rendis_engine::exclusive::Exclusive;
 use rendis_engine::settings::{Deadlines, ShardSettings};
+use rendis_engine::tls::SystemRoots;
 
 use crate::error::{Error, Kind};
 
@@ -137,13 +138,14 @@ impl PoolBuilder {
         self.check()?;
         let mut instances = Vec::with_capacity(self.instances.len());
         let mut nodes = Vec::with_capacity(self.instances.len());
+        let system = SystemRoots::default();
         for (position, settings) in self.instances.into_iter().enumerate() {
             let mut settings = settings?;
             settings.client_name.clone_from(&self.client_name);
             self.each.iter().for_each(|change| change(position, &mut settings));
             settings.name = settings.address.to_string();
             nodes.push(settings.node());
-            instances.push(instance(settings, &self.deadlines, self.connections)?);
+            instances.push(instance(settings, &self.deadlines, self.connections, &system)?);
         }
         let live = vec![true; nodes.len()];
         let placement = Placement::build(&self.placement, &nodes, &live)
@@ -186,10 +188,15 @@ fn read_address(number: usize, address: &str) -> Result<ShardSettings, Error> {
     Ok(ShardSettings::at(url.address.to_string(), url))
 }
 
-fn instance(settings: ShardSettings, deadlines: &Deadlines, connections: usize) -> Result<Instance, Error> {
+fn instance(
+    settings: ShardSettings,
+    deadlines: &Deadlines,
+    connections: usize,
+    system: &SystemRoots,
+) -> Result<Instance, Error> {
     let endpoint = Endpoint { name: settings.name.clone(), address: settings.address.to_string() };
     let database = settings.database;
-    let dialer = Arc::new(Dialer::new(settings, deadlines.clone())?);
+    let dialer = Arc::new(Dialer::new(settings, deadlines.clone(), system)?);
     Ok(Instance {
         endpoint: Arc::new(endpoint),
         database,
