@@ -3,7 +3,7 @@
 # medians with their spread, and what counts are ratios. Leave the machine alone meanwhile. Ends by itself, bounded in
 # time, and leaves nothing running.
 #
-#   scripts/bench.sh                everything, more than half an hour; writes docs/benchmarks.md, docs/plots and README's table
+#   scripts/bench.sh                everything, half an hour; writes docs/benchmarks.md, docs/plots and README's table
 #   scripts/bench.sh --quick        what matters most, less than ten minutes with building; prints the tables
 #   scripts/bench.sh --smoke        whether the benchmark works at all, seconds; figures without meaning
 #   scripts/bench.sh NAME…          only groups or cells whose names hold one of these; prints the tables. Names are the

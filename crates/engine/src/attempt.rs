@@ -16,9 +16,8 @@ use rendis_core::session::{Failed, Replies, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
-use crate::error::{Cause, Error, Kind, Late};
+use crate::error::{Cause, Error, Failure, Kind, Late};
 use crate::exclusive::must_be_on_a_runtime;
 use crate::frames::Frames;
 use crate::settings::{OnDown, Protocol};

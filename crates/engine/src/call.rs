@@ -10,8 +10,7 @@ use rendis_core::reply::Reply;
 use rendis_core::session::{Replies, Stream, Ticket};
 use tokio::time::Instant;
 
-use crate::connection::Failure;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::frames::Frames;
 use crate::queue::Queue;
 use crate::shard::{Manner, Shard, no_wires};

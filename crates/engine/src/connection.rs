@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::error::{Cause, Kind};
+use crate::error::{Cause, Failure, Kind};
 use crate::frames::Frames;
 use crate::stream::Stream;
 
@@ -42,9 +42,6 @@ pub struct Connection {
     write_deadline: Duration,
     broken: Option<Arc<Cause>>,
 }
-
-/// A call that failed on an exclusive connection.
-pub type Failure = Failed<Arc<Cause>>;
 
 impl Connection {
     /// A connection over a connected socket. Nothing is sent.

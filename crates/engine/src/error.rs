@@ -20,7 +20,8 @@ pub enum Kind {
     Busy,
     /// The keys of one command or transaction lie on several shards. Give them a common hash tag.
     CrossShard,
-    /// The command is not available on a ring, or the ring is closed. The text says why.
+    /// The command is not available on a ring, or larger than a server takes, or the ring is closed; or a server refused
+    /// `MULTI`, and what was to be one transaction ran command by command. The text says which.
     Refused,
     /// A server answered something that is not RESP, or out of step. Its connection was closed.
     Protocol,
@@ -164,6 +165,9 @@ impl Cause {
     }
 }
 
+/// A call that got no reply, and whether it may have run.
+pub type Failure = Failed<Arc<Cause>>;
+
 /// A shard as errors name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -294,16 +298,21 @@ impl Error {
     pub fn resp_text(&self) -> String {
         match self.kind() {
             Kind::Server | Kind::CrossShard => self.text().to_owned(),
-            Kind::Refused => format!("ERR {}", self.text()),
+            Kind::Refused if self.sent() == Sent::No => format!("ERR {}", self.text()),
+            Kind::Refused => format!("ERR {}; {}", self.text(), self.outcome()),
             kind => format!("{} {}", kind.code(), self.with_endpoint()),
         }
     }
 
-    fn with_endpoint(&self) -> String {
-        let outcome = match self.sent() {
+    fn outcome(&self) -> &'static str {
+        match self.sent() {
             Sent::No => "not executed",
             Sent::Maybe => "may have been executed",
-        };
+        }
+    }
+
+    fn with_endpoint(&self) -> String {
+        let outcome = self.outcome();
         match &self.inner.endpoint {
             Some(endpoint) => format!("{endpoint} {}; {outcome}", self.text()),
             None => format!("{}; {outcome}", self.text()),

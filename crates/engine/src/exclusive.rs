@@ -15,9 +15,9 @@ use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleR
 use rendis_core::session::{Failed, Sent};
 use tokio::runtime::Handle;
 
-use crate::connection::{Connection, Failure};
+use crate::connection::Connection;
 use crate::dial::Dialer;
-use crate::error::{Cause, Error, Kind};
+use crate::error::{Cause, Error, Failure, Kind};
 
 /// How often connections were asked for, and what there is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -233,7 +233,6 @@ impl Drop for Dialling<'_> {
     }
 }
 
-/// A cause as deadpool wants its errors.
 /// A connection of one's own belongs to the runtime of who asks for it.
 ///
 /// # Errors
@@ -246,6 +245,7 @@ pub(crate) fn must_be_on_a_runtime() -> Result<(), Failure> {
     Err(Failed { sent: Sent::No, cause })
 }
 
+/// A cause as deadpool wants its errors.
 #[derive(Debug)]
 struct DialError(Arc<Cause>);
 

@@ -18,9 +18,8 @@ use rendis_core::topology::{Member, Standing, Topology};
 use tokio::time::Instant;
 
 use crate::attempt::{Route, exclusively, refused, single, unanswered};
-use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
-use crate::error::{Cause, Error, Kind};
+use crate::error::{Cause, Error, Failure, Kind};
 use crate::frames::Slice;
 use crate::scripts::is_unknown;
 use crate::shard::{Manner, Shard};

@@ -21,9 +21,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::connection::{Connection, Failure};
+use crate::connection::Connection;
 use crate::dial::Dialer;
-use crate::error::{Cause, Kind, Late};
+use crate::error::{Cause, Failure, Kind, Late};
 use crate::frames::Frames;
 use crate::pulse::Pulse;
 use crate::queue::{Admission, Call, Queue, WireStats};

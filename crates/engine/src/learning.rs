@@ -1,4 +1,4 @@
-//! Commands that are not in the table: a shard is asked once what they are.
+//! Commands that are not in the table: a shard is asked what they are, until it knows.
 
 use std::sync::Arc;
 
@@ -6,17 +6,19 @@ use rendis_core::command::{Found, Repeat, Table, learn};
 use rendis_core::request::RequestBuf;
 use rendis_core::session::{Replies, Sent};
 
-use crate::connection::Failure;
 use crate::engine::{Engine, no_shard, serving};
-use crate::error::{Cause, Error, Kind};
+use crate::error::{Cause, Error, Failure, Kind};
 
 impl Engine {
     /// Asks a live shard for the row of a command that is not in the table. True when it was learned, and false when the
-    /// shard does not know it either.
+    /// shard does not know it either, or no command has such a name.
     ///
     /// # Errors
     /// That no shard could be asked, or the error with which it answered (`LOADING`, `BUSY`, `NOPERM`).
     pub async fn learn(&self, name: &[u8]) -> Result<bool, Error> {
+        if !(1..=Table::LONGEST_NAME).contains(&name.len()) {
+            return Ok(false);
+        }
         let topology = self.topology();
         let id = *topology.live().first().ok_or_else(no_shard)?;
         let question = RequestBuf::pack([&b"COMMAND"[..], b"INFO", name]);

@@ -23,8 +23,7 @@ use rendis_core::reply::Reply;
 use rendis_core::session::{Failed, Full, Overdue, QueueLimits, Replies, Sent, Session, Stream, Ticket};
 use tokio::time::Instant;
 
-use crate::connection::Failure;
-use crate::error::{Cause, Kind};
+use crate::error::{Cause, Failure, Kind};
 use crate::frames::Frames;
 
 /// Whether requests are taken in.

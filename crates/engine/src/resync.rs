@@ -8,8 +8,8 @@ use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_core::topology::Topology;
 
-use crate::connection::{Connection, Failure};
-use crate::error::{Cause, Kind};
+use crate::connection::Connection;
+use crate::error::{Cause, Failure, Kind};
 use crate::events::Forgot;
 use crate::ledger::{Extent, Ledger};
 use crate::shard::Shard;

@@ -12,9 +12,8 @@ use tokio::time::Instant;
 
 use crate::attempt::Route;
 use crate::call::OwnedCall;
-use crate::connection::Failure;
 use crate::engine::{Engine, no_shard};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::frames::Item;
 use crate::gather::Executed;
 use crate::shard::Shard;

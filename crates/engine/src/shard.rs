@@ -8,9 +8,8 @@ use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::{Failed, QueueLimits, Replies, Sent};
 
-use crate::connection::Failure;
 use crate::dial::Dialer;
-use crate::error::{Cause, Endpoint, Error, Kind};
+use crate::error::{Cause, Endpoint, Error, Failure, Kind};
 use crate::exclusive::{Exclusive, Lease, PoolStats};
 use crate::frames::Frames;
 use crate::lane::Lane;

@@ -187,7 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 self.batch = Vec::new();
             }
             if !self.fill(context)? {
-                return self.flush(context);
+                self.flush(context)?;
+                return Ok(Turn::Waits);
             }
         }
         let mut turn = Turn::Waits;
@@ -213,9 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 }
             }
         }
-        if self.flush(context)? == Turn::Moved {
-            turn = Turn::Moved;
-        }
+        self.flush(context)?;
         Ok(turn)
     }
 
@@ -267,7 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
     }
 
     /// TLS holds written bytes back until it is flushed; plain sockets do not.
-    fn flush(&mut self, context: &mut Context<'_>) -> Result<Turn, End> {
+    fn flush(&mut self, context: &mut Context<'_>) -> Result<(), End> {
         if self.unflushed {
             match Pin::new(&mut self.stream).poll_flush(context) {
                 Poll::Ready(Ok(())) => {
@@ -282,7 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
                 }
             }
         }
-        Ok(Turn::Waits)
+        Ok(())
     }
 
     fn read(&mut self, context: &mut Context<'_>) -> Result<Turn, End> {

@@ -127,7 +127,7 @@ impl Shared {
     /// on whichever thread its listeners are.
     fn join(&self, engine: &Engine, stats: &Arc<Stats>) -> Hub {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let hub = threads.first().map_or_else(|| Hub::new(engine.clone()), |seat| seat.hub.clone());
+        let hub = threads.first().map_or_else(|| Hub::new(engine.clone()), |thread| thread.hub.clone());
         threads.push(ThreadRing { engine: engine.clone(), stats: Arc::clone(stats), hub: hub.clone() });
         hub
     }
@@ -140,7 +140,7 @@ impl Shared {
     /// How many clients wait on a server for what others do.
     pub(crate) fn blocked(&self) -> usize {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.iter().map(|seat| seat.stats.blocked.load(Ordering::Relaxed)).sum()
+        threads.iter().map(|thread| thread.stats.blocked.load(Ordering::Relaxed)).sum()
     }
 
     /// The threads let go of the ring.
@@ -160,7 +160,7 @@ pub(crate) struct Context {
     pub(crate) stop: Stop,
     pub(crate) ticker: Ticker,
     pub(crate) moderation: Arc<Moderation>,
-    /// Desks that nobody sits at.
+    /// Those that nobody uses.
     #[expect(clippy::vec_box, reason = "they move from here to their clients and back")]
     scratches: Mutex<Vec<Box<Scratch>>>,
 }
@@ -191,7 +191,7 @@ impl Context {
         }
     }
 
-    /// A scratch to work at.
+    /// A scratch to work with.
     pub(crate) fn scratch(&self) -> Box<Scratch> {
         self.scratches.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
@@ -202,7 +202,7 @@ impl Context {
         scratch.bytes.clear();
         scratch.bytes.shrink_to(KEEP_AT_MOST);
         let mut scratches = self.scratches.lock().unwrap_or_else(PoisonError::into_inner);
-        if scratches.len() < KEEP_DESKS {
+        if scratches.len() < KEEP_SCRATCHES {
             scratches.push(scratch);
         }
     }
@@ -224,7 +224,7 @@ impl Context {
 const UNHEARD: &str = "7.0.15";
 
 /// How many scratches are kept, and how much memory for replies with each.
-const KEEP_DESKS: usize = 256;
+const KEEP_SCRATCHES: usize = 256;
 const KEEP_AT_MOST: usize = 16 << 10;
 
 fn run_id() -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rendis_engine::error::{Error, Kind};
 use rendis_engine::transport::{Io, Transport};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::client;
 use crate::config;
@@ -23,8 +24,11 @@ impl Embedded {
     /// listen is not looked at.
     ///
     /// # Errors
-    /// [`Kind::Config`] when a setting cannot be used.
+    /// [`Kind::Config`] when a setting cannot be used, and on a runtime of several threads: what a ring counts is counted by one.
     pub async fn start(ring: &config::Ring, transport: &Transport) -> Result<Self, Error> {
+        if Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread {
+            return Err(Error::local(Kind::Config, "an embedded ring needs a runtime of one thread"));
+        }
         let shared = Shared::new(ring, 0).map_err(|text| Error::local(Kind::Config, text))?;
         let engine = settings::start_over(ring, Arc::clone(&shared.coordinator), transport).await?;
         // The runtime is the caller's, which nobody moderates.

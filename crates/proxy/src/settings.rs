@@ -106,7 +106,7 @@ fn settings(ring: &config::Ring) -> Settings {
         },
         retry: Policy {
             attempts: count(ring.retries.attempts),
-            first_wait: ring.retries.shortest,
+            first_wait: ring.retries.first,
             longest_wait: ring.retries.longest,
             repeat_idempotent_writes: ring.retries.idempotent_writes,
         },

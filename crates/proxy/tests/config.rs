@@ -179,7 +179,7 @@ fn every_field_is_read() {
         rise = 5
         probe = ["GET", "x"]
         deadlines = { connect = "2s", reply = "3s", write = "4s", wait = "5s" }
-        retries = { attempts = 1, shortest = "1ms", longest = "2ms", idempotent_writes = true }
+        retries = { attempts = 1, first = "1ms", longest = "2ms", idempotent_writes = true }
         queue = { requests = 7, bytes = "1MiB" }
         drain = "0s"
         max_clients = 1
@@ -305,7 +305,7 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         ),
         ("deadlines = 1", "deadlines: found a whole number; allowed: a table"),
         ("retries = { attempts = 0 }", "retries: attempts: found 0; allowed: a whole number from 1"),
-        ("retries = { shortest = \"2s\" }", "shortest is \"2s\"; allowed: up to longest, \"1s\""),
+        ("retries = { first = \"2s\" }", "first is \"2s\"; allowed: up to longest, \"1s\""),
         ("retries = { idempotent_writes = 1 }", "idempotent_writes: found 1; allowed: true, false"),
         ("queue = { bytes = \"64X\" }", "queue: bytes: found \"64X\"; allowed: a number of bytes from 1024"),
         ("queue = { bytes = 5 }", "queue: bytes: found 5; allowed"),

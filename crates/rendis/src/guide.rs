@@ -261,7 +261,7 @@
 //! |---|---|
 //! | never written (no connection, or the connection broke before) | any command; placed anew, since the ring may have changed |
 //! | written, no reply (`Sent::Maybe`) | reads; idempotent writes after [`RingBuilder::repeat_idempotent_writes`] |
-//! | answered `LOADING` or `TRYAGAIN` | any command except scripts, functions and those of modules, which may have run and answered so themselves |
+//! | answered `LOADING` or `TRYAGAIN`, not in a pipeline | any command except scripts, functions and those of modules, which may have run and answered so themselves |
 //! | `Busy`, `Auth`, `Tls`, `Config`, any other error reply | never |
 //!
 //! By default there are up to three attempts in all. The pause before the second is random, up to 10 ms; before the third,

@@ -190,7 +190,7 @@ pub struct ShardStats {
     pub address: String,
     /// Whether it is up.
     pub up: bool,
-    /// Requests, or batches of them, that its shared wires took in since the start.
+    /// Requests that its shared wires took in since the start.
     pub requests: u64,
     /// Writes to the sockets of the shared wires since the start: fewer than requests when many share one.
     pub writes: u64,

@@ -258,9 +258,9 @@ impl Batch {
                     parts: Vec::new(),
                 }))
             }
-            // It concerns the shards that are away as well: they are told when they are back.
             // Not over the shared wires: `Engine::kill`.
             Plan::Every(Response::OneSucceeded) => return None,
+            // It concerns the shards that are away as well: they are told when they are back.
             Plan::Every(_) if !read && topology.live().len() < topology.members().len() => return None,
             Plan::Every(response) => {
                 let parts = topology.live().iter();

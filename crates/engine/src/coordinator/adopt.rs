@@ -90,7 +90,7 @@ impl Coordinator {
                 (slow, task.abort_handle())
             });
         }
-        // Who is new was not asked by a hand-over that is under way.
+        // A hand-over that is under way did not ask the new shards.
         state.returns += 1;
         state.settle();
         for shard in state.watched.iter().map(|known| Arc::clone(&known.shard)).collect::<Vec<_>>() {

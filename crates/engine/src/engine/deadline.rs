@@ -6,8 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Engine;
-use crate::connection::Failure;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::settings::{LONGEST, Protocol};
 use crate::shard::{Manner, Shard};
 

@@ -219,8 +219,8 @@ impl Engine {
     /// becomes visible at once.
     ///
     /// # Errors
-    /// [`Kind::Config`] when the list cannot be used, [`Kind::Refused`] when the engine is closed or the caller is who is told
-    /// of new shards; nothing is changed then.
+    /// [`Kind::Config`] when the list cannot be used, [`Kind::Refused`] when the engine is closed or this is called
+    /// while somebody is told of new shards; nothing is changed then.
     pub fn set_shards(&self, shards: &[ShardSettings]) -> Result<(), Error> {
         self.change(|coordinator| {
             let spec = self.inner.topology.load().spec().clone();

@@ -26,8 +26,8 @@ use super::frame::{self, Arrived, Verb};
 use super::mailbox::Message;
 use super::slots::{Batch, Topic};
 use crate::backoff::Backoff;
-use crate::connection::{Connection, Failure};
-use crate::error::{Cause, Error, Kind};
+use crate::connection::Connection;
+use crate::error::{Cause, Error, Failure, Kind};
 
 /// Serves the link until it is not needed any more. `reply` is how long an answer may take.
 pub(super) async fn run(shared: Arc<Shared>, link: Start, reply: Duration) {

@@ -62,12 +62,6 @@ impl User {
         self.rules.enabled() && self.rules.any_password()
     }
 
-    /// Whether a password is asked of it.
-    #[must_use]
-    pub const fn has_password(&self) -> bool {
-        !self.passwords.is_empty() && !self.rules.any_password()
-    }
-
     /// Whether it may do everything, so that its requests need no look.
     #[must_use]
     pub const fn is_unlimited(&self) -> bool {

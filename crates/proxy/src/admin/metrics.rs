@@ -26,7 +26,7 @@ struct Ring {
 
 impl Ring {
     fn sum(&self, count: impl Fn(&Stats) -> u64) -> u64 {
-        self.threads.iter().map(|seat| count(&seat.stats)).sum()
+        self.threads.iter().map(|thread| count(&thread.stats)).sum()
     }
 }
 
@@ -149,8 +149,8 @@ fn requests(text: &mut Text, rings: &[Ring]) {
     let table = Table::default();
     for ring in rings {
         let mut sums = vec![0; Table::BUILT_IN + 1];
-        for seat in &ring.threads {
-            sums.iter_mut().zip(seat.stats.commands.read()).for_each(|(sum, count)| *sum += count);
+        for thread in &ring.threads {
+            sums.iter_mut().zip(thread.stats.commands.read()).for_each(|(sum, count)| *sum += count);
         }
         let names = table.rows().map(|row| row.name()).chain(["others"]);
         for (command, count) in names.zip(sums).filter(|(_, count)| *count > 0) {
@@ -166,12 +166,14 @@ fn requests(text: &mut Text, rings: &[Ring]) {
     text.metric(name, "counter", "Requests that rendis answered with an error of its own, by its kind.");
     for ring in rings {
         let mut kinds: Vec<(ErrorKind, u64)> = Vec::new();
-        for (kind, count) in ring.threads.iter().flat_map(|seat| seat.stats.errors()) {
+        for (kind, count) in ring.threads.iter().flat_map(|thread| thread.stats.errors()) {
             match kinds.iter_mut().find(|(known, _)| *known == kind) {
                 Some((_, sum)) => *sum += count,
                 None => kinds.push((kind, count)),
             }
         }
+        // That one only the library makes.
+        kinds.retain(|(kind, _)| *kind != ErrorKind::Engine(Kind::Conflict));
         for (kind, count) in kinds {
             text.sample(name, &[("ring", &ring.shared.name), ("kind", label(kind))], count);
         }

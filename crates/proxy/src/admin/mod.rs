@@ -109,7 +109,7 @@ impl View {
         // At the start all shards are taken for live: those count with which there was a connection.
         let serves =
             |member: &Member<Shard>| member.standing == Standing::Serving && member.shard.was_reached();
-        let is_dead = |seat: &ThreadRing| !seat.engine.topology().members().iter().any(serves);
+        let is_dead = |thread: &ThreadRing| !thread.engine.topology().members().iter().any(serves);
         let dead = rings.iter().find(|ring| ring.threads().iter().any(is_dead));
         dead.map(|ring| format!("ring {} has no live shard", ring.name))
     }

@@ -54,8 +54,8 @@ impl Overview {
 /// The shards of a ring, in its order.
 pub(super) fn overview(threads: &[ThreadRing]) -> Vec<Overview> {
     let mut shards: Vec<Overview> = Vec::new();
-    for seat in threads {
-        for member in seat.engine.topology().members() {
+    for thread in threads {
+        for member in thread.engine.topology().members() {
             let (shard, name) = (&member.shard, member.shard.name());
             let at = shards.iter().position(|known| known.name == name).unwrap_or_else(|| {
                 shards.push(Overview {

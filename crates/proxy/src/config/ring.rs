@@ -304,20 +304,18 @@ fn deadlines(field: &Field<'_>) -> Result<Deadlines, ConfigError> {
 
 fn retries(field: &Field<'_>) -> Result<Retries, ConfigError> {
     let default = Retries::default();
-    let section = field.section(&["attempts", "shortest", "longest", "idempotent_writes"])?;
+    let section = field.section(&["attempts", "first", "longest", "idempotent_writes"])?;
     let read = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
     let retries = Retries {
         attempts: section.read("attempts", default.attempts, |field| field.integer(1..=100))?,
-        shortest: read("shortest", default.shortest)?,
+        first: read("first", default.first)?,
         longest: read("longest", default.longest)?,
         idempotent_writes: section.read("idempotent_writes", default.idempotent_writes, Field::boolean)?,
     };
-    if retries.shortest > retries.longest {
+    if retries.first > retries.longest {
         let show = humantime::format_duration;
-        let (shortest, longest) = (show(retries.shortest), show(retries.longest));
-        return Err(
-            section.error(&format!("shortest is \"{shortest}\"; allowed: up to longest, \"{longest}\""))
-        );
+        let (first, longest) = (show(retries.first), show(retries.longest));
+        return Err(section.error(&format!("first is \"{first}\"; allowed: up to longest, \"{longest}\"")));
     }
     Ok(retries)
 }

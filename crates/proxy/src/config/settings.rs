@@ -128,9 +128,10 @@ impl Default for Health {
 pub struct Retries {
     /// `attempts`: attempts in all, the first counted; 1 repeats nothing. Default 3.
     pub attempts: u32,
-    /// `shortest`: the shortest pause between attempts. Default `"10ms"`.
-    pub shortest: Duration,
-    /// `longest`: the longest pause. Default `"1s"`.
+    /// `first`: the longest pause before the second attempt, of which a random part is waited; it doubles with each attempt
+    /// after that. Default `"10ms"`.
+    pub first: Duration,
+    /// `longest`: the longest pause at all. Default `"1s"`.
     pub longest: Duration,
     /// `idempotent_writes`: whether idempotent writes are repeated when it is unknown whether they ran. Default false.
     pub idempotent_writes: bool,
@@ -140,7 +141,7 @@ impl Default for Retries {
     fn default() -> Self {
         Self {
             attempts: 3,
-            shortest: Duration::from_millis(10),
+            first: Duration::from_millis(10),
             longest: Duration::from_secs(1),
             idempotent_writes: false,
         }

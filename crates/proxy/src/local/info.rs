@@ -133,8 +133,8 @@ fn human(bytes: u64) -> String {
 fn stats(shared: &Shared) -> String {
     let threads = shared.threads();
     let sum =
-        |of: fn(&crate::stats::Stats) -> u64| -> u64 { threads.iter().map(|seat| of(&seat.stats)).sum() };
-    let errors: u64 = threads.iter().flat_map(|seat| seat.stats.errors()).map(|(_, count)| count).sum();
+        |of: fn(&crate::stats::Stats) -> u64| -> u64 { threads.iter().map(|thread| of(&thread.stats)).sum() };
+    let errors: u64 = threads.iter().flat_map(|thread| thread.stats.errors()).map(|(_, count)| count).sum();
     format!(
         "total_connections_received:{}\r\ntotal_commands_processed:{}\r\ntotal_net_input_bytes:{}\r\n\
          total_net_output_bytes:{}\r\nrejected_connections:{}\r\ntotal_error_replies:{}\r\n\
@@ -170,7 +170,7 @@ pub(crate) const fn state(standing: Standing) -> &'static str {
 /// A line for each shard: whether it is up as this thread sees it, and what all threads asked of it.
 fn shards(context: &Context) -> String {
     let topology = context.engine(false).topology();
-    let others: Vec<_> = context.shared.threads().iter().map(|seat| seat.engine.topology()).collect();
+    let others: Vec<_> = context.shared.threads().iter().map(|thread| thread.engine.topology()).collect();
     let members = topology.members();
     let mut text = format!("shards:{}\r\nshards_up:{}\r\n", members.len(), topology.live().len());
     for (at, member) in members.iter().enumerate() {

@@ -198,7 +198,7 @@ impl Proxy {
             self.config.admin.clone_from(&config.admin);
         }
         self.order(&mut prepared)?;
-        self.seat(prepared);
+        self.serve(prepared);
         // Threads cannot be changed, so what is in force stays known.
         self.config = Config { threads: self.config.threads, ..config.clone() };
         Ok(())
@@ -230,15 +230,15 @@ impl Proxy {
         if answers == self.workers.len() { Ok(()) } else { Err(StartError::Thread) }
     }
 
-    fn seat(&mut self, prepared: Vec<Prepared>) {
+    fn serve(&mut self, prepared: Vec<Prepared>) {
         let mut places: Vec<BoundListener> = Vec::new();
-        for served_rings in self.rings.drain(..) {
-            if prepared.iter().all(|ring| !Arc::ptr_eq(ring.shared(), &served_rings.shared)) {
-                served_rings.shared.disband();
+        for served in self.rings.drain(..) {
+            if prepared.iter().all(|ring| !Arc::ptr_eq(ring.shared(), &served.shared)) {
+                served.shared.disband();
             }
-            places.extend(served_rings.places);
+            places.extend(served.places);
         }
-        self.rings = prepared.into_iter().map(|ring| ring.seat(&mut places)).collect();
+        self.rings = prepared.into_iter().map(|ring| ring.served(&mut places)).collect();
         self.addresses = self
             .rings
             .iter()
@@ -255,10 +255,10 @@ impl Proxy {
             tracing::warn!("threads cannot be changed while running: it will be so after a restart");
         }
         for ring in &config.rings {
-            match self.rings.iter().find(|served_rings| served_rings.config.name == ring.name) {
+            match self.rings.iter().find(|served| served.config.name == ring.name) {
                 None => tracing::info!(ring = ring.name, shards = ring.shards.len(), "ring is served"),
-                Some(served_rings) if *served_rings.config != *ring => {
-                    let changes = ring.changes_since(&served_rings.config);
+                Some(served) if *served.config != *ring => {
+                    let changes = ring.changes_since(&served.config);
                     let listed = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
                     let fields = (!changes.fields.is_empty()).then(|| changes.fields.join(", "));
                     tracing::info!(
@@ -275,10 +275,10 @@ impl Proxy {
                 Some(_) => {}
             }
         }
-        for served_rings in &self.rings {
-            if config.rings.iter().all(|ring| ring.name != served_rings.config.name) {
-                tracing::info!(ring = served_rings.config.name, "ring is removed");
-                warn_of_away(served_rings, "the ring is removed while a shard is away");
+        for served in &self.rings {
+            if config.rings.iter().all(|ring| ring.name != served.config.name) {
+                tracing::info!(ring = served.config.name, "ring is removed");
+                warn_of_away(served, "the ring is removed while a shard is away");
             }
         }
     }

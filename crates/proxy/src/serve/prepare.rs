@@ -62,7 +62,7 @@ pub(super) struct Prepared {
     change: Option<Change>,
     places: Vec<PreparedPlace>,
     /// The listeners on each thread.
-    doors: Vec<Vec<ThreadListener>>,
+    listeners: Vec<Vec<ThreadListener>>,
 }
 
 struct Change {
@@ -88,8 +88,7 @@ impl Numbers {
     }
 }
 
-/// Prepares rings for so many threads, in a process that holds the places of those that are `served_rings`, and that of the admin
-/// pages.
+/// Prepares rings for so many threads, in a process that holds the places of the rings it serves, and that of the admin pages.
 ///
 /// # Errors
 /// What is wrong with the first of them that cannot be had.
@@ -107,7 +106,7 @@ pub(super) fn prepare(
 
 /// All places of these rings.
 pub(super) fn bounds(served_rings: &[ServedRing]) -> impl Iterator<Item = &Bound> {
-    served_rings.iter().flat_map(|seat| &seat.places).map(|place| &place.bound)
+    served_rings.iter().flat_map(|ring| &ring.places).map(|place| &place.bound)
 }
 
 /// Whether a ring could be served, as far as can be known without places and connections.
@@ -133,7 +132,7 @@ fn one(
 ) -> Result<Prepared, StartError> {
     check(ring)?;
     let wrong = |text: String| wrong(ring, text);
-    let own = served_rings.iter().find(|seat| seat.config.name == ring.name);
+    let own = served_rings.iter().find(|served| served.config.name == ring.name);
     let mut listeners = Listeners::new(threads);
     for listen in &ring.listen {
         listeners.add(served_rings, holds, own, listen, numbers, taken).map_err(|error| {
@@ -151,21 +150,21 @@ fn one(
             (numbers.next(), Arc::new(shared), None)
         }
     };
-    let Listeners { places, doors, .. } = listeners;
-    Ok(Prepared { id, config: Arc::new(ring.clone()), shared, change, places, doors })
+    let Listeners { places, listeners, .. } = listeners;
+    Ok(Prepared { id, config: Arc::new(ring.clone()), shared, change, places, listeners })
 }
 
 /// The places of one ring, and its listeners on each thread.
 struct Listeners {
     places: Vec<PreparedPlace>,
-    doors: Vec<Vec<ThreadListener>>,
+    listeners: Vec<Vec<ThreadListener>>,
     /// The first TCP port.
     port: Option<u16>,
 }
 
 impl Listeners {
     fn new(threads: usize) -> Self {
-        Self { places: Vec::new(), doors: (0..threads).map(|_| Vec::new()).collect(), port: None }
+        Self { places: Vec::new(), listeners: (0..threads).map(|_| Vec::new()).collect(), port: None }
     }
 
     /// Finds a place among those that the ring has, or that another ring has, or takes a new one.
@@ -182,19 +181,19 @@ impl Listeners {
         let same = |place: &&BoundListener| !taken.contains(&place.id) && place.bound.listen() == listen;
         let there = |place: &&BoundListener| !taken.contains(&place.id) && place.bound.is_at(listen);
         let kept = own.and_then(|own| own.places.iter().find(same));
-        if let Some(old) = kept.or_else(|| served_rings.iter().flat_map(|seat| &seat.places).find(there)) {
+        if let Some(old) = kept.or_else(|| served_rings.iter().flat_map(|ring| &ring.places).find(there)) {
             taken.insert(old.id);
             self.port = self.port.or(old.bound.port());
-            self.doors
+            self.listeners
                 .iter_mut()
-                .for_each(|doors| doors.push(ThreadListener { id: old.id, tls, socket: None }));
+                .for_each(|listeners| listeners.push(ThreadListener { id: old.id, tls, socket: None }));
             self.places.push(PreparedPlace { id: old.id, listen: listen.clone(), new: None });
             return Ok(());
         }
         let (id, bound) = (numbers.next(), Bound::new(listen, holds.iter().copied())?);
         self.port = self.port.or(bound.port());
-        for doors in &mut self.doors {
-            doors.push(ThreadListener { id, tls, socket: Some(bound.for_thread()?) });
+        for listeners in &mut self.listeners {
+            listeners.push(ThreadListener { id, tls, socket: Some(bound.for_thread()?) });
         }
         self.places.push(PreparedPlace { id, listen: listen.clone(), new: Some(bound) });
         Ok(())
@@ -208,7 +207,7 @@ impl Prepared {
 
     /// What one of the threads should have; each gets its own.
     pub(super) fn wanted(&mut self) -> Wanted {
-        let listeners = self.doors.pop().unwrap_or_default();
+        let listeners = self.listeners.pop().unwrap_or_default();
         let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
         Wanted { id: self.id, config, shared, listeners }
     }
@@ -221,7 +220,7 @@ impl Prepared {
     }
 
     /// Takes its places, out of those that there were.
-    pub(super) fn seat(self, before: &mut Vec<BoundListener>) -> ServedRing {
+    pub(super) fn served(self, before: &mut Vec<BoundListener>) -> ServedRing {
         let mut places = Vec::with_capacity(self.places.len());
         for PreparedPlace { id, listen, new } in self.places {
             let old = || before.iter().position(|old| old.id == id).map(|at| before.swap_remove(at).bound);

@@ -154,15 +154,15 @@ fn apply(
             (None, None) => continue,
         };
         ring.become_configured(&wanted.config);
-        for door in wanted.listeners {
-            let target = ring.target(door.tls);
-            let old = open_before.iter().position(|open| open.id == door.id);
-            match (old.map(|at| open_before.swap_remove(at)), door.socket) {
+        for listener in wanted.listeners {
+            let target = ring.target(listener.tls);
+            let old = open_before.iter().position(|open| open.id == listener.id);
+            match (old.map(|at| open_before.swap_remove(at)), listener.socket) {
                 (Some(open), _) => {
                     *open.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
                     listeners.push(open);
                 }
-                (None, Some(socket)) => match Open::new(door.id, socket, target) {
+                (None, Some(socket)) => match Open::new(listener.id, socket, target) {
                     Ok(open) => listeners.push(open),
                     Err(error) => tracing::error!(ring = ring.config.name, %error, "a listener was lost"),
                 },
