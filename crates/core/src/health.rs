@@ -86,6 +86,8 @@ pub enum Probe {
     Loading,
     /// No answer in time, no connection, or an answer that says it cannot serve.
     Failed,
+    /// It could not be asked, for want of something here: nothing is known.
+    Unasked,
 }
 
 /// What a vote changed.
@@ -159,6 +161,7 @@ impl Health {
                     return self.turn(Status::Up);
                 }
             }
+            Probe::Unasked => {}
             Probe::Loading => return self.turn(Status::Loading),
             Probe::Failed => {
                 self.good = 0;

@@ -20,6 +20,7 @@ use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Failure, Kind, Late};
 use crate::exclusive::must_be_on_a_runtime;
 use crate::frames::Frames;
+use crate::runtime;
 use crate::settings::{OnDown, Protocol};
 use crate::shard::{Manner, Shard};
 
@@ -116,7 +117,7 @@ impl Engine {
             let remaining = if late { Duration::ZERO } else { self.manner_since(began, &shard).deadline };
             let attempt = Attempt { repeat, failure, attempts, remaining: Some(remaining) };
             match self.decide(&attempt) {
-                Decision::Again { after } => tokio::time::sleep(after).await,
+                Decision::Again { after } => self.pause(after).await,
                 // It was never sent, and its keys are about to go to others, or the server is about to be back.
                 _ if failure == AttemptFailure::NotWritten
                     && matches!(route, Route::Planned { .. } | Route::Together { .. })
@@ -193,7 +194,12 @@ impl Engine {
                 () = shard.pulse().connected_after(connects) => {}
             }
         };
-        timeout(within, out_or_back).await.is_ok()
+        runtime::within(self.runtime(), async { timeout(within, out_or_back).await.is_ok() }).await
+    }
+
+    /// Waits so long, whatever runtime the caller is on.
+    pub(crate) async fn pause(&self, time: Duration) {
+        runtime::within(self.runtime(), async { sleep(time).await }).await;
     }
 
     /// Waits until the topology and the standing of this shard in it are as wanted; a shard that was removed has none, and

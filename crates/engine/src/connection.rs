@@ -15,6 +15,8 @@ use futures_util::FutureExt;
 use rendis_core::reply::{self, Reply};
 use rendis_core::scan::{Limits, Scanner};
 use rendis_core::session::{Failed, Sent};
+#[cfg(unix)]
+use rustix::io::Errno;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -307,9 +309,12 @@ enum Wrote {
     Nothing,
 }
 
-/// An error of a socket, in words.
+/// An error of a socket, in words. That nothing can be opened here is no fault of the server.
 #[must_use]
 pub fn lost(error: io::Error) -> Arc<Cause> {
+    if is_want_of_room(&error) {
+        return Cause::caused_by(Kind::Busy, format!("this process can open no connection: {error}"), error);
+    }
     let text = match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         io::ErrorKind::ConnectionReset => "connection reset by the server".to_owned(),
@@ -318,6 +323,15 @@ pub fn lost(error: io::Error) -> Arc<Cause> {
         _ => error.to_string(),
     };
     Cause::caused_by(Kind::ShardDown, text, error)
+}
+
+/// Whether the limit of open files of the process or the machine was met, or that of memory.
+fn is_want_of_room(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let files = matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE));
+    #[cfg(not(unix))]
+    let files = false;
+    files || error.kind() == io::ErrorKind::OutOfMemory
 }
 
 /// A longer queue of unwritten requests is flushed by itself, so that explicit pipelining needs bounded memory.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::engine::Engine;
 use crate::error::{Error, Kind};
 use crate::ledger::{Epoch, Noted};
+use crate::runtime::within;
 use crate::settings::OnReturn;
 use crate::shard::Shard;
 
@@ -27,7 +28,10 @@ impl Engine {
         requests: impl Iterator<Item = (Request<'r>, Found<'r>)> + Clone,
     ) -> Result<Arc<Topology<Shard>>, Error> {
         let topology = self.topology();
-        if all_live(&topology) { Ok(topology) } else { Box::pin(self.entered(requests)).await }
+        if all_live(&topology) {
+            return Ok(topology);
+        }
+        Box::pin(within(self.runtime(), self.entered(requests))).await
     }
 
     /// [`Engine::topology_for`] where a shard is away.

@@ -16,7 +16,7 @@ pub enum Kind {
     ShardDown,
     /// A deadline passed: connecting, waiting for a reply, writing, or waiting for a connection.
     Timeout,
-    /// A queue or pool is full. Nothing was sent; slow down or raise the limit.
+    /// A queue or pool is full, or this process may open no more connections. Nothing was sent; slow down or raise the limit.
     Busy,
     /// The keys of one command or transaction lie on several shards. Give them a common hash tag.
     CrossShard,

@@ -7,17 +7,19 @@
 use std::iter::Sum;
 use std::ops::{AddAssign, Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::Runtime;
-use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, Timeouts};
+use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, Timeouts, WeakPool};
 use rendis_core::session::{Failed, Sent};
 use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 use crate::connection::Connection;
 use crate::dial::Dialer;
 use crate::error::{Cause, Error, Failure, Kind};
+use crate::runtime::within;
 
 /// How often connections were asked for, and what there is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub struct Exclusive {
     pool: managed::Pool<Manager>,
     limit: usize,
     wait: Duration,
+    /// Where its connections and timers belong; without one, to the runtime of who asks.
+    runtime: Option<Handle>,
     counts: Arc<Counts>,
 }
 
@@ -73,15 +77,23 @@ struct Counts {
     timeouts: AtomicU64,
     /// Connections that are being made now.
     dialling: AtomicUsize,
+    /// Somebody looks for those that nobody used for long.
+    tended: AtomicBool,
 }
 
 impl Exclusive {
     /// At most `limit` connections, at least one; a request waits at most `wait` for its turn, in the order of asking.
-    /// Dialling counts against the limit.
+    /// Dialling counts against the limit. On a `runtime` of its own, it can be asked from any other, and closes connections
+    /// that nobody used for a minute; without one, connections belong to the runtime of who asks first, and stay.
     ///
     /// # Errors
     /// [`Kind::Config`] when the pool cannot be made.
-    pub fn new(dialer: Arc<Dialer>, limit: usize, wait: Duration) -> Result<Self, Error> {
+    pub fn new(
+        dialer: Arc<Dialer>,
+        limit: usize,
+        wait: Duration,
+        runtime: Option<Handle>,
+    ) -> Result<Self, Error> {
         let limit = limit.max(1);
         let counts = Arc::new(Counts::default());
         let pool = managed::Pool::builder(Manager { dialer, counts: Arc::clone(&counts) })
@@ -89,7 +101,7 @@ impl Exclusive {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| Error::local(Kind::Config, error.to_string()))?;
-        Ok(Self { pool, limit, wait, counts })
+        Ok(Self { pool, limit, wait, runtime, counts })
     }
 
     /// Closes the connections that nobody uses.
@@ -104,6 +116,15 @@ impl Exclusive {
     /// outside of a tokio runtime, or what dialling met. Nothing was sent in any case.
     pub async fn lease(&self) -> Result<Lease, Failure> {
         must_be_on_a_runtime()?;
+        let Some(runtime) = &self.runtime else { return self.take().await };
+        let lease = within(runtime, self.take()).await?;
+        if !self.counts.tended.swap(true, Ordering::AcqRel) {
+            runtime.spawn(tend(self.pool.weak(), Arc::clone(&self.counts), IDLE_AT_MOST));
+        }
+        Ok(lease)
+    }
+
+    async fn take(&self) -> Result<Lease, Failure> {
         let within = |wait| Timeouts { wait: Some(wait), create: None, recycle: None };
         // A permit that is free belongs to nobody in the queue, so this first attempt overtakes none.
         let mut got = self.pool.timeout_get(&within(Duration::ZERO)).await;
@@ -160,6 +181,25 @@ impl Exclusive {
         }
     }
 }
+
+/// Closes connections that nobody used for long, as long as there are any.
+async fn tend(pool: WeakPool<Manager>, counts: Arc<Counts>, idle_at_most: Duration) {
+    loop {
+        sleep(idle_at_most / 2).await;
+        let Some(pool) = pool.upgrade() else { return };
+        pool.retain(|_, metrics| metrics.last_used() < idle_at_most);
+        if pool.status().size == 0 {
+            // Who leases one from here on has it tended again.
+            counts.tended.store(false, Ordering::Release);
+            if pool.status().size == 0 || counts.tended.swap(true, Ordering::AcqRel) {
+                return;
+            }
+        }
+    }
+}
+
+/// How long a connection waits for its next user.
+const IDLE_AT_MOST: Duration = Duration::from_secs(60);
 
 /// A connection in use. Dropping it closes the connection; [`Lease::give_back`] keeps it for the next user.
 pub struct Lease {
@@ -272,5 +312,39 @@ impl managed::Manager for Manager {
         } else {
             Err(RecycleError::message("the connection was closed or is out of step"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rendis_testkit::RedisServer;
+
+    use super::*;
+    use crate::settings::{Deadlines, ShardSettings};
+    use crate::tls::SystemRoots;
+
+    #[tokio::test]
+    async fn connections_that_nobody_used_for_long_are_closed_and_others_stay() {
+        let server = RedisServer::start();
+        let settings = ShardSettings::new("only", &server.url()).unwrap();
+        let dialer = Dialer::new(settings, Deadlines::default(), &SystemRoots::default()).unwrap();
+        let wait = Duration::from_secs(5);
+        let pool = Exclusive::new(Arc::new(dialer), 10, wait, Some(Handle::current())).unwrap();
+        let used = pool.lease().await.unwrap();
+        for lease in [pool.lease().await.unwrap(), pool.lease().await.unwrap()] {
+            lease.give_back();
+        }
+        assert_eq!(pool.stats().total, 3);
+        assert!(pool.counts.tended.load(Ordering::Relaxed));
+        let idle_at_most = Duration::from_millis(40);
+        let tending = tokio::spawn(tend(pool.pool.weak(), Arc::clone(&pool.counts), idle_at_most));
+        while pool.stats().total != 1 {
+            sleep(idle_at_most / 4).await;
+        }
+        used.give_back();
+        // None is left to tend.
+        tending.await.unwrap();
+        assert_eq!(pool.stats().total, 0);
+        assert!(!pool.counts.tended.load(Ordering::Relaxed));
     }
 }

@@ -144,8 +144,10 @@ async fn run(shared: Arc<Shared>) {
             Ended::Served => return,
             Ended::Lost { cause, stood } => (cause, stood),
         };
-        // A lane that was closed meanwhile says nothing of its shard: it may be another server's now.
-        if !queue.lock().is_closed() && (queue.missed() || shared.pulse.is_awaited()) {
+        // A lane that was closed meanwhile says nothing of its shard, which may be another server's now, nor does what is
+        // wanting here.
+        let votes = cause.kind != Kind::Busy && !queue.lock().is_closed();
+        if votes && (queue.missed() || shared.pulse.is_awaited()) {
             shared.pulse.failed(&cause);
         }
         // The hurry may have come during a rest or while connecting.

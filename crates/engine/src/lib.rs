@@ -17,6 +17,7 @@ pub mod connection;
 pub mod dial;
 pub mod backoff;
 pub mod times;
+mod runtime;
 mod pulse;
 mod queue;
 mod canary;

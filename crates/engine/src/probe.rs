@@ -89,6 +89,7 @@ impl Heartbeat {
                 match cause.kind {
                     // The server's own words, on the way to a connection.
                     Kind::Server => classify(&Reply::error(&cause.text, "")),
+                    Kind::Busy => Probe::Unasked,
                     _ => Probe::Failed,
                 }
             }

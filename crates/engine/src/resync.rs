@@ -263,7 +263,7 @@ fn answered(reply: Result<Reply, Failure>) -> Result<Reply, Arc<Cause>> {
     let reply = reply.map_err(|failure| failure.cause)?;
     match classify(&reply) {
         Probe::Loading | Probe::Busy => Err(Cause::new(Kind::ShardDown, "the server is not ready")),
-        Probe::Good | Probe::Failed => Ok(reply),
+        Probe::Good | Probe::Failed | Probe::Unasked => Ok(reply),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
 use rendis_core::session::{Failed, QueueLimits, Replies, Sent};
+use tokio::runtime::Handle;
 
 use crate::dial::Dialer;
 use crate::error::{Cause, Endpoint, Error, Failure, Kind};
@@ -89,7 +90,12 @@ impl Shard {
         let dialer = Dialer::new(shard, settings.deadlines.clone(), system)?;
         let side = |dialer: Dialer| {
             let dialer = Arc::new(dialer);
-            let exclusive = Exclusive::new(Arc::clone(&dialer), settings.exclusive, settings.deadlines.wait)?;
+            let exclusive = Exclusive::new(
+                Arc::clone(&dialer),
+                settings.exclusive,
+                settings.deadlines.wait,
+                Some(Handle::current()),
+            )?;
             Ok::<_, Error>(Side { dialer, lanes: OnceLock::new(), next: AtomicUsize::new(0), exclusive })
         };
         let shard = Self {

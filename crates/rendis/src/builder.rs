@@ -123,8 +123,8 @@ impl RingBuilder {
         self
     }
 
-    /// Exclusive connections a shard, at most, for blocking commands and watched transactions. Default 16. All other
-    /// commands share one wire a shard.
+    /// Exclusive connections a shard, at most, for blocking commands and watched transactions. Default 16. One that nobody
+    /// used for a minute is closed. All other commands share one wire a shard.
     #[must_use]
     pub fn pool_size(mut self, connections: usize) -> Self {
         self.settings.exclusive = connections;

@@ -39,6 +39,37 @@ async fn a_unix_socket() {
     works(shard(&server.url())).await;
 }
 
+/// Where no connection can be opened, because the process has as many files open as it may.
+#[cfg(unix)]
+struct NoFilesLeft;
+
+#[cfg(unix)]
+impl Connect for NoFilesLeft {
+    fn connect<'a>(&'a self, _: &'a Address) -> Connecting<'a> {
+        Box::pin(async { Err(std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error())) })
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_shard_is_not_down_because_this_process_can_open_no_connection() {
+    let server = RedisServer::start();
+    let mut wanting = ShardSettings::new("wanting", "redis://localhost:1").unwrap();
+    wanting.transport = Transport::Other(Arc::new(NoFilesLeft));
+    let heartbeat = Duration::from_millis(20);
+    let builder = Ring::builder().shard("here", server.url()).shard_with(wanting);
+    let mut ring = builder.heartbeat_frequency(heartbeat).build().await.unwrap();
+    let mut keys = (0..1000).filter(|key| ring.shard_for(key.to_string()).unwrap().name() == "wanting");
+    // More than the votes that it takes, of probes and of calls.
+    for key in keys.by_ref().take(10).collect::<Vec<_>>() {
+        let error = ring.get::<_, Option<String>>(key).await.unwrap_err();
+        let error = Error::of(&error).unwrap();
+        assert_eq!((error.kind(), error.sent()), (Kind::Busy, Sent::No), "{error}");
+        tokio::time::sleep(heartbeat).await;
+    }
+    assert_eq!(ring.len(), 2);
+}
+
 /// Leads to one port, whatever the address says, and counts how often.
 struct Tunnel {
     port: u16,

@@ -128,7 +128,7 @@ impl Batch {
             Decision::Again { after } => {
                 // Of a batch that failed the first waits, for all.
                 if !std::mem::replace(&mut self.paused, true) {
-                    tokio::time::sleep(after).await;
+                    engine.pause(after).await;
                 }
                 true
             }

@@ -306,6 +306,11 @@ impl Engine {
         self.inner.topology.load().members().iter().for_each(|member| member.shard.close());
     }
 
+    /// Where its tasks run, and what callers wait for.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
     /// Whether [`Engine::close`] was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {

@@ -201,7 +201,7 @@ fn instance(
         endpoint: Arc::new(endpoint),
         database,
         read_timeout: deadlines.reply,
-        connections: Exclusive::new(dialer, connections, deadlines.wait)?,
+        connections: Exclusive::new(dialer, connections, deadlines.wait, None)?,
     })
 }
 

@@ -1,0 +1,16 @@
+//! A ring's runtime, for what runs in the tasks of its callers, who may be on another one, or on none.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+
+use tokio::runtime::Handle;
+
+/// Runs a future where it is, with sockets and timers of this runtime. Cancel safe where the future is.
+pub(crate) async fn within<F: Future>(runtime: &Handle, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let _entered = runtime.enter();
+        future.as_mut().poll(context)
+    })
+    .await
+}
