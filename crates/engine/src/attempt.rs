@@ -102,6 +102,7 @@ impl Engine {
         let mut lost = None;
         let mut connects = shard.pulse().connects();
         let told = |error: Error, unknown: bool| if unknown { error.in_part() } else { error };
+        runtime::breathe().await;
         loop {
             let Some(failure) = failure_of(&outcome, route.speaker()) else {
                 return outcome.map_err(|failure| told(self.error(&shard, failure), unknown));

@@ -14,7 +14,8 @@ use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, Timeouts, WeakPool};
 use rendis_core::session::{Failed, Sent};
 use tokio::runtime::Handle;
-use tokio::time::sleep;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::dial::Dialer;
@@ -79,6 +80,7 @@ struct Counts {
     dialling: AtomicUsize,
     /// Somebody looks for those that nobody used for long.
     tended: AtomicBool,
+    closed: Notify,
 }
 
 impl Exclusive {
@@ -161,6 +163,7 @@ impl Exclusive {
     /// back.
     pub fn close(&self) {
         self.pool.close();
+        self.counts.closed.notify_one();
         // What came back while it closed.
         self.pool.retain(|_, _| false);
     }
@@ -185,7 +188,9 @@ impl Exclusive {
 /// Closes connections that nobody used for long, as long as there are any.
 async fn tend(pool: WeakPool<Manager>, counts: Arc<Counts>, idle_at_most: Duration) {
     loop {
-        sleep(idle_at_most / 2).await;
+        if timeout(idle_at_most / 2, counts.closed.notified()).await.is_ok() {
+            return;
+        }
         let Some(pool) = pool.upgrade() else { return };
         pool.retain(|_, metrics| metrics.last_used() < idle_at_most);
         if pool.status().size == 0 {
@@ -339,7 +344,7 @@ mod tests {
         let idle_at_most = Duration::from_millis(40);
         let tending = tokio::spawn(tend(pool.pool.weak(), Arc::clone(&pool.counts), idle_at_most));
         while pool.stats().total != 1 {
-            sleep(idle_at_most / 4).await;
+            tokio::time::sleep(idle_at_most / 4).await;
         }
         used.give_back();
         // None is left to tend.

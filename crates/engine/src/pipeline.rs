@@ -18,6 +18,7 @@ use crate::engine::{Engine, no_shard};
 use crate::error::{Cause, Error, Kind};
 use crate::frames::Item;
 use crate::gather::Executed;
+use crate::runtime;
 use crate::shard::Shard;
 
 /// The results of a pipeline, one for each request in the order written.
@@ -39,6 +40,9 @@ impl Engine {
                 let answer = if Batch::can_mend(&answer) {
                     Box::pin(batch.mend(self, item, answer)).await
                 } else {
+                    if answer.is_err() {
+                        runtime::breathe().await;
+                    }
                     answer
                 };
                 results.push(answer.map(Executed::Reply));

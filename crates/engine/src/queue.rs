@@ -23,7 +23,7 @@ use rendis_core::reply::Reply;
 use rendis_core::session::{Failed, Full, Overdue, QueueLimits, Replies, Sent, Session, Stream, Ticket};
 use tokio::time::Instant;
 
-use crate::error::{Cause, Failure, Kind};
+use crate::error::{Cause, Failure, Kind, Late};
 use crate::frames::Frames;
 
 /// Whether requests are taken in.
@@ -147,6 +147,9 @@ impl Queue {
                 "a request of more than 512 MiB, which may be more than a server takes",
             );
             return Err(Failed { sent: Sent::No, cause });
+        }
+        if allowed.is_zero() {
+            return Err(Failed { sent: Sent::No, cause: Cause::late(Late::Serving) });
         }
         let mut state = self.lock();
         match &state.admission {

@@ -16,6 +16,7 @@ use crate::engine::{Engine, no_shard};
 use crate::error::{Error, Failure};
 use crate::frames::Item;
 use crate::gather::Executed;
+use crate::runtime;
 use crate::shard::Shard;
 
 impl Engine {
@@ -94,7 +95,20 @@ impl<'a, I: Item + Send + Sync + 'a> Run<'a, I> {
             let Some(item) = item else { return Err(no_shard()) };
             let packed = item.pack();
             let request = packed.view();
-            engine.execute(request).await.map_err(|error| error.of_command(request.name()))
+            let result = engine.execute(request).await;
+            if result.is_err() {
+                runtime::breathe().await;
+            }
+            result.map_err(|error| error.of_command(request.name()))
+        }))
+    }
+
+    fn refused(&self, error: &Error) -> Stage<'a> {
+        let name = self.item.as_ref().and_then(|item| item.argument(0)).unwrap_or_default();
+        let error = error.of_command(name);
+        Stage::Rare(Box::pin(async move {
+            runtime::breathe().await;
+            Err(error)
         }))
     }
 
@@ -127,11 +141,7 @@ impl<'a, I: Item + Send + Sync + 'a> Future for Run<'a, I> {
                             let manner = this.engine.manner(&shard);
                             Stage::Waiting(OwnedCall::new(shard, manner))
                         }
-                        Some(Err(error)) => {
-                            let name =
-                                this.item.as_ref().and_then(|item| item.argument(0)).unwrap_or_default();
-                            return Poll::Ready(Err(error.of_command(name)));
-                        }
+                        Some(Err(error)) => this.refused(&error),
                         None => this.planned(),
                     };
                 }

@@ -254,6 +254,7 @@ impl Settings {
         self.retry.longest_wait = self.retry.longest_wait.min(LONGEST);
         self.drain = self.drain.min(LONGEST);
         self.exclusive = self.exclusive.min(MOST_EXCLUSIVE);
+        self.wires = self.wires.min(MOST_WIRES);
         if let Some(slow) = &mut self.slow_ejection {
             if slow.window.is_zero() {
                 return Err(zero("the window in which slow shards are looked for"));
@@ -310,3 +311,6 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// As many exclusive connections as a system has ports.
 const MOST_EXCLUSIVE: usize = 65_535;
+
+/// More connections that all are made at the start than a server is glad of.
+const MOST_WIRES: usize = 1024;

@@ -131,7 +131,7 @@ impl RingBuilder {
         self
     }
 
-    /// Shared wires a shard. Default 1: the more callers share a wire, the more requests go out in one write.
+    /// Shared wires a shard, up to 1024. Default 1: the more callers share a wire, the more requests go out in one write.
     #[must_use]
     pub fn wires(mut self, wires: usize) -> Self {
         self.settings.wires = wires;

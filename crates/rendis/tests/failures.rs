@@ -362,6 +362,26 @@ async fn new_shards_are_announced_before_their_first_command() {
 }
 
 #[tokio::test]
+async fn a_call_that_may_take_no_time_is_not_made() {
+    let cluster = Cluster::start(2);
+    let ring = builder(&cluster).build().await.unwrap();
+    let mut hasty = ring.with_deadline(Duration::ZERO);
+    let items: Vec<(u32, u32)> = (0..20).map(|key| (key, key)).collect();
+    let mut pipe = redis::pipe();
+    items.iter().for_each(|(key, value)| {
+        pipe.set(key, value);
+    });
+    let whole: redis::RedisResult<()> = pipe.query_async(&mut hasty).await;
+    assert!(whole.is_err());
+    let failed = [hasty.set::<_, _, ()>("key", 1).await, hasty.mset(&items).await];
+    for error in failed.into_iter().map(Result::unwrap_err) {
+        let error = Error::of(&error).unwrap();
+        assert_eq!((error.kind(), error.sent()), (Kind::Timeout, Sent::No), "{error}");
+    }
+    assert_eq!(cluster.sizes(), [0, 0]);
+}
+
+#[tokio::test]
 async fn what_a_replaced_server_still_owes_is_no_vote_against_its_successor() {
     let frozen = FakeServer::start(|request| Answer::handshake(request).unwrap_or(Answer::Silence));
     let (other, successor) = (RedisServer::start(), RedisServer::start());

@@ -10,7 +10,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use redis::AsyncCommands;
-use rendis::Ring;
+use rendis::{OnDown, Ring};
 use rendis_testkit::{Cluster, RedisServer};
 use tokio::runtime::Runtime;
 
@@ -95,4 +95,29 @@ fn without_a_runtime_a_shard_can_die_as_with_one() {
         thread::sleep(Duration::from_millis(10));
     }
     set_and_get();
+}
+
+/// Asks again at once, until it is answered.
+async fn ask_on(mut ring: Ring) {
+    while ring.get::<_, Option<String>>("key").await.is_err() {}
+}
+
+#[tokio::test]
+async fn who_tries_again_and_again_keeps_no_thread_from_what_would_mend_it() {
+    const IN_TIME: Duration = Duration::from_secs(10);
+    let server = RedisServer::start();
+    let builder = Ring::builder().shard("only", server.url()).heartbeat_frequency(Duration::from_millis(50));
+    let ring = builder.on_down(OnDown::Fail).queue_limits(4, 1 << 20).build().await.unwrap();
+    server.kill();
+    while ring.clone().get::<_, Option<String>>("key").await.is_ok() {}
+    let server = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(300));
+        server.restart();
+        server
+    });
+    tokio::time::timeout(IN_TIME, ask_on(ring.clone())).await.unwrap();
+    // More at a time than may wait.
+    let all: tokio::task::JoinSet<()> = (0..16).map(|_| ask_on(ring.clone())).collect();
+    tokio::time::timeout(IN_TIME, all.join_all()).await.unwrap();
+    server.join().unwrap();
 }

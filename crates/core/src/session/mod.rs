@@ -113,8 +113,8 @@ impl<W, R, E: Clone> Session<W, R, E> {
 
     /// Appends what `write` writes: `replies` requests, to be answered as one until `deadline`.
     ///
-    /// A push of more bytes than the limit by itself is let through when nothing else waits to be written, and one of
-    /// more requests when no other is under way, so that a large value is slow but not impossible.
+    /// A push that is larger than a limit by itself is let through as long as there is room for any, so that a large value
+    /// is possible also where others are under way. So each limit is exceeded by one push at most.
     ///
     /// # Errors
     /// [`Full`] when the limits are reached; `write` is then not called.
@@ -159,9 +159,11 @@ impl<W, R, E: Clone> Session<W, R, E> {
         if self.withdrawn && self.outgoing.len().saturating_add(size) > self.limits.bytes {
             self.compact();
         }
-        let few = self.owed == 0 || self.owed.saturating_add(count) <= self.limits.requests;
-        let short = self.outgoing.is_empty() || self.outgoing.len().saturating_add(size) <= self.limits.bytes;
-        if !few || !short {
+        let fits = |held: usize, more: usize, limit: usize| {
+            held.saturating_add(more) <= limit || more > limit && held < limit.max(1)
+        };
+        let QueueLimits { requests, bytes } = self.limits;
+        if !fits(self.owed, count, requests) || !fits(self.outgoing.len(), size, bytes) {
             return Err(Full);
         }
         let (start, before) = (self.appended, self.outgoing.len());

@@ -160,7 +160,7 @@ fn what_is_withdrawn_leaves_nothing_behind() {
 }
 
 #[test]
-fn the_limits_refuse_and_one_large_request_passes_alone() {
+fn the_limits_refuse_and_one_large_request_passes_while_there_is_room_for_any() {
     let mut session = session(2, 10);
     let large = push(&mut session, 1, &"x".repeat(50), 1).unwrap();
     assert_eq!(push(&mut session, 1, "a", 1), Err(Full));
@@ -175,8 +175,13 @@ fn the_limits_refuse_and_one_large_request_passes_alone() {
     assert_eq!(push(&mut session, 3, "abc", 1), Err(Full));
     write_all(&mut session);
     session.complete(2, &mut Vec::new());
-    session.complete(3, &mut Vec::new());
     push(&mut session, 3, "abc", 1).unwrap();
+    assert_eq!(push(&mut session, 3, "abc", 1), Err(Full), "four are owed");
+    // Bytes that wait do not keep a large request out, unless they fill their limit.
+    let mut session = self::session(9, 10);
+    push(&mut session, 1, "waiting", 1).unwrap();
+    push(&mut session, 1, &"x".repeat(50), 1).unwrap();
+    assert_eq!(push(&mut session, 1, &"x".repeat(50), 1), Err(Full));
 }
 
 #[test]

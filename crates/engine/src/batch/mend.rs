@@ -19,6 +19,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Kind};
 use crate::frames::Item;
 use crate::gather::Executed;
+use crate::runtime;
 use crate::scripts::is_unknown;
 use crate::settings::OnDown;
 use crate::shard::Shard;
@@ -47,6 +48,7 @@ impl Batch {
         item: I,
         answer: Result<Reply, Error>,
     ) -> Result<Reply, Error> {
+        runtime::breathe().await;
         let error = match &answer {
             Ok(_) => {
                 let again = poll_fn(|context| self.poll_nothing_ran_since(context)).await;
