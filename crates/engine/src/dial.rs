@@ -1,6 +1,7 @@
 //! From an address to a connection that is ready for commands: resolve, connect, TLS, handshake, under one deadline.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use rendis_core::reply::Reply;
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 use crate::address::Address;
 use crate::connection::{Connection, lost};
 use crate::error::{Cause, Error, Kind};
-use crate::settings::{Deadlines, Protocol, ShardSettings};
+use crate::settings::{Deadlines, LONGEST, Protocol, ShardSettings};
 use crate::stream::Stream;
 use crate::tls::{SystemRoots, Tls};
 use crate::transport::Transport;
@@ -79,35 +80,45 @@ impl Dialer {
     /// (a database that the server does not have) or [`Kind::Server`] (it cannot select the database now: `BUSY`).
     pub async fn dial(&self) -> Result<Connection, Arc<Cause>> {
         let deadline = self.deadlines.connect;
-        match timeout(deadline, self.connect()).await {
-            Ok(result) => result,
-            Err(_) => Err(Cause::new(Kind::Timeout, format!("no connection in {deadline:?}"))),
-        }
+        let reached = Reached::default();
+        let late = |_| {
+            let text = match reached.0.load(Ordering::Relaxed) {
+                Reached::SERVER => "connected, but no answer to the handshake",
+                Reached::PORT => "connected, but no TLS handshake (does the server speak TLS?)",
+                _ => "no connection",
+            };
+            Err(Cause::new(Kind::Timeout, format!("{text} in {deadline:?}")))
+        };
+        timeout(deadline, self.connect(&reached)).await.unwrap_or_else(late)
     }
 
-    async fn connect(&self) -> Result<Connection, Arc<Cause>> {
+    async fn connect(&self, reached: &Reached) -> Result<Connection, Arc<Cause>> {
         let stream = match &self.settings.transport {
-            Transport::System => self.open().await?,
+            Transport::System => self.open(reached).await?,
             Transport::Other(other) => {
                 let carrier = other.connect(&self.settings.address).await.map_err(lost)?;
+                reached.0.store(Reached::PORT, Ordering::Relaxed);
                 Stream::Other(match &self.tls {
                     Some(tls) => Box::new(tls.handshake(carrier).await?),
                     None => carrier,
                 })
             }
         };
-        let mut connection = Connection::new(stream, self.deadlines.connect, self.deadlines.write);
+        reached.0.store(Reached::SERVER, Ordering::Relaxed);
+        // Until it is greeted, the deadline of all of it is the one that counts.
+        let mut connection = Connection::new(stream, LONGEST, LONGEST);
         self.greet(&mut connection).await?;
         connection.set_deadlines(self.deadlines.reply, self.deadlines.write);
         Ok(connection)
     }
 
     /// A socket of the system.
-    async fn open(&self) -> Result<Stream, Arc<Cause>> {
+    async fn open(&self, reached: &Reached) -> Result<Stream, Arc<Cause>> {
         match &self.settings.address {
             Address::Tcp { host, port } => {
                 let socket = TcpStream::connect((host.as_str(), *port)).await.map_err(lost)?;
                 prepare(&socket).map_err(lost)?;
+                reached.0.store(Reached::PORT, Ordering::Relaxed);
                 Ok(match &self.tls {
                     Some(tls) => Stream::Tls(Box::new(tls.handshake(socket).await?)),
                     None => Stream::Tcp(socket),
@@ -206,6 +217,17 @@ impl Dialer {
     }
 }
 
+/// How far a dialler has come.
+#[derive(Default)]
+struct Reached(AtomicU8);
+
+impl Reached {
+    /// There is a socket.
+    const PORT: u8 = 1;
+    /// A server can be asked.
+    const SERVER: u8 = 2;
+}
+
 /// What one request of the handshake is for.
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -232,6 +254,12 @@ impl Step {
         let code = line.split(' ').next().unwrap_or_default();
         let unknown = code == "NOPROTO" || line.to_ascii_lowercase().contains("unknown command");
         match (self, code) {
+            // It asks for none (yet); with HELLO it takes any.
+            (Self::Auth, _)
+                if line.contains("without any password") || line.contains("no password is set") =>
+            {
+                None
+            }
             // Without it the connection would use another database. A server that runs a script refuses it for a while.
             (Self::Select, "LOADING" | "MASTERDOWN" | "BUSY") => Some(Err(Cause::new(Kind::Server, line))),
             (Self::Optional, _) | (_, "LOADING" | "MASTERDOWN" | "BUSY") => None,

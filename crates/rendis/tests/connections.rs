@@ -223,6 +223,45 @@ async fn a_server_without_hello_is_spoken_to_in_resp2() {
     works(shard(&format!("redis://:secret@{}/3", old.address()))).await;
 }
 
+/// While a password is rolled out.
+#[tokio::test]
+async fn a_password_that_a_server_does_not_ask_for_is_no_mistake() {
+    let server = RedisServer::start();
+    let old = FakeServer::start(|request| match request.name().as_str() {
+        "HELLO" => Answer::text("-ERR unknown command 'HELLO'\r\n"),
+        "AUTH" => Answer::text("-ERR Client sent AUTH, but no password is set\r\n"),
+        "GET" => Answer::text("$5\r\nvalue\r\n"),
+        _ => Answer::ok(),
+    });
+    for address in [server.address(), old.address()] {
+        for protocol in [Protocol::Newest, Protocol::Resp2] {
+            let mut settings = shard(&format!("redis://:secret@{address}"));
+            settings.protocol = protocol;
+            works(settings).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_shard_that_is_connected_to_and_says_nothing_is_told_from_one_that_is_not_there() {
+    let certificates = Certificates::generate();
+    let dumb = FakeServer::never_accepts();
+    let connected = |text: &str| format!("connected, but no {text} in 100ms");
+    for (scheme, text) in [
+        ("redis", connected("answer to the handshake")),
+        ("rediss", connected("TLS handshake (does the server speak TLS?)")),
+    ] {
+        let mut settings = shard(&format!("{scheme}://{}", dumb.address()));
+        if let Some(tls) = &mut settings.tls {
+            tls.ca = fs::read(certificates.ca()).unwrap();
+        }
+        let builder = Ring::builder().shard_with(settings).connect_timeout(Duration::from_millis(100));
+        let mut ring = builder.attempts(1).build().await.unwrap();
+        let error = ring.get::<_, Option<String>>("key").await.unwrap_err();
+        assert!(error.to_string().contains(&text), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_never_answers_costs_the_connect_deadline() {
     let fake = FakeServer::never_accepts();
