@@ -316,6 +316,15 @@ fn what_a_ring_does_not_do_is_refused_by_name_and_reason() {
         refused("copy a1 b1 db 0"),
         "ERR COPY is refused, because DB means a database of the shard; leave it out"
     );
+    for words in ["config set requirepass x", "config set maxmemory 1mb RequirePass x"] {
+        assert_eq!(
+            refused(words),
+            "ERR CONFIG SET is refused, because it would change how the servers are reached, and the ring lose them; set \
+             requirepass at each server, and here what the shards are connected to with"
+        );
+    }
+    // A value that looks like such a name.
+    assert!(matches!(decide("config set notify-keyspace-events port"), Plan::Every(Response::AllOk)));
     for words in [
         "sync",
         "psync a b",

@@ -16,7 +16,8 @@ impl Engine {
     /// # Errors
     /// That no shard could be asked, or the error with which it answered (`LOADING`, `BUSY`, `NOPERM`).
     pub async fn learn(&self, name: &[u8]) -> Result<bool, Error> {
-        if !(1..=Table::LONGEST_NAME).contains(&name.len()) {
+        // With a bar, servers name subcommands.
+        if !(1..=Table::LONGEST_NAME).contains(&name.len()) || name.contains(&b'|') {
             return Ok(false);
         }
         let topology = self.topology();

@@ -10,6 +10,8 @@ pub enum Care {
     Patterns,
     /// This word, from this argument on, reaches into another database.
     Database(&'static str, u8),
+    /// One of these words, in every second argument from this one on, would change how the server is reached.
+    Reach(&'static [&'static str], u8),
     /// The command can be made again only without any of these words, from this argument on: it is a read whose reply would
     /// miss something (`XREAD … $`), or [`super::Flags::IDEMPOTENT`] without them.
     Conditional(&'static [&'static str], u8),
@@ -25,10 +27,18 @@ impl Care {
             rest.any(|argument| words.iter().any(|word| is_word(argument, word)))
         };
         match self {
-            Self::None | Self::Patterns => false,
+            Self::None | Self::Patterns | Self::Reach(..) => false,
             Self::Database(word, from) => has(&[word], from),
             Self::Conditional(words, from) => has(words, from),
         }
+    }
+
+    /// The word of [`Care::Reach`] that the request has.
+    #[must_use]
+    pub fn reaches(self, request: Request<'_>) -> Option<&'static str> {
+        let Self::Reach(words, from) = self else { return None };
+        let mut named = request.arguments().skip(usize::from(from)).step_by(2);
+        named.find_map(|argument| words.iter().copied().find(|word| is_word(argument, word)))
     }
 
     /// See [`super::Row::patterns`].

@@ -2284,7 +2284,14 @@ static CONFIG: [Row; 5] = [
         Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::IDEMPOTENT),
         &[],
         Class::Every(Response::AllOk),
-        PLAIN,
+        (
+            Wait::Never,
+            Care::Reach(
+                &["bind", "port", "protected-mode", "requirepass", "tls-auth-clients", "tls-port"],
+                2,
+            ),
+            Library::None,
+        ),
         &[],
     ),
 ];

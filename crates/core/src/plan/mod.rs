@@ -186,7 +186,10 @@ where
         },
         Class::Split(response) => split::split(request, row, response, ring),
         Class::Every(_) | Class::Random if ring.live.is_empty() => Plan::NoShard,
-        Class::Every(response) => Plan::Every(response),
+        Class::Every(response) => match row.care().reaches(request) {
+            Some(word) => Plan::Refused(Refusal::out_of_reach(row, word)),
+            None => Plan::Every(response),
+        },
         Class::Random => Plan::Random(scan::shuffled(ring.live, ring.entropy)),
         Class::Scan => scan::step(request, ring.live),
         Class::Any => any(ring),
@@ -259,7 +262,7 @@ where
         }
     }
     match row.care() {
-        Care::None | Care::Conditional(..) => {}
+        Care::None | Care::Conditional(..) | Care::Reach(..) => {}
         // A pattern can only mean keys of this shard when its tag stands whole before the asterisk.
         Care::Patterns => {
             for (pattern, prefix) in row.patterns(request) {

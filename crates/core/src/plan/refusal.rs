@@ -122,6 +122,14 @@ impl Refusal {
         }
     }
 
+    pub(super) fn out_of_reach(row: &Row, word: &str) -> Self {
+        let because = "it would change how the servers are reached, and the ring lose them";
+        Self::refused(
+            row,
+            &format!("{because}; set {word} at each server, and here what the shards are connected to with"),
+        )
+    }
+
     pub(super) fn refused(row: &Row, because: &str) -> Self {
         let name = written(row);
         let hint = match row.class() {

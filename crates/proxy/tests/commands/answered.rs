@@ -90,6 +90,9 @@ fn what_is_refused_is_refused_with_its_name_and_the_reason() {
     }
     let unknown = ask(&mut client, &["NOSUCH", "a"]);
     assert_eq!(unknown.error(), Some("ERR unknown command 'NOSUCH', with args beginning with: 'a' "));
+    // Servers list subcommands by such names, and know no command of them.
+    let subcommand = ask(&mut client, &["CLIENT|ID"]);
+    assert_eq!(subcommand.error(), Some("ERR unknown command 'CLIENT|ID', with args beginning with: "));
     alive(&mut client);
 }
 
