@@ -132,16 +132,16 @@ impl Ring {
         Ok(Shard::new(shard, rendis_core::topology::Standing::Serving))
     }
 
-    /// Runs `visit` on every shard that is up, concurrently, and waits for all of them.
+    /// Runs a clone of `visit` on every shard that is up, concurrently, and waits for all of them.
     ///
     /// # Errors
     /// The first error, in the order of the shards; the others have run too.
     pub async fn for_each_shard<F>(&self, visit: F) -> RedisResult<()>
     where
-        F: AsyncFn(Shard) -> RedisResult<()>,
+        F: AsyncFnOnce(Shard) -> RedisResult<()> + Clone,
     {
         let live = self.shards().into_iter().filter(Shard::is_up);
-        join_all(live.map(|shard| visit(shard))).await.into_iter().collect()
+        join_all(live.map(|shard| visit.clone()(shard))).await.into_iter().collect()
     }
 
     /// Changes the shards while the ring runs. A shard that stays (same name, same address, same credentials) keeps its

@@ -28,6 +28,9 @@ impl Ring {
     /// and never if it did not. Everything must lie on the shard of the watched keys. An attempt may also end without a
     /// pipeline. A command that waits (`BLPOP`) may take its own time beside the reply deadline.
     ///
+    /// Each try is a clone of `attempt`, which may so borrow what it uses in a task that moves between threads; what all
+    /// tries share and change is an atomic or behind a lock.
+    ///
     /// # Cancel safety
     /// Dropping the future closes the watched connection; the server forgets the watch. A pipeline that was sent may
     /// have run.
@@ -49,10 +52,10 @@ impl Ring {
     ///     .await?;
     /// # Ok(()) }
     /// ```
-    pub async fn watch<K, T, F>(&self, keys: K, mut attempt: F) -> RedisResult<T>
+    pub async fn watch<K, T, F>(&self, keys: K, attempt: F) -> RedisResult<T>
     where
         K: ToRedisArgs,
-        F: AsyncFnMut(&mut Transaction) -> RedisResult<T>,
+        F: AsyncFnOnce(&mut Transaction) -> RedisResult<T> + Clone,
     {
         let mut watch = typed::cmd("WATCH");
         watch.arg(keys);
@@ -62,7 +65,7 @@ impl Ring {
                 tokio::time::sleep(PAUSE.mul_f64(fastrand::f64() * f64::from(tried))).await;
             }
             let mut transaction = Transaction::begin(self.engine(), &watch).await?;
-            let result = attempt(&mut transaction).await;
+            let result = attempt.clone()(&mut transaction).await;
             match transaction.end(result).await {
                 Ended::Answer(result) => return result,
                 Ended::Conflict => {}

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -660,13 +661,13 @@ async fn keys_of_an_attempt_whose_multi_was_refused_are_not_watched_for_the_next
         seen.unwrap_err();
         server.command(&["ACL", "SETUSER", "single", "+@all"]);
         server.command(&["SET", "k", "changed"]);
-        let mut attempts = 0;
+        let attempts = AtomicU32::new(0);
         let next = ring.watch("other", async |tx| {
-            attempts += 1;
+            attempts.fetch_add(1, Ordering::Relaxed);
             pipe.query_async::<()>(tx).await
         });
         next.await.unwrap();
-        assert_eq!(attempts, 1, "{refused:?}");
+        assert_eq!(attempts.into_inner(), 1, "{refused:?}");
     }
 }
 

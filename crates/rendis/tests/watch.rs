@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use redis::AsyncCommands;
 use rendis::{Error, Kind, Ring, ShardSettings};
 use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer, Reply, use_up_the_turn};
@@ -9,6 +11,21 @@ use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer, Reply, use_up_the
 async fn ring(cluster: &Cluster) -> Ring {
     let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
     Ring::builder().shards(shards).build().await.unwrap()
+}
+
+/// Counts attempts.
+#[derive(Default)]
+struct Attempts(AtomicI64);
+
+impl Attempts {
+    /// The number of the attempt that begins, from 1 on.
+    fn begin(&self) -> i64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn begun(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 #[tokio::test]
@@ -53,23 +70,23 @@ async fn concurrent_increments_are_all_counted() {
 async fn an_attempt_is_made_again_after_a_change_and_gives_up_in_the_end() {
     let cluster = Cluster::start(3);
     let ring = ring(&cluster).await;
-    let mut attempts = 0;
-    let mut other = ring.clone();
+    let attempts = Attempts::default();
+    let other = ring.clone();
     let (value,): (i64,) = ring
         .watch("key", async |tx| {
-            attempts += 1;
-            if attempts < 3 {
-                other.set::<_, _, ()>("key", attempts).await?;
+            let attempt = attempts.begin();
+            if attempt < 3 {
+                other.clone().set::<_, _, ()>("key", attempt).await?;
             }
             redis::pipe().atomic().incr("key", 10).query_async(tx).await
         })
         .await
         .unwrap();
-    assert_eq!((attempts, value), (3, 12));
+    assert_eq!((attempts.begun(), value), (3, 12));
 
     let error = ring
         .watch("key", async |tx| {
-            other.incr::<_, _, ()>("key", 1).await?;
+            other.clone().incr::<_, _, ()>("key", 1).await?;
             redis::pipe().atomic().incr("key", 10).exec_async(tx).await
         })
         .await
@@ -81,11 +98,11 @@ async fn an_attempt_is_made_again_after_a_change_and_gives_up_in_the_end() {
 async fn an_attempt_whose_connection_the_shard_closed_is_made_again() {
     let cluster = Cluster::start(1);
     let ring = ring(&cluster).await;
-    let mut attempts = 0;
+    let attempts = Attempts::default();
     let (value,): (i64,) = ring
         .watch("key", async |tx| {
-            attempts += 1;
-            if attempts == 1 {
+            let attempt = attempts.begin();
+            if attempt == 1 {
                 cluster[0].command(&["CLIENT", "KILL", "TYPE", "normal"]);
                 // Other connections hear of it, too, and are made again.
                 while ring.clone().set::<_, _, ()>("key", 5).await.is_err() {}
@@ -94,18 +111,18 @@ async fn an_attempt_whose_connection_the_shard_closed_is_made_again() {
         })
         .await
         .unwrap();
-    assert_eq!((attempts, value), (2, 15));
+    assert_eq!((attempts.begun(), value), (2, 15));
 }
 
 #[tokio::test]
 async fn a_lost_watch_is_seen_though_the_task_has_used_up_its_turn() {
     let cluster = Cluster::start(1);
     let ring = ring(&cluster).await;
-    let mut attempts = 0;
+    let attempts = Attempts::default();
     let result: redis::RedisResult<(i64,)> = ring
         .watch("key", async |tx| {
-            attempts += 1;
-            if attempts == 1 {
+            let attempt = attempts.begin();
+            if attempt == 1 {
                 cluster[0].command(&["CLIENT", "KILL", "TYPE", "normal"]);
                 while ring.clone().set::<_, _, ()>("key", 5).await.is_err() {}
                 use_up_the_turn().await;
@@ -113,7 +130,7 @@ async fn a_lost_watch_is_seen_though_the_task_has_used_up_its_turn() {
             redis::pipe().atomic().incr("key", 10).query_async(tx).await
         })
         .await;
-    assert_eq!((attempts, result.unwrap()), (2, (15,)));
+    assert_eq!((attempts.begun(), result.unwrap()), (2, (15,)));
 }
 
 #[tokio::test]
@@ -125,11 +142,11 @@ async fn an_attempt_whose_keys_move_is_made_again() {
     let all = urls.map(|(at, url)| ShardSettings::new(format!("shard{}", at + 1), &url).unwrap());
     let rest: Vec<_> = all.filter(|shard| shard.name != home).collect();
     for reads in [false, true] {
-        let mut attempts = 0;
+        let attempts = Attempts::default();
         let result: redis::RedisResult<(i64,)> = ring
             .watch("key", async |tx| {
-                attempts += 1;
-                if attempts == 1 {
+                let attempt = attempts.begin();
+                if attempt == 1 {
                     ring.set_shards(rest.clone()).unwrap();
                 }
                 if reads {
@@ -141,7 +158,7 @@ async fn an_attempt_whose_keys_move_is_made_again() {
         assert_eq!(result.unwrap(), if reads { (20,) } else { (10,) });
         let back: Vec<_> = cluster.urls().into_iter().enumerate().collect();
         let back = back.iter().map(|(at, url)| ShardSettings::new(format!("shard{}", at + 1), url).unwrap());
-        assert_eq!(attempts, 2);
+        assert_eq!(attempts.begun(), 2);
         ring.set_shards(back).unwrap();
         cluster.iter().for_each(|shard| {
             shard.command(&["SET", "key", "10"]);
@@ -161,10 +178,10 @@ async fn what_ran_is_not_made_again_when_its_keys_move() {
         cluster.iter().for_each(|shard| {
             shard.command(&["DEL", "key"]);
         });
-        let mut attempts = 0;
+        let attempts = Attempts::default();
         let result: redis::RedisResult<(i64,)> = ring
             .watch("key", async |tx| {
-                attempts += 1;
+                attempts.begin();
                 let mut pipe = redis::pipe();
                 pipe.atomic().incr("key", 1);
                 pipe.exec_async(tx).await?;
@@ -178,7 +195,7 @@ async fn what_ran_is_not_made_again_when_its_keys_move() {
         assert_eq!(result.unwrap_err().code(), Some("CROSSSLOT"));
         let values = cluster.iter().map(|shard| shard.command(&["GET", "key"]));
         assert_eq!(values.filter(|value| *value == Reply::bulk("1")).count(), 1);
-        assert_eq!(attempts, 1);
+        assert_eq!(attempts.begun(), 1);
     }
 }
 
@@ -197,10 +214,10 @@ async fn what_may_have_run_is_not_made_again_when_its_keys_move() {
         .build()
         .await
         .unwrap();
-    let mut attempts = 0;
+    let attempts = Attempts::default();
     let result: redis::RedisResult<()> = ring
         .watch("key", async |tx| {
-            attempts += 1;
+            attempts.begin();
             let mut pipe = redis::pipe();
             pipe.atomic().incr("key", 1);
             pipe.exec_async(tx).await.unwrap_err();
@@ -209,7 +226,7 @@ async fn what_may_have_run_is_not_made_again_when_its_keys_move() {
         })
         .await;
     assert!(result.is_err());
-    assert_eq!((attempts, other.command(&["EXISTS", "key"]).integer()), (1, 0));
+    assert_eq!((attempts.begun(), other.command(&["EXISTS", "key"]).integer()), (1, 0));
 }
 
 #[tokio::test]
@@ -218,13 +235,13 @@ async fn after_a_conflict_no_atomic_pipeline_of_the_attempt_runs() {
     let ring = ring(&cluster).await;
     let mut other = ring.clone();
     other.set::<_, _, ()>("key", 1).await.unwrap();
-    let mut attempts = 0;
+    let attempts = Attempts::default();
     let result: redis::RedisResult<()> = ring
         .watch("key", async |tx| {
-            attempts += 1;
+            let attempt = attempts.begin();
             let seen: i64 = tx.get("key").await?;
-            if attempts == 1 {
-                other.set::<_, _, ()>("key", 100).await?;
+            if attempt == 1 {
+                other.clone().set::<_, _, ()>("key", 100).await?;
             }
             let mut pipe = redis::pipe();
             pipe.atomic().set("key", seen + 1);
@@ -235,7 +252,7 @@ async fn after_a_conflict_no_atomic_pipeline_of_the_attempt_runs() {
         })
         .await;
     result.unwrap();
-    assert_eq!((attempts, other.get("key").await), (2, Ok(101)));
+    assert_eq!((attempts.begun(), other.get("key").await), (2, Ok(101)));
 }
 
 #[tokio::test]
@@ -250,7 +267,7 @@ async fn what_the_server_refuses_as_a_whole_ends_the_watch() {
             let mut refused = redis::pipe();
             refused.atomic().cmd("GETDEL").arg("key").ignore().set("key", seen + 1);
             refused.exec_async(tx).await.unwrap_err();
-            other.set::<_, _, ()>("key", 100).await?;
+            other.clone().set::<_, _, ()>("key", 100).await?;
             redis::pipe().atomic().del("key").set("key", seen + 1).exec_async(tx).await
         })
         .await;
@@ -322,4 +339,34 @@ async fn scripts_that_are_known_go_ahead_of_a_transaction() {
         .await
         .unwrap();
     assert_eq!((one, two), (7, (8, 9)));
+}
+
+/// In a web server's handler, say: a task of its own, with a key that was made there.
+#[tokio::test]
+async fn an_attempt_in_a_task_may_use_what_is_the_tasks() {
+    let cluster = Cluster::start(2);
+    let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{at}"), url));
+    let ring = Ring::builder().shards(shards).build().await.unwrap();
+    async fn buy(ring: Ring, user: String) -> redis::RedisResult<i64> {
+        let stock = format!("{{{user}}}:stock");
+        let (left,): (i64,) = ring
+            .watch(&stock, async |tx| {
+                let have: i64 = tx.get::<_, Option<i64>>(&stock).await?.unwrap_or(9);
+                redis::pipe().atomic().set(&stock, have - 1).ignore().get(&stock).query_async(tx).await
+            })
+            .await?;
+        let pattern = format!("*{user}*");
+        let found = AtomicI64::new(0);
+        ring.for_each_shard(async |mut shard| {
+            let keys: Vec<String> = shard.keys(&pattern).await?;
+            found.fetch_add(i64::try_from(keys.len()).unwrap(), Ordering::Relaxed);
+            Ok(())
+        })
+        .await?;
+        assert_eq!(found.into_inner(), 1);
+        Ok(left)
+    }
+    for left in [8, 7] {
+        assert_eq!(tokio::spawn(buy(ring.clone(), "anna".to_owned())).await.unwrap().unwrap(), left);
+    }
 }
