@@ -72,6 +72,12 @@ impl<S> Topology<S> {
         self.placement.locate(key)
     }
 
+    /// The member where `key` lies now.
+    #[must_use]
+    pub fn owner(&self, key: &[u8]) -> Option<&Member<S>> {
+        self.member(self.locate(key)?)
+    }
+
     /// Whether no member is [`Standing::Ejected`], so that every key lies where it belongs.
     #[must_use]
     #[inline]

@@ -27,7 +27,7 @@ use crate::shard::{Manner, Shard};
 /// How a shard is found for every attempt, because the ring may have changed since the last.
 pub(crate) enum Route<'r> {
     /// By the plan of a request that has one shard.
-    Planned { request: Request<'r>, found: Found<'r>, table: &'r Table },
+    Planned { request: Request<'r>, found: Found<'r> },
     /// By the one shard on which all of these can run as one transaction.
     Together { requests: &'r [RequestBuf], table: &'r Table },
     /// By its number in the topology in force.
@@ -158,11 +158,11 @@ impl Engine {
                 let views = requests.iter().map(|request| (request.view(), table.find(request.view())));
                 shard_of_all(&*self.topology_for(views.clone()).await?, views)
             }
-            Route::Planned { request, found, table } => {
+            Route::Planned { request, found } => {
                 let topology = self.topology_for([(request, found)].into_iter()).await?;
                 let settings = self.settings();
                 let ring = view(&topology).allow(&settings.allow);
-                match plan(request, table.find(request), &ring) {
+                match plan(request, found, &ring) {
                     Plan::One(id) => serving(&topology, id),
                     _ => Err(no_shard()),
                 }
@@ -238,7 +238,7 @@ impl Engine {
         };
         let serves = |member: &&Member<Shard>| member.standing == Standing::Serving;
         let moved = |topology: &Topology<Shard>| {
-            let owner = key.and_then(|key| topology.member(topology.locate(key)?)).filter(serves);
+            let owner = key.and_then(|key| topology.owner(key)).filter(serves);
             owner.is_some_and(|owner| !owner.shard.is_same_server(shard))
         };
         let over = |topology: &Topology<Shard>, standing: Option<Standing>| {

@@ -100,7 +100,7 @@ impl Engine {
             }
             let Ok(keys) = row.written_keys(request) else { continue };
             for key in keys.filter_map(|key| request.argument(key.index)) {
-                let Some(owner) = topology.locate(key).and_then(|id| topology.member(id)) else { continue };
+                let Some(owner) = topology.owner(key) else { continue };
                 let shards = if !topology.spec().moves_least() {
                     // Anyone may have stood in for a while, and own it again.
                     names(&|member| !Arc::ptr_eq(&member.shard, &owner.shard))

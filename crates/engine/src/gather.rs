@@ -69,7 +69,7 @@ impl Engine {
         // What is not split is in boxes, so that the future of what is fits into memory that is given out fast.
         let reply = match planned {
             Plan::One(id) => {
-                Box::pin(engine.one(began, serving(&topology, id), request, found, repeat, table)).await?
+                Box::pin(engine.one(began, serving(&topology, id), request, found, repeat)).await?
             }
             Plan::Split { cut, response } => {
                 let replies = engine.parts(began, &topology, request, &cut, repeat, table).await;
@@ -114,10 +114,9 @@ impl Engine {
         request: Request<'_>,
         found: Found<'_>,
         repeat: Repeat,
-        table: &Table,
     ) -> Result<Reply, Error> {
         let blocks = found.blocks(request);
-        let route = Route::Planned { request, found, table };
+        let route = Route::Planned { request, found };
         let shard = match shard {
             Ok(shard) => shard,
             Err(error) => return self.missed(request, found, error),

@@ -211,8 +211,7 @@ impl<'l> Forgetting<'l> {
 
     /// Whether the shard serves this key.
     fn owns(&self, topology: &Topology<Shard>, key: &[u8]) -> bool {
-        let owner = topology.locate(key).and_then(|id| topology.member(id));
-        owner.is_some_and(|owner| owner.shard.name() == self.shard)
+        topology.owner(key).is_some_and(|owner| owner.shard.name() == self.shard)
     }
 
     /// A server that never will delete is taken back all the same: it would never return otherwise.

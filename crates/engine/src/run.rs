@@ -51,7 +51,7 @@ impl Engine {
             Found::Row(row) => row.repeat(request.view()),
             _ => Repeat::Never,
         };
-        let route = Route::Planned { request: request.view(), found, table: &table };
+        let route = Route::Planned { request: request.view(), found };
         let send = |shard: Arc<Shard>, manner| async move { shard.call(manner, item).await };
         self.settle_one(began, outcome, shard, &route, repeat, send)
             .await

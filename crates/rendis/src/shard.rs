@@ -99,9 +99,7 @@ impl Shard {
         let shard = &self.inner;
         let at = |failure| Error::from(shard.error(failure));
         let mut lease = shard.lease(shard.protocol()).await.map_err(at)?;
-        lease.send(request).await.map_err(at)?;
-        lease.flush().await.map_err(at)?;
-        let reply = lease.receive_within(wait.within(shard.reply_deadline())).await.map_err(at)?;
+        let reply = lease.ask_within(request, wait.within(shard.reply_deadline())).await.map_err(at)?;
         lease.give_back();
         Ok(reply)
     }

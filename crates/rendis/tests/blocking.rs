@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use redis::{Commands, ConnectionLike, RedisResult};
 use rendis::blocking::{Connection, Pool, Ring};
 use rendis::{Error, Kind, Sent, ShardSettings};
-use rendis_testkit::{Cluster, FakeServer, RedisServer};
+use rendis_testkit::{Cluster, FakeServer, RedisServer, until};
 
 fn ring(cluster: &Cluster) -> Ring {
     let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
@@ -31,14 +31,6 @@ fn connected(server: &RedisServer) -> usize {
         .lines()
         .filter(|line| line.contains(" addr=127.0.0.1:"))
         .count()
-}
-
-fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < deadline, "not within 10 s: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn own<T: std::fmt::Debug>(result: RedisResult<T>) -> Error {
@@ -205,12 +197,12 @@ fn the_last_drop_ends_connections_and_runtime() {
     // A shard keeps what it needs.
     assert_eq!(shard.get::<_, String>("k").unwrap(), "v");
     drop(shard);
-    eventually("all connections are closed", || connected(&cluster[0]) == 0);
+    until("all connections are closed", || connected(&cluster[0]) == 0);
     let pool = Pool::builder(cluster.urls()).build_blocking().unwrap();
     let () = pool.with("k", |conn| conn.set("k", "w")).unwrap();
     assert_eq!(connected(&cluster[0]), 1);
     drop(pool);
-    eventually("all connections are closed", || connected(&cluster[0]) == 0);
+    until("all connections are closed", || connected(&cluster[0]) == 0);
 }
 
 async fn everything_within_async(cluster: &Cluster) {
@@ -311,7 +303,7 @@ fn a_pool_discards_connections_after_errors_and_panics() {
     assert_ne!(third, second);
     pool.with("k", |conn| conn.send(&redis::cmd("PING"))).unwrap();
     assert_ne!(id(), third);
-    eventually("one is left", || connected(&server) == 1);
+    until("one is left", || connected(&server) == 1);
     pool.with("k", |conn| {
         assert!(conn.is_open() && conn.check_connection());
         server.kill();
@@ -355,5 +347,5 @@ fn a_pool_has_the_same_limits_and_errors() {
     assert!(pool.stats()[0].total <= 2);
     pool.close();
     assert_eq!(own(pool.with("k", |_| Ok(()))).kind(), Kind::Refused);
-    eventually("all are closed", || connected(&server) == 0);
+    until("all are closed", || connected(&server) == 0);
 }

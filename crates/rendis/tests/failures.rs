@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use redis::AsyncCommands;
 use rendis::{Error, Kind, OnDown, Protocol, Ring, RingBuilder, Sent};
-use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
+use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer, eventually};
 
 fn builder(cluster: &Cluster) -> RingBuilder {
     let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
@@ -20,14 +20,6 @@ fn builder(cluster: &Cluster) -> RingBuilder {
 fn key_on(ring: &Ring, shard: &str) -> String {
     let mut keys = (0..1000).map(|number| format!("key{number}"));
     keys.find(|key| ring.shard_for(key).unwrap().name() == shard).unwrap()
-}
-
-async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(10), "{what} did not happen in 10 s");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
 use rendis::{Error, Event, Kind, Ring, Sent, ShardSettings};
-use rendis_testkit::{Cluster, RedisServer};
+use rendis_testkit::{Cluster, RedisServer, eventually};
 
 /// Three servers in a ring that probes them often, and a key of the second.
 async fn ring(cluster: &Cluster) -> (Ring, String) {
@@ -16,14 +16,6 @@ async fn ring(cluster: &Cluster) -> (Ring, String) {
     let mut keys = (0..1000).map(|number| format!("key{number}"));
     let key = keys.find(|key| ring.shard_for(key).unwrap().name() == "shard2").unwrap();
     (ring, key)
-}
-
-async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(10), "{what} did not happen in 10 s");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test]

@@ -15,13 +15,13 @@
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use redis::{AsyncCommands, RedisResult};
 use rendis::{Connection, Error, Kind, Pool};
-use rendis_testkit::RedisServer;
+use rendis_testkit::{RedisServer, eventually};
 use tokio::sync::Barrier;
 
 /// How a connection is used.
@@ -63,14 +63,6 @@ fn connected(server: &RedisServer) -> usize {
         .lines()
         .filter(|line| line.contains(" addr=127.0.0.1:"))
         .count()
-}
-
-async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < deadline, "not within 10 s: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
 }
 
 async fn warm_up(pool: &Pool) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use redis::AsyncCommands;
 use rendis::placement::Spec;
 use rendis::{Event, Events, Forgot, Kind, OnDown, OnReturn, Ring, RingBuilder, Sent, SlowEjection};
-use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
+use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer, eventually};
 
 fn builder(cluster: &Cluster) -> RingBuilder {
     let shards = cluster.urls().into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
@@ -24,14 +24,6 @@ fn builder(cluster: &Cluster) -> RingBuilder {
 fn keys_on(ring: &Ring, shard: &str, count: usize) -> Vec<String> {
     let keys = (0..).map(|number| format!("key{number}"));
     keys.filter(|key| ring.shard_for(key).unwrap().name() == shard).take(count).collect()
-}
-
-async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(10), "{what} did not happen in 10 s");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// Freezes a server, so that it comes back with what it holds, and waits until it is out of the ring.

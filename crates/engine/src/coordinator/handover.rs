@@ -291,8 +291,7 @@ fn of(shard: &Shard, cause: &Cause) -> Arc<Cause> {
 }
 
 fn owns(topology: &Topology<Shard>, shard: &Shard, key: &[u8]) -> bool {
-    let owner = topology.locate(key).and_then(|id| topology.member(id));
-    owner.is_some_and(|owner| owner.shard.name() == shard.name())
+    topology.owner(key).is_some_and(|owner| owner.shard.name() == shard.name())
 }
 
 /// How many keys are looked up at once.

@@ -142,8 +142,7 @@ fn serves(topology: &Topology<Shard>, shard: &Shard) -> bool {
 
 /// Whether a key is another shard's now.
 fn is_strange(topology: &Topology<Shard>, shard: &Shard, key: &[u8]) -> bool {
-    let owner = topology.locate(key).and_then(|id| topology.member(id));
-    owner.is_some_and(|owner| owner.shard.name() != shard.name())
+    topology.owner(key).is_some_and(|owner| owner.shard.name() != shard.name())
 }
 
 /// Whether this is where a key lies while all serve.

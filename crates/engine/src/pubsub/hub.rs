@@ -286,7 +286,7 @@ fn sources(topology: &Topology<Shard>, topic: &Topic) -> Option<Vec<Source>> {
     if topic.is_everywhere() {
         return Some(live(topology));
     }
-    let member = topology.member(topology.locate(&topic.name)?)?;
+    let member = topology.owner(&topic.name)?;
     Some(vec![source(&member.shard)])
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use redis::AsyncCommands;
 use rendis::{Kind, Sent};
-use rendis_testkit::RedisServer;
+use rendis_testkit::{RedisServer, eventually};
 
-use crate::{builder, client_id, connected, eventually, own};
+use crate::{builder, client_id, connected, own};
 
 #[tokio::test]
 async fn a_closed_pool_closes_idle_connections_and_leaves_those_in_use_alone() {

@@ -6,9 +6,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::{join_all, pending};
 use redis::{AsyncCommands, RedisResult};
 use rendis::Pool;
-use rendis_testkit::{Answer, FakeServer, RedisServer};
+use rendis_testkit::{Answer, FakeServer, RedisServer, eventually};
 
-use crate::{builder, client_id, connected, eventually, other};
+use crate::{builder, client_id, connected, other};
 
 #[tokio::test]
 async fn ok_gives_the_connection_back_and_everything_else_discards_it() {

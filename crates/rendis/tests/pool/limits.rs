@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rendis::{Connection, Kind, Pool, Sent};
-use rendis_testkit::{Answer, FakeServer, RedisServer};
+use rendis_testkit::{Answer, FakeServer, RedisServer, eventually};
 use tokio::sync::oneshot;
 
-use crate::{builder, eventually, other, own};
+use crate::{builder, other, own};
 
 #[tokio::test]
 async fn waiting_for_a_connection_has_a_limit() {

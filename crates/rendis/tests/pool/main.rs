@@ -16,8 +16,6 @@ mod lending;
 mod limits;
 mod placement;
 
-use std::time::{Duration, Instant};
-
 use redis::RedisResult;
 use rendis::{Error, Pool, PoolBuilder};
 use rendis_testkit::RedisServer;
@@ -29,15 +27,6 @@ fn builder(server: &RedisServer) -> PoolBuilder {
 /// How many connections of pools under test `server` sees.
 fn connected(server: &RedisServer) -> usize {
     server.command(&["CLIENT", "LIST"]).text().lines().filter(|line| line.contains("name=pooled")).count()
-}
-
-/// Waits until `condition` holds: what one side closed, the other side sees a little later.
-async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < deadline, "not within 10 s: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 async fn client_id(pool: &Pool) -> i64 {

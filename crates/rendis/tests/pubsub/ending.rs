@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use redis::AsyncCommands;
 use rendis::Kind;
-use rendis_testkit::{Cluster, RedisServer};
+use rendis_testkit::{Cluster, RedisServer, eventually};
 use tokio::time::timeout;
 
-use crate::{alive_tasks, eventually, next, ring, subscribed_connections, subscribers};
+use crate::{alive_tasks, next, ring, subscribed_connections, subscribers};
 
 #[tokio::test]
 async fn nothing_is_left_when_subscriptions_and_ring_are_dropped() {

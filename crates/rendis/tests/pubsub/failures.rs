@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use redis::AsyncCommands;
 use rendis::{Kind, OnDown, Ring};
-use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
+use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer, eventually};
 use tokio::time::{Instant, timeout};
 
-use crate::{builder, channels, eventually, next, nothing_more, ring, subscribers};
+use crate::{builder, channels, next, nothing_more, ring, subscribers};
 
 #[tokio::test]
 async fn subscriptions_outlive_broken_connections_and_restarted_servers() {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use rendis::{Message, Ring, RingBuilder, ShardSettings, Subscription};
 use rendis_testkit::{Cluster, RedisServer};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 fn builder(urls: impl IntoIterator<Item = String>) -> RingBuilder {
     let shards = urls.into_iter().enumerate().map(|(at, url)| (format!("shard{}", at + 1), url));
@@ -44,15 +44,6 @@ async fn next(subscription: &mut Subscription) -> Message {
 async fn nothing_more(subscription: &mut Subscription) {
     let more = timeout(Duration::from_millis(100), subscription.next()).await;
     assert!(more.is_err(), "{more:?}");
-}
-
-/// Waits until it is so.
-async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// How many connections are subscribed to a channel.

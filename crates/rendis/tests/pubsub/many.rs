@@ -2,9 +2,9 @@
 
 use redis::AsyncCommands;
 use rendis::{Kind, SubscriptionLimits};
-use rendis_testkit::Cluster;
+use rendis_testkit::{Cluster, eventually};
 
-use crate::{channels, eventually, next, nothing_more, ring, subscribed_connections, subscribers};
+use crate::{channels, next, nothing_more, ring, subscribed_connections, subscribers};
 
 #[tokio::test]
 async fn many_listeners_cost_a_shard_one_subscription_and_one_connection() {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use redis::AsyncCommands;
 use rendis::Protocol;
-use rendis_testkit::Cluster;
+use rendis_testkit::{Cluster, eventually};
 use tokio::time::timeout;
 
-use crate::{builder, channels, eventually, next, nothing_more, ring};
+use crate::{builder, channels, next, nothing_more, ring};
 
 #[tokio::test]
 async fn what_is_published_arrives_from_the_shard_of_its_channel() {

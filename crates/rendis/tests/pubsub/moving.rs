@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use redis::AsyncCommands;
 use rendis::{Kind, Ring, ShardSettings};
-use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
+use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer, eventually};
 
-use crate::{
-    builder, channels, eventually, next, nothing_more, ring, settings, subscribed_connections, subscribers,
-};
+use crate::{builder, channels, next, nothing_more, ring, settings, subscribed_connections, subscribers};
 
 #[tokio::test]
 async fn subscriptions_move_when_the_shards_change_and_nothing_comes_twice() {
