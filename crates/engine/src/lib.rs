@@ -43,4 +43,5 @@ pub mod gather;
 pub mod run;
 pub mod batch;
 pub mod pipeline;
+pub mod watch;
 pub mod pubsub;

@@ -3,13 +3,11 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use rendis_core::command::{Found, Repeat};
-use rendis_core::id::ShardId;
-use rendis_core::plan::{Queued, queued, same_shard, view};
+use rendis_core::command::Repeat;
+use rendis_core::plan::{Queued, same_shard, view};
 use rendis_core::reply::Reply;
-use rendis_core::request::{Request, RequestBuf};
+use rendis_core::request::RequestBuf;
 use rendis_core::session::{Replies, Sent};
-use rendis_core::topology::Topology;
 use tokio::time::Instant;
 
 use crate::attempt::{Route, refused};
@@ -104,13 +102,6 @@ impl Engine {
         }
         Ok(self.scripts().lessons(views))
     }
-}
-
-/// Whether this request belonged on this shard, as a part of a transaction, when the ring was as it was `then`.
-#[must_use]
-pub fn belonged(request: Request<'_>, found: Found<'_>, shard: &Shard, then: &Topology<Shard>) -> bool {
-    let place = then.members().iter().position(|member| member.shard.is_same_server(shard));
-    place.is_some_and(|place| queued(request, found, &view(then), Some(ShardId::new(place))).is_ok())
 }
 
 /// The error of keys that are not on the shard of those that are watched.

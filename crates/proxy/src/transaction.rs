@@ -21,20 +21,16 @@
 //! words for this; `EXECABORT` is what clients know. A later `WATCH` that succeeds ends this, where the client had heard
 //! of the failure when it sent that, and no earlier watch was lost: a connection of a pool goes from one user to the next.
 
-use std::sync::Arc;
-
 use rendis_core::command::{Class, Found, Row, Table, Transaction as Command};
 use rendis_core::id::ShardId;
 use rendis_core::plan::{Queued, RefusalKind, queued, same_shard, view};
 use rendis_core::reply::{Reply, push_error, push_null_array, push_ok, push_resp3_null, push_simple};
 use rendis_core::request::{Request, RequestBuf};
-use rendis_core::topology::Topology;
 use rendis_engine::engine::Engine;
 use rendis_engine::error::{Error, Kind};
-use rendis_engine::exclusive::Lease;
-use rendis_engine::pipeline::{belonged, watched_elsewhere, were_together};
+use rendis_engine::pipeline::watched_elsewhere;
 use rendis_engine::settings::Protocol;
-use rendis_engine::shard::Shard;
+use rendis_engine::watch::Watch;
 
 /// Where one client's transaction stands. Most clients never have one: what there is of it has boxes of its own.
 #[derive(Default)]
@@ -76,30 +72,6 @@ impl Queue {
     }
 }
 
-struct Watch {
-    shard: Arc<Shard>,
-    lease: Lease,
-    /// Where keys were when it began.
-    then: Arc<Topology<Shard>>,
-    /// What the connection speaks.
-    protocol: Protocol,
-    /// Whether the connection can be given back when the watch ends.
-    clean: bool,
-}
-
-impl Watch {
-    /// Whether this request belonged where the watched keys are when the watch began.
-    fn had(&self, request: Request<'_>, found: Found<'_>) -> bool {
-        belonged(request, found, &self.shard, &self.then)
-    }
-
-    /// Whether all that is queued belonged there.
-    fn had_all(&self, queue: &Queue, engine: &Engine) -> bool {
-        let table = engine.table().load();
-        queue.requests.iter().all(|request| self.had(request.view(), table.find(request.view())))
-    }
-}
-
 impl Transaction {
     /// Whether commands are queued at present.
     pub(crate) const fn is_queueing(&self) -> bool {
@@ -120,11 +92,7 @@ impl Transaction {
         out: &mut Vec<u8>,
     ) -> Result<(), Kind> {
         let topology = engine.topology();
-        let watched = self.watch.as_ref().and_then(|watch| {
-            let same =
-                |member: &rendis_core::topology::Member<Shard>| member.shard.is_same_server(&watch.shard);
-            topology.members().iter().position(same).map(ShardId::new)
-        });
+        let watched = self.watch.as_ref().and_then(|watch| watch.place(&topology));
         let Some(queue) = &mut self.queue else { return Ok(()) };
         let ring = view(&topology);
         let chosen = queue.chosen.or(watched);
@@ -265,19 +233,15 @@ impl Transaction {
             }
         };
         if let Some(watch) = &self.watch
-            && !watch.shard.is_same_server(&shard)
+            && !watch.shard().is_same_server(&shard)
         {
-            return Err(watched_elsewhere(&watch.shard));
+            return Err(watched_elsewhere(watch.shard()));
         }
         let mut watch = match self.watch.take() {
             Some(watch) => watch,
-            None => {
-                let then = engine.topology();
-                let lease = engine.lease(&shard).await?;
-                Box::new(Watch { then, protocol: engine.protocol(&shard), shard, lease, clean: true })
-            }
+            None => Box::new(Watch::begin(engine, shard).await?),
         };
-        let reply = watch.lease.ask(request).await.map_err(|failure| watch.shard.error(failure))?;
+        let reply = watch.ask(request).await?;
         self.watch = Some(watch);
         if !reply.is_error() && !self.is_queueing() {
             self.unwatched.take_if(|unwatched| unwatched.heard && !unwatched.lost);
@@ -317,43 +281,17 @@ impl Transaction {
             }
             return engine.transaction(&queue.requests).await.map(|done| Some(done.reply));
         };
-        // Nobody knows whether watched keys have changed that are elsewhere now, or whose watch the server forgot when it
-        // closed the connection.
-        let checked = engine.check_shard(&queue.requests, &watch.shard).await;
-        let elsewhere = matches!(&checked, Err(error) if error.kind() == Kind::CrossShard)
-            && watch.had_all(&queue, engine);
-        if elsewhere || checked.is_ok() && !watch.lease.is_usable() {
-            match engine.protocol(&watch.shard) {
+        let checked = watch.check(engine, &queue.requests).await?;
+        let Some(lessons) = checked.filter(|_| watch.stands()) else {
+            match engine.protocol(watch.shard()) {
                 Protocol::Resp2 => push_null_array(out),
                 Protocol::Newest => push_resp3_null(out),
             }
             return Ok(None);
-        }
-        let mut frames = checked?;
-        // The client has changed the protocol since, which a connection can do while it watches.
-        let protocol = engine.protocol(&watch.shard);
-        let stays = protocol == watch.protocol;
-        if !stays {
-            let version: &[u8] = if protocol == Protocol::Resp2 { b"2" } else { b"3" };
-            frames.push(RequestBuf::pack([b"HELLO", version]));
-        }
-        let begin = frames.len();
-        frames.push(RequestBuf::pack([&b"MULTI"[..]]));
-        frames.extend(queue.requests);
-        frames.push(RequestBuf::pack([&b"EXEC"[..]]));
-        watch.clean = false;
-        let at = |failure| watch.shard.error(failure).of_command(b"EXEC");
-        watch.lease.send(frames.as_slice()).await.map_err(at)?;
-        watch.lease.flush().await.map_err(at)?;
-        let mut replies = Vec::with_capacity(frames.len());
-        for _ in &frames {
-            replies.push(watch.lease.receive().await.map_err(at)?);
-        }
-        were_together(replies.get(begin..).unwrap_or_default())?;
-        let reply = replies.pop();
-        // Where MULTI was refused, EXEC is too, and the keys are still watched.
-        if stays && reply.as_ref().is_some_and(|reply| !reply.is_error()) {
-            watch.lease.give_back();
+        };
+        let reply = watch.execute(engine, lessons, queue.requests).await?.pop();
+        if reply.as_ref().is_some_and(|reply| !reply.is_error()) {
+            watch.end().await;
         }
         Ok(reply)
     }
@@ -366,11 +304,8 @@ impl Transaction {
 
     async fn unwatch(&mut self) {
         self.unwatched = None;
-        if let Some(mut watch) = self.watch.take() {
-            let unwatch = RequestBuf::pack([&b"UNWATCH"[..]]);
-            if watch.clean && watch.lease.ask(&unwatch).await.is_ok_and(|reply| !reply.is_error()) {
-                watch.lease.give_back();
-            }
+        if let Some(watch) = self.watch.take() {
+            watch.end().await;
         }
     }
 }

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rendis_core::command::{Blocks, Found, Library, Table};
+use rendis_core::command::{Found, Library, Table};
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
-use rendis_core::topology::Topology;
 use rendis_engine::engine::Engine;
-use rendis_engine::exclusive::Lease;
 use rendis_engine::gather::Executed;
-use rendis_engine::pipeline::{belonged, were_together};
-use rendis_engine::shard::Shard;
+use rendis_engine::pipeline::watched_elsewhere;
+use rendis_engine::watch::Watch;
 
 use crate::error::{Error, Kind};
 use crate::ring::Ring;
@@ -94,10 +92,7 @@ fn conflict() -> Error {
 /// A connection on which keys are watched; see [`Ring::watch`].
 pub struct Transaction {
     engine: Engine,
-    shard: Arc<Shard>,
-    lease: Lease,
-    /// Where keys were when it began, or a moment later.
-    then: Arc<Topology<Shard>>,
+    watch: Watch,
     state: State,
 }
 
@@ -122,93 +117,73 @@ enum Ended<T> {
 }
 
 impl Transaction {
-    async fn begin(engine: &Engine, watch: &RequestBuf) -> Result<Self, Error> {
-        let shard = match engine.execute(watch.view()).await? {
+    async fn begin(engine: &Engine, request: &RequestBuf) -> Result<Self, Error> {
+        let shard = match engine.execute(request.view()).await? {
             Executed::Transaction { shard: Some(id), .. } => engine.shard(id)?,
             _ => return Err(Error::local(Kind::Refused, "WATCH needs at least one key")),
         };
-        let then = engine.topology();
-        let at = |failure| Error::from(shard.error(failure)).of_command(b"WATCH");
-        let mut lease = shard.lease(shard.protocol()).await.map_err(at)?;
-        let reply = lease.ask(watch).await.map_err(at)?;
+        let at = |error| Error::from(error).of_command(b"WATCH");
+        let mut watch = Watch::begin(engine, shard).await.map_err(at)?;
+        let reply = watch.ask(request).await.map_err(at)?;
         if let Some(error) = reply.as_error() {
             return Err(Error::local(Kind::Server, error.to_string()));
         }
-        Ok(Self { engine: engine.clone(), shard, lease, then, state: State::Watching })
+        Ok(Self { engine: engine.clone(), watch, state: State::Watching })
     }
 
-    async fn end<T>(mut self, result: RedisResult<T>) -> Ended<T> {
-        if self.state == State::Conflict {
-            self.lease.give_back();
-            return Ended::Conflict;
-        }
-        if self.state == State::Lost {
-            return Ended::Conflict;
-        }
-        if result.is_ok() && self.lease.owed() == 0 {
-            let unwatch = RequestBuf::pack([&b"UNWATCH"[..]]);
-            let unwatched = |reply: Reply| !reply.is_error();
-            if self.state == State::Executed || self.lease.ask(&unwatch).await.is_ok_and(unwatched) {
-                self.lease.give_back();
+    async fn end<T>(self, result: RedisResult<T>) -> Ended<T> {
+        match self.state {
+            State::Lost => return Ended::Conflict,
+            State::Conflict => {
+                self.watch.end().await;
+                return Ended::Conflict;
             }
+            State::Watching | State::Executed | State::Spent => {}
         }
         // With an error the connection is dropped, and the watch with it.
+        if result.is_ok() {
+            self.watch.end().await;
+        }
         Ended::Answer(result)
-    }
-
-    /// Sends requests behind these lessons, and collects their replies, for each of which the server may wait so long.
-    async fn ask_all(
-        &mut self,
-        lessons: &[RequestBuf],
-        requests: &[RequestBuf],
-        waits: impl Fn(&RequestBuf) -> Blocks,
-    ) -> Result<Vec<Reply>, Error> {
-        let shard = &self.shard;
-        let at = |failure| Error::from(shard.error(failure));
-        self.lease.send(lessons).await.map_err(at)?;
-        self.lease.send(requests).await.map_err(at)?;
-        self.lease.flush().await.map_err(at)?;
-        for _ in lessons {
-            self.lease.receive().await.map_err(at)?;
-        }
-        let mut replies = Vec::with_capacity(requests.len());
-        for request in requests {
-            let deadline = waits(request).within(shard.reply_deadline());
-            replies.push(self.lease.receive_within(deadline).await.map_err(at)?);
-        }
-        Ok(replies)
     }
 
     /// Requests that the server runs as they come, each of which may wait there.
     async fn one_by_one(&mut self, requests: &[RequestBuf]) -> Result<Vec<Reply>, Error> {
-        let lessons = self.check_shard(requests).await?;
+        let lessons = self.check(requests).await?;
         let table = self.engine.table().load_full();
-        let waits = |request: &RequestBuf| table.find(request.view()).blocks(request.view());
-        self.ask_all(&lessons, requests, waits).await
+        let shard = Arc::clone(self.watch.shard());
+        let at = |failure| Error::from(shard.error(failure));
+        let lease = self.watch.lease();
+        lease.send(lessons.as_slice()).await.map_err(at)?;
+        lease.send(requests).await.map_err(at)?;
+        lease.flush().await.map_err(at)?;
+        for _ in &lessons {
+            lease.receive().await.map_err(at)?;
+        }
+        let mut replies = Vec::with_capacity(requests.len());
+        for request in requests.iter().map(RequestBuf::view) {
+            let deadline = table.find(request).blocks(request).within(shard.reply_deadline());
+            replies.push(lease.receive_within(deadline).await.map_err(at)?);
+        }
+        Ok(replies)
     }
 
-    /// [`Engine::check_shard`], for a connection in step. Where the keys have become another shard's while they were watched,
-    /// the attempt is over: nobody knows whether they were changed there.
-    async fn check_shard(&mut self, requests: &[RequestBuf]) -> Result<Vec<RequestBuf>, Error> {
-        if self.lease.owed() > 0 {
+    /// What to send in front of these requests, on a connection in step. Where the keys have become another shard's while they
+    /// were watched, the attempt is over.
+    async fn check(&mut self, requests: &[RequestBuf]) -> Result<Vec<RequestBuf>, Error> {
+        if self.watch.lease().owed() > 0 {
             let text = "the future of an earlier command was dropped before its reply came, or its reply did not come; end \
                         this attempt";
             return Err(Error::local(Kind::Refused, text));
         }
-        let checked = self.engine.check_shard(requests, &self.shard).await;
-        let elsewhere =
-            checked.as_ref().is_err_and(|error| error.kind() == rendis_engine::error::Kind::CrossShard);
-        if elsewhere && self.state == State::Watching {
-            let table = self.engine.table().load();
-            let belonged = |request: &RequestBuf| {
-                belonged(request.view(), table.find(request.view()), &self.shard, &self.then)
-            };
-            if requests.iter().all(belonged) {
+        match self.watch.check(&self.engine, requests).await? {
+            Some(lessons) => Ok(lessons),
+            None if self.state == State::Watching => {
                 self.state = State::Lost;
-                return Err(conflict());
+                Err(conflict())
             }
+            None => Err(watched_elsewhere(self.watch.shard()).into()),
         }
-        Ok(checked?)
     }
 
     async fn command(&mut self, cmd: &Cmd) -> RedisResult<Value> {
@@ -230,7 +205,7 @@ impl Transaction {
         offset: usize,
         count: usize,
     ) -> RedisResult<Vec<Value>> {
-        let mut requests: Vec<RequestBuf> = pipeline.cmd_iter().map(|cmd| Packed(cmd).request()).collect();
+        let requests: Vec<RequestBuf> = pipeline.cmd_iter().map(|cmd| Packed(cmd).request()).collect();
         if requests.is_empty() {
             return Ok(Vec::new());
         }
@@ -245,17 +220,12 @@ impl Transaction {
                 return Err(Error::local(Kind::Refused, text).into());
             }
         }
-        let lessons = self.check_shard(&requests).await?;
-        if self.state == State::Watching && !self.lease.is_usable() {
-            // The server closed it and forgot the watch: nobody knows whether the keys have changed.
+        let lessons = self.check(&requests).await?;
+        if self.state == State::Watching && !self.watch.stands() {
             self.state = State::Lost;
             return Err(conflict().into());
         }
-        requests.insert(0, RequestBuf::pack([&b"MULTI"[..]]));
-        requests.push(RequestBuf::pack([&b"EXEC"[..]]));
-        // What waits elsewhere does not between MULTI and EXEC.
-        let replies = self.ask_all(&lessons, &requests, |_| Blocks::No).await?;
-        were_together(&replies).map_err(Error::from)?;
+        let replies = self.watch.execute(&self.engine, lessons, requests).await.map_err(Error::from)?;
         match replies.last() {
             Some(executed) if executed.is_null() => {
                 self.state = State::Conflict;
@@ -293,14 +263,14 @@ impl aio::ConnectionLike for Transaction {
     }
 
     fn get_db(&self) -> i64 {
-        i64::from(self.shard.settings().database)
+        i64::from(self.watch.shard().settings().database)
     }
 }
 
 impl std::fmt::Debug for Transaction {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Transaction")
-            .field("shard", &self.shard)
+            .field("shard", self.watch.shard())
             .field("state", &self.state)
             .finish_non_exhaustive()
     }
