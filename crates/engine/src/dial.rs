@@ -36,8 +36,17 @@ impl Dialer {
     /// Checks what can be checked without a connection. `system` is for all dialers that are made together.
     ///
     /// # Errors
-    /// [`Kind::Config`] when certificates cannot be used or TLS is asked for on a unix socket.
+    /// [`Kind::Config`] when certificates cannot be used, TLS is asked for on a unix socket, or the client name is one that
+    /// servers refuse.
     pub fn new(settings: ShardSettings, deadlines: Deadlines, system: &SystemRoots) -> Result<Self, Error> {
+        if let Some(name) = settings.client_name.as_deref()
+            && !name.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            let text = format!(
+                "client name {name:?}: servers take no blanks, line ends or special characters in it"
+            );
+            return Err(Error::local(Kind::Config, text));
+        }
         let tls = match (&settings.tls, &settings.address) {
             (None, _) => None,
             (Some(tls), Address::Tcp { host, .. }) => Some(Tls::new(tls, host, system).map_err(|error| {

@@ -57,6 +57,11 @@ async fn settings_without_sense_are_refused_and_very_long_ones_are_for_ever() {
         assert_eq!(error.kind(), Kind::Config);
         assert!(error.to_string().contains("is zero"), "{error}");
     }
+    for name in ["a name", "line\r\nend", "\u{e4}"] {
+        let error = builder().client_name(name).build().await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(error.to_string().contains("client name"), "{error}");
+    }
     let max = Duration::MAX;
     let mut ring = builder()
         .connect_timeout(max)
@@ -66,6 +71,7 @@ async fn settings_without_sense_are_refused_and_very_long_ones_are_for_ever() {
         .heartbeat_frequency(max)
         .heartbeat_timeout(max)
         .pool_size(usize::MAX)
+        .wires(usize::MAX)
         .build()
         .await
         .unwrap();
