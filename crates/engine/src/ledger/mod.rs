@@ -20,11 +20,14 @@
 //! Which keys are displaced ([`Topology::displaced`](rendis_core::topology::Topology::displaced)), and when a shard
 //! returns (the coordinator).
 
-use std::collections::{HashMap, HashSet};
+mod page;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+
+use self::page::{Pages, cost};
 
 /// See the module. Bounded by [`Ledger::MOST_BYTES`].
 #[derive(Debug)]
@@ -34,51 +37,9 @@ pub(crate) struct Ledger {
     settled: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Pages {
-    of: HashMap<String, Page>,
-    /// The shards that were away when functions were changed elsewhere.
-    functions: HashSet<String>,
-    /// What is being swept.
-    sweeps: Vec<Weak<Vec<Bytes>>>,
-    bytes: usize,
-    /// What the lists cost that pages share, each counted once.
-    shared: usize,
-    /// Entries that were made.
-    entries: u64,
-    /// Last rounds under way.
-    closed: usize,
-    /// Last rounds that have ended.
-    epoch: u64,
-}
-
 /// When it was, between two last rounds. A shard that is away by a topology in force has not returned before the epoch ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch(u64);
-
-/// What one shard has to forget.
-#[derive(Debug, Default)]
-struct Page {
-    /// With the number of the entry that was the last for it.
-    keys: HashMap<Bytes, u64>,
-    /// What could not be swept from here.
-    unswept: Vec<Unswept>,
-    /// Forgotten here, and still to be swept from the shards that stood in.
-    forgotten: HashSet<Bytes>,
-    everything: bool,
-    overflowed: bool,
-}
-
-/// A list of keys that other pages may share: one shard's are swept from all others.
-#[derive(Debug)]
-struct Unswept {
-    keys: Arc<Vec<Bytes>>,
-    bytes: usize,
-    /// The number of the entry that it was.
-    entry: u64,
-    /// How many of them are done.
-    done: usize,
-}
 
 /// Some keys of a page that are to be deleted from the shard now. They stay on the page until that is done.
 #[derive(Debug)]
@@ -329,133 +290,9 @@ impl Drop for LastRound<'_> {
     }
 }
 
-impl Pages {
-    /// Whether what is known of that epoch may be of the past.
-    const fn refuse(&self, epoch: Epoch) -> bool {
-        self.closed > 0 || self.epoch != epoch.0
-    }
-
-    fn enter(&mut self, shards: &[&str], key: &Bytes) {
-        for shard in shards {
-            if !self.of.contains_key(*shard) {
-                self.of.insert((*shard).to_owned(), Page::default());
-            }
-            let Some(page) = self.of.get_mut(*shard) else { continue };
-            self.entries += 1;
-            if page.overflowed {
-                continue;
-            }
-            if let Some(entry) = page.keys.get_mut(key) {
-                *entry = self.entries;
-                continue;
-            }
-            if self.bytes + self.shared + cost(key) <= Ledger::MOST_BYTES {
-                self.bytes += cost(key);
-                page.keys.insert(key.clone(), self.entries);
-                continue;
-            }
-            self.overflow(shard);
-        }
-    }
-
-    fn enter_list(&mut self, shard: &str, keys: &Arc<Vec<Bytes>>, bytes: usize) {
-        self.entries += 1;
-        let page = self.of.entry(shard.to_owned()).or_default();
-        if page.overflowed {
-            return;
-        }
-        // What was done of it is to be done again.
-        page.unswept.retain(|list| !Arc::ptr_eq(&list.keys, keys));
-        page.unswept.push(Unswept { keys: Arc::clone(keys), bytes, entry: self.entries, done: 0 });
-        self.count_shared();
-        if self.bytes + self.shared > Ledger::MOST_BYTES {
-            self.overflow(shard);
-        }
-    }
-
-    /// Half a page is of no use.
-    fn overflow(&mut self, shard: &str) {
-        let Some(page) = self.of.get_mut(shard) else { return };
-        page.overflowed = true;
-        page.unswept.clear();
-        self.bytes -= std::mem::take(&mut page.keys).keys().map(cost).sum::<usize>();
-        self.count_shared();
-        tracing::warn!(
-            shard,
-            "more keys were written elsewhere than can be remembered: it is not known which old values the shard holds"
-        );
-    }
-
-    fn count_shared(&mut self) {
-        let mut lists: Vec<(*const Vec<Bytes>, usize)> = self
-            .of
-            .values()
-            .flat_map(|page| page.unswept.iter().map(|list| (Arc::as_ptr(&list.keys), list.bytes)))
-            .collect();
-        lists.sort_unstable();
-        lists.dedup();
-        self.shared = lists.iter().map(|(_, bytes)| bytes).sum();
-    }
-
-    /// Empties a page, and says how many bytes that were.
-    fn clear(&mut self, shard: &str) -> usize {
-        let Some(page) = self.of.get_mut(shard) else { return 0 };
-        std::mem::take(&mut page.keys).keys().chain(&std::mem::take(&mut page.forgotten)).map(cost).sum()
-    }
-
-    /// Takes keys off a page that were not entered again since, and says which.
-    fn strike(&mut self, shard: &str, due: &Due) -> Vec<Bytes> {
-        let Some(page) = self.of.get_mut(shard) else { return Vec::new() };
-        let mut struck = Vec::new();
-        for key in &due.keys {
-            if page.keys.get(key).is_some_and(|entry| *entry <= due.entries) {
-                struck.extend(page.keys.remove_entry(key).map(|(key, _)| key));
-            }
-        }
-        self.bytes -= struck.iter().map(cost).sum::<usize>();
-        let Some((entry, done)) = due.of else { return struck };
-        // Not where it was entered again.
-        page.unswept
-            .iter_mut()
-            .filter(|list| list.entry == entry)
-            .for_each(|list| list.done = done.max(list.done));
-        page.unswept.retain(|list| list.done < list.keys.len());
-        self.count_shared();
-        struck
-    }
-
-    fn add_forgotten(&mut self, shard: &str, keys: Vec<Bytes>) {
-        let Some(page) = self.of.get_mut(shard) else { return };
-        for key in keys {
-            let bytes = cost(&key);
-            if page.forgotten.insert(key) {
-                self.bytes += bytes;
-            }
-        }
-    }
-}
-
-impl Page {
-    /// How many keys there are to forget.
-    fn count(&self) -> usize {
-        self.keys.len() + self.unswept.iter().map(|list| list.keys.len() - list.done).sum::<usize>()
-    }
-
-    fn is_blank(&self) -> bool {
-        self.count() == 0 && self.forgotten.is_empty() && !self.everything && !self.overflowed
-    }
-}
-
-/// What a key counts for.
-fn cost(key: &Bytes) -> usize {
-    key.len() + KEY_COST
-}
-
-/// What a key costs beside its bytes.
-const KEY_COST: usize = 64;
-
 #[cfg(test)]
 mod tests {
+    use super::page::KEY_COST;
     use super::*;
 
     fn keys<'k>(of: &'k [&'k str]) -> impl Iterator<Item = &'k [u8]> {
