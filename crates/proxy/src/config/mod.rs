@@ -26,6 +26,7 @@
 
 mod error;
 mod values;
+mod fields;
 mod section;
 mod listen;
 mod secret;
@@ -190,17 +191,8 @@ pub fn load_noting(path: &Path, secrets: Secrets, files: &mut Vec<PathBuf>) -> R
 /// [`ConfigError`] for the first thing that is wrong.
 pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
     let document = Document { text, sources };
-    let table = DeTable::parse(text).map_err(|error| {
-        let message = error.message().lines().next().unwrap_or_default().to_owned();
-        document.error(&error.span().unwrap_or_default(), format!("not TOML: {message}"))
-    })?;
-    let section = Section::open(
-        document,
-        table.get_ref(),
-        0..0,
-        String::new(),
-        &["threads", "log", "watch", "shutdown_delay", "admin", "ring"],
-    )?;
+    let table = DeTable::parse(text).map_err(|error| not_toml(document, &error))?;
+    let section = Section::open(document, table.get_ref(), 0..0, String::new(), &fields::TOP)?;
     let mut listeners = Listeners::default();
     let threads = section.read("threads", None, |field| field.integer::<u32>(1..=1024).map(Some))?;
     let log = section.read("log", LogLevel::default(), |field| field.choice(&LEVELS))?;
@@ -209,7 +201,7 @@ pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
         field.duration(Duration::ZERO..=Duration::from_secs(3600))
     })?;
     let admin = match section.field("admin") {
-        Some(field) => Some(admin(&field.section(&["listen"])?, &mut listeners)?),
+        Some(field) => Some(admin(&field.section(&fields::ADMIN)?, &mut listeners)?),
         None => None,
     };
     let tables = section.read("ring", Vec::new(), |field| field.tables())?;
@@ -231,6 +223,19 @@ pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
     }
     let threads = threads.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new);
     Ok(Config { threads, log, watch, shutdown_delay, admin, rings })
+}
+
+/// What the parser says, and of a key that is there twice, which.
+fn not_toml(document: Document<'_>, error: &toml::de::Error) -> ConfigError {
+    let span = error.span().unwrap_or_default();
+    let message = error.message().lines().next().unwrap_or_default();
+    let found = match document.text.get(span.clone()).filter(|_| message == "duplicate key") {
+        // `[[ring.shard]]` alone makes a ring, of another kind than `[[ring]]`.
+        Some("ring") => " \"ring\"; [[ring.shard]] and [[ring.user]] come after their [[ring]]".to_owned(),
+        Some(key) => format!(" {}", values::quoted(key)),
+        None => String::new(),
+    };
+    document.error(&span, format!("not TOML: {message}{found}"))
 }
 
 const LEVELS: [(&str, LogLevel); 6] = [

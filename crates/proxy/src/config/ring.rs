@@ -15,6 +15,7 @@ use rendis_engine::settings::{Deadlines, OnDown, OnReturn};
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
+use super::fields;
 use super::listen::{self, Listen, Listeners};
 use super::section::{Document, Field, Section, Span};
 use super::server_tls;
@@ -22,33 +23,6 @@ use super::settings::{Health, OnLost, Retries, Ring};
 use super::shard::{self, Shard};
 use super::users;
 use super::values;
-
-const FIELDS: [&str; 24] = [
-    "name",
-    "listen",
-    "tls",
-    "placement",
-    "on_down",
-    "on_return",
-    "on_lost",
-    "slow_ejection",
-    "max_ejected",
-    "heartbeat_frequency",
-    "heartbeat_timeout",
-    "fall",
-    "rise",
-    "probe",
-    "deadlines",
-    "retries",
-    "queue",
-    "drain",
-    "max_clients",
-    "client_memory",
-    "allow",
-    "no_auth",
-    "user",
-    "shard",
-];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -65,7 +39,7 @@ pub(super) fn read(
         Some(name) => format!("ring {}", values::quoted(name)),
         None => format!("ring {number}"),
     };
-    let section = Section::open(document, table, span, format!("{title}: "), &FIELDS)?;
+    let section = Section::open(document, table, span, format!("{title}: "), &fields::RING)?;
     let name = section.required("name")?.name()?;
     let listen = addresses(&section)?;
     for (address, span) in &listen {
@@ -275,7 +249,7 @@ fn probe(field: &Field<'_>) -> Result<Vec<String>, ConfigError> {
 
 fn slow_ejection(field: &Field<'_>) -> Result<outlier::Settings, ConfigError> {
     let default = outlier::Settings::default();
-    let section = field.section(&["factor", "floor", "window", "windows", "rest"])?;
+    let section = field.section(&fields::SLOW_EJECTION)?;
     let duration = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
     let number = |name, default: NonZeroU32| {
         let number = section.read(name, default.get(), |field| field.integer(1..=1000))?;
@@ -292,7 +266,7 @@ fn slow_ejection(field: &Field<'_>) -> Result<outlier::Settings, ConfigError> {
 
 fn deadlines(field: &Field<'_>) -> Result<Deadlines, ConfigError> {
     let default = Deadlines::default();
-    let section = field.section(&["connect", "reply", "write", "wait"])?;
+    let section = field.section(&fields::DEADLINES)?;
     let read = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
     Ok(Deadlines {
         connect: read("connect", default.connect)?,
@@ -304,7 +278,7 @@ fn deadlines(field: &Field<'_>) -> Result<Deadlines, ConfigError> {
 
 fn retries(field: &Field<'_>) -> Result<Retries, ConfigError> {
     let default = Retries::default();
-    let section = field.section(&["attempts", "first", "longest", "idempotent_writes"])?;
+    let section = field.section(&fields::RETRIES)?;
     let read = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
     let retries = Retries {
         attempts: section.read("attempts", default.attempts, |field| field.integer(1..=100))?,
@@ -325,7 +299,7 @@ fn retries(field: &Field<'_>) -> Result<Retries, ConfigError> {
 const QUEUE: QueueLimits = QueueLimits { requests: 1 << 18, bytes: 64 << 20 };
 
 fn queue(field: &Field<'_>) -> Result<QueueLimits, ConfigError> {
-    let section = field.section(&["requests", "bytes"])?;
+    let section = field.section(&fields::QUEUE)?;
     Ok(QueueLimits {
         requests: section.read("requests", QUEUE.requests, |field| field.integer(1..=16_777_216))?,
         bytes: section.read("bytes", QUEUE.bytes, |field| field.bytes(1024))?,

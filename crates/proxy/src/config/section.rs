@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Sources;
 use super::error::ConfigError;
+use super::fields::Fields;
 use super::values;
 
 /// A place in the file, in bytes.
@@ -57,17 +58,12 @@ impl<'a> Section<'a> {
         table: &'a DeTable<'a>,
         span: Span,
         place: String,
-        allowed: &[&str],
+        fields: &Fields,
     ) -> Result<Self, ConfigError> {
         let unknown =
-            table.iter().map(|(key, _)| key).filter(|key| !allowed.contains(&key.get_ref().as_ref()));
+            table.iter().map(|(key, _)| key).filter(|key| !fields.names.contains(&key.get_ref().as_ref()));
         if let Some(key) = unknown.min_by_key(|key| key.span().start) {
-            let message = format!(
-                "{place}unknown field {}; allowed: {}",
-                values::quoted(key.get_ref()),
-                allowed.join(", ")
-            );
-            return Err(document.error(&key.span(), message));
+            return Err(document.error(&key.span(), format!("{place}{}", fields.unknown(key.get_ref()))));
         }
         Ok(Self { document, table, span, place })
     }
@@ -185,9 +181,9 @@ impl<'a> Field<'a> {
     }
 
     /// A table with these fields.
-    pub(super) fn section(&self, allowed: &[&str]) -> Result<Section<'a>, ConfigError> {
+    pub(super) fn section(&self, fields: &Fields) -> Result<Section<'a>, ConfigError> {
         let table = self.table()?;
-        Section::open(self.document, table, self.span(), format!("{}: ", self.name), allowed)
+        Section::open(self.document, table, self.span(), format!("{}: ", self.name), fields)
     }
 
     pub(super) fn table(&self) -> Result<&'a DeTable<'a>, ConfigError> {
@@ -196,7 +192,7 @@ impl<'a> Field<'a> {
 
     /// The tables of `[[name]]`.
     pub(super) fn tables(&self) -> Result<Vec<(&'a DeTable<'a>, Span)>, ConfigError> {
-        let refuse = || self.wrong_type("tables, each begun by its name in [[double brackets]]");
+        let refuse = || self.wrong_type("tables, each begun by its name in [[double brackets]], before what belongs to it");
         let array = self.value.as_array().ok_or_else(refuse)?;
         array
             .iter()

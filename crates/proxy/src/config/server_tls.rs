@@ -6,6 +6,7 @@ use rendis_engine::secret::Secret;
 use rendis_engine::settings::ClientCertificate;
 
 use super::error::ConfigError;
+use super::fields;
 use super::listen::{Listen, Placed};
 use super::secret;
 use super::section::{Field, Section};
@@ -80,7 +81,7 @@ pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<Option<Serve
             return Err(ring.document.error(span, message));
         }
     };
-    let section = field.section(&["cert", "key", "client_ca", "required"])?;
+    let section = field.section(&fields::RING_TLS)?;
     let (cert, key) = (section.required("cert")?, section.required("key")?);
     let files = ServerTlsFiles {
         cert: secret::path(&cert)?,

@@ -9,6 +9,7 @@ use rendis_engine::settings::{ClientCertificate, TlsSettings};
 use toml::de::DeTable;
 
 use super::error::ConfigError;
+use super::fields;
 use super::listen;
 use super::secret;
 use super::section::{Document, Field, Section, Span};
@@ -51,8 +52,6 @@ pub(super) struct Placed {
     pub(super) id: Option<Span>,
 }
 
-const FIELDS: [&str; 7] = ["name", "url", "weight", "id", "named", "password_file", "tls"];
-
 /// Reads one; `number` counts from 1, `ring` is the place of the ring.
 pub(super) fn read(
     document: Document<'_>,
@@ -66,7 +65,7 @@ pub(super) fn read(
         Some(name) => format!("{ring}shard {}: ", super::values::quoted(name)),
         None => format!("{ring}shard {number}: "),
     };
-    let section = Section::open(document, table, span, place, &FIELDS)?;
+    let section = Section::open(document, table, span, place, &fields::SHARD)?;
     let name = section.required("name")?;
     let url_field = section.required("url")?;
     let mut url = server_url(&url_field)?;
@@ -112,7 +111,7 @@ fn server_url(field: &Field<'_>) -> Result<ServerUrl, ConfigError> {
 }
 
 fn tls(field: &Field<'_>) -> Result<TlsSettings, ConfigError> {
-    let section = field.section(&["ca", "cert", "key", "server_name"])?;
+    let section = field.section(&fields::SHARD_TLS)?;
     let ca = section.read("ca", None, |field| pem(&field, "CERTIFICATE"))?;
     let client = match (section.field("cert"), section.field("key")) {
         (None, None) => None,

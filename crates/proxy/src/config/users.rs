@@ -5,12 +5,11 @@ use std::collections::HashSet;
 use crate::access::{Access, PasswordHash, Rules, User};
 
 use super::error::ConfigError;
+use super::fields;
 use super::listen::Placed;
 use super::secret;
 use super::section::{Document, Field, Section};
 use super::values;
-
-const FIELDS: [&str; 5] = ["name", "password", "password_file", "password_sha256", "rules"];
 
 /// Reads the users of a ring, and `no_auth`.
 pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<(Vec<User>, bool), ConfigError> {
@@ -22,7 +21,7 @@ pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<(Vec<User>, 
             Some(name) => format!("{}user {}: ", ring.place(), values::quoted(name)),
             None => format!("{}user {}: ", ring.place(), at + 1),
         };
-        let section = Section::open(ring.document, table, span, place, &FIELDS)?;
+        let section = Section::open(ring.document, table, span, place, &fields::USER)?;
         let user = user(&section)?;
         if !names.insert(user.name().to_owned()) {
             let field = section.required("name")?;
