@@ -5,8 +5,9 @@
 //! unix://[user[:password]@]/path[?db=N]           also redis+unix://…, unix:/path
 //! ```
 //!
-//! The port is 6379 and the database 0 where the URL names none. User, password and path are percent-decoded. In user
-//! and password `${NAME}` stands for a variable; a password that really contains `${` writes it `%24{`.
+//! The port is 6379 and the database 0 where the URL names none. User, password and path are percent-decoded: in user
+//! and password, `/`, `?`, `#`, `%` and blanks have to be written `%2F`, `%3F`, `%23`, `%25` and `%20`. There `${NAME}`
+//! stands for a variable; a password that really contains `${` writes it `%24{`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -106,7 +107,7 @@ impl fmt::Display for UrlError {
         write!(
             out,
             "; allowed: redis://[user:password@]host[:port][/db], the same with rediss:// (TLS), \
-             unix:///path[?db=N]{plain}"
+             unix://[user:password@]/path[?db=N]{plain}"
         )
     }
 }
@@ -154,6 +155,9 @@ impl ServerUrl {
     }
 
     fn read(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Reason> {
+        if ends_in_credentials(text) {
+            return Err(TO_BE_ENCODED.into());
+        }
         if text.chars().any(|character| character.is_control() || character == ' ') {
             return Err("it contains blanks or control characters".into());
         }
@@ -218,6 +222,18 @@ impl<T: Into<Cow<'static, str>>> From<T> for Reason {
     }
 }
 
+/// Whether user or password have in them what ends the part of a URL that they stand in, or a blank: behind that there is
+/// no `@`, but in the path of a socket.
+fn ends_in_credentials(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    rest.split_once(['/', '?', '#', ' ']).is_some_and(|(before, after)| {
+        let path = scheme.ends_with("unix") && (before.is_empty() || before.contains('@'));
+        after.contains('@') && !path
+    })
+}
+
+const TO_BE_ENCODED: &str = "a user or password with /, ?, # or a blank in it has to have them written %2F, %3F, %23, \
+    %20 (or, in a configuration file, comes from ${NAME} or password_file)";
 const NO_SCHEME: &str = "it is no URL: it does not begin with redis://";
 const NO_ADDRESS: &str = "it is neither a URL nor host:port";
 
@@ -233,6 +249,10 @@ fn explain(text: &str, error: ParseError) -> Reason {
 
 fn host(url: &Url) -> Result<(Address, u32), Reason> {
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or("it has no host")?;
+    // The parser has encoded it.
+    if percent_decode_str(host).any(|byte| !byte.is_ascii()) {
+        return Err("the host is not ASCII; a name of other letters is written as DNS has it, xn--…".into());
+    }
     if host.contains(['$', '%', '{', '}']) {
         return Err("the host contains $, %, { or }; ${NAME} is for user and password".into());
     }
@@ -287,6 +307,13 @@ fn decode(text: &str, part: &str) -> Result<String, Reason> {
 fn fill(encoded: &str, part: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Reason> {
     const OPEN: &str = "$%7B";
     const CLOSE: &str = "%7D";
+    // The parser leaves them as they are.
+    let digits = |pair: &str| pair.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !encoded.split('%').skip(1).all(|after| after.get(..2).is_some_and(digits)) {
+        return Err(
+            format!("the {part} has a % without two hexadecimal digits; a literal % is written %25").into()
+        );
+    }
     let mut filled = String::new();
     let mut rest = encoded;
     while let Some((before, after)) = rest.split_once(OPEN) {
@@ -362,6 +389,8 @@ mod tests {
             assert_eq!(read(unix).database, 4);
         }
         assert_eq!(read("unix://:pw@/run/redis.sock").password, Some(Secret::new("pw")));
+        assert_eq!(read("unix://:pw@/run/a@b.sock").address, Address::Unix("/run/a@b.sock".into()));
+        assert_eq!(read("unix:///run/a@b.sock").address, Address::Unix("/run/a@b.sock".into()));
     }
 
     #[test]
@@ -373,8 +402,8 @@ mod tests {
         for text in ["", ":6379", "h:0", "h:x", "a b:1", "http://h"] {
             assert_eq!(Error::from(plain(text).unwrap_err()).kind(), Kind::Config, "{text}");
         }
-        assert!(plain("h:0").unwrap_err().to_string().ends_with("unix:///path[?db=N], host:port"));
-        assert!(plain("redis://h:0").unwrap_err().to_string().ends_with("unix:///path[?db=N]"));
+        assert!(plain("h:0").unwrap_err().to_string().ends_with("@]/path[?db=N], host:port"));
+        assert!(plain("redis://h:0").unwrap_err().to_string().ends_with("@]/path[?db=N]"));
         for text in ["redis//x", "redis:/x", "redis//h:6379/1"] {
             let message = plain(text).unwrap_err().to_string();
             let wanted =
@@ -428,6 +457,23 @@ mod tests {
             ("redis://[::1", "IPv6"),
             ("redis://a b", "blanks"),
             ("redis://:%ff@h", "UTF-8"),
+            ("redis://:p/ss@127.0.0.1:1", "/, ?, # or a blank in it has to have them written %2F"),
+            ("redis://user:p#ss@h", "written %2F"),
+            ("redis://:p?ss@h", "written %2F"),
+            ("redis://:p ss@h", "written %2F"),
+            ("redis://:p@s/s@h", "written %2F"),
+            ("unix://:p/ss@/run/redis.sock", "written %2F"),
+            ("unix:///run/a@b?x=1", "parameters"),
+            (
+                "redis://:p%ss@h",
+                "the password has a % without two hexadecimal digits; a literal % is written %25",
+            ),
+            ("redis://:p%zz@h", "the password has a %"),
+            ("redis://:p%+f@h", "the password has a %"),
+            ("redis://us%e@h", "the user has a %"),
+            ("redis://:p%@h", "the password has a %"),
+            ("redis://h\u{e9}:1", "the host is not ASCII"),
+            ("redis://h%20x:1", "the host contains $, %"),
             ("unix://run/redis.sock", "absolute"),
             ("unix://", "absolute"),
             ("unix:run.sock", "absolute"),

@@ -232,12 +232,18 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
             "unknown field \"watch\", which belongs at the top of the file, before the first [table]; allowed: name",
         ),
         ("weight = 2", "unknown field \"weight\", which belongs in [[ring.shard]]; allowed: name"),
-        ("reply = \"2s\"", "unknown field \"reply\", which belongs in deadlines = { … } of [[ring]]; allowed"),
+        (
+            "reply = \"2s\"",
+            "unknown field \"reply\", which belongs in deadlines = { … } of [[ring]]; allowed",
+        ),
         (
             "password = \"hunter2\"",
             "which belongs in [[ring.user]] for clients, and in the url of a [[ring.shard]]; allowed",
         ),
-        ("retries = { atempts = 1 }", "retries: unknown field \"atempts\"; did you mean \"attempts\"? allowed: att"),
+        (
+            "retries = { atempts = 1 }",
+            "retries: unknown field \"atempts\"; did you mean \"attempts\"? allowed: att",
+        ),
         ("listen = \"localhost:1\"", "listen: found \"localhost:1\"; allowed: an IP address with a port"),
         ("listen = \"127.0.0.1\"", "listen: found \"127.0.0.1\"; allowed: an IP"),
         ("listen = \"unix:relative\"", "listen: found \"unix:relative\"; allowed: an IP"),
@@ -465,7 +471,11 @@ fn each_mistake_in_a_user_names_line_field_found_and_allowed() {
             15,
             "rules: found a password among the rules",
         ),
-        ("name = \"a\"\npasword = \"hunter2\"", 14, "unknown field \"pasword\"; did you mean \"password\"? allowed: name"),
+        (
+            "name = \"a\"\npasword = \"hunter2\"",
+            14,
+            "unknown field \"pasword\"; did you mean \"password\"? allowed: name",
+        ),
         (
             "name = \"a\"\npassword = \"x\"\n[[ring.user]]\nname = \"a\"\npassword = \"x\"",
             16,
@@ -523,7 +533,11 @@ fn each_mistake_in_a_shard_names_line_field_found_and_allowed() {
             "name: found \"a\" for two shards; allowed: each",
         ),
         (name.to_owned(), 7, "shard \"b\": the field url is missing"),
-        (format!("{name}ulr = \"redis://b\""), 9, "unknown field \"ulr\"; did you mean \"url\"? allowed: name, url"),
+        (
+            format!("{name}ulr = \"redis://b\""),
+            9,
+            "unknown field \"ulr\"; did you mean \"url\"? allowed: name, url",
+        ),
         (format!("{name}password = \"hunter2\""), 9, "\"password\", which stands in url, as in \"redis://:"),
         (format!("{name}drain = \"1s\""), 9, "\"drain\", which belongs in [[ring]]; allowed: name"),
         (format!("{name}listen = \"x\""), 9, "which belongs in [admin] or in [[ring]]; allowed: name"),
@@ -591,7 +605,10 @@ fn mistakes_outside_of_rings() {
             format!("{good}[[shard]]\nname = \"x\"\n"),
             "f.toml:12: unknown field \"shard\", which belongs in [[ring.shard]]; allowed: threads",
         ),
-        (format!("treads = 1\n{good}"), "f.toml:1: unknown field \"treads\"; did you mean \"threads\"? allowed"),
+        (
+            format!("treads = 1\n{good}"),
+            "f.toml:1: unknown field \"treads\"; did you mean \"threads\"? allowed",
+        ),
         (format!("[admin]\nport = 1\n{good}"), "f.toml:2: admin: unknown field \"port\"; allowed: listen"),
         (
             format!("[admin]\nlisten = \"0.0.0.0:6380\"\n{good}"),
@@ -618,7 +635,10 @@ fn mistakes_outside_of_rings() {
             format!("{}{good}", shard("a", "")),
             "f.toml:5: not TOML: duplicate key \"ring\"; [[ring.shard]] and [[ring.user]] come after their [[ring]]",
         ),
-        (shard("a", ""), "f.toml:1: ring: found a table; allowed: tables, each begun by its name in [[double"),
+        (
+            shard("a", ""),
+            "f.toml:1: ring: found a table; allowed: tables, each begun by its name in [[double",
+        ),
         ("[[ring]]\nurl = redis://:hunter2@h\n".to_owned(), "f.toml:2: not TOML: "),
         ("[[ring]]\nurl = \"redis://:hunter2@h\n".to_owned(), "f.toml:2: not TOML: "),
         ("[[ring]]\nurl = 'a' hunter2\n".to_owned(), "f.toml:2: not TOML: "),

@@ -58,19 +58,8 @@ fn is_near(one: &[u8], two: &[u8], slips: usize) -> bool {
     }
 }
 
-const ALL: [&Fields; 11] = [
-    &TOP,
-    &ADMIN,
-    &RING,
-    &RING_TLS,
-    &SLOW_EJECTION,
-    &DEADLINES,
-    &RETRIES,
-    &QUEUE,
-    &USER,
-    &SHARD,
-    &SHARD_TLS,
-];
+const ALL: [&Fields; 11] =
+    [&TOP, &ADMIN, &RING, &RING_TLS, &SLOW_EJECTION, &DEADLINES, &RETRIES, &QUEUE, &USER, &SHARD, &SHARD_TLS];
 
 pub(super) const TOP: Fields = Fields::new(
     "at the top of the file, before the first [table]",

@@ -192,7 +192,11 @@ impl<'a> Field<'a> {
 
     /// The tables of `[[name]]`.
     pub(super) fn tables(&self) -> Result<Vec<(&'a DeTable<'a>, Span)>, ConfigError> {
-        let refuse = || self.wrong_type("tables, each begun by its name in [[double brackets]], before what belongs to it");
+        let refuse = || {
+            self.wrong_type(
+                "tables, each begun by its name in [[double brackets]], before what belongs to it",
+            )
+        };
         let array = self.value.as_array().ok_or_else(refuse)?;
         array
             .iter()
