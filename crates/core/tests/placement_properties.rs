@@ -206,7 +206,7 @@ fn what_cannot_be_reproduced_is_refused_with_the_reason() {
     );
     assert_eq!(
         text("go-redis", &[node(0), node(1).with_id("shard0")]),
-        "placement: shards \"shard0\" and \"shard1\" have the same identity \"shard0\"; give one of them an id"
+        "placement: shards \"shard0\" and \"shard1\" have the same identity \"shard0\"; give one of them another id"
     );
     let same_address = [node(0), Node { name: "other".into(), ..node(0) }];
     assert!(text("predis", &same_address).contains("the same identity \"10.0.0.1:7000\""));

@@ -282,7 +282,10 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         ("on_down = \"retry\"", "on_down: found \"retry\"; allowed: \"reroute\", \"fail\", \"miss\""),
         ("on_lost = \"drop\"", "on_lost: found \"drop\"; allowed: \"error\", \"close\""),
         ("on_return = 5", "on_return: found 5; allowed: \"forget\", \"keep\", \"flush\""),
-        ("max_ejected = 3", "max_ejected: found 3; allowed: a whole number from 0 to 2"),
+        (
+            "max_ejected = 2",
+            "max_ejected: found 2; allowed: a whole number from 0 to 1, because the last shard is never taken out",
+        ),
         ("max_ejected = -1", "max_ejected: found -1; allowed"),
         ("heartbeat_frequency = \"1\"", "found \"1\"; allowed: a duration from \"10ms\" to \"1h\", such as"),
         ("heartbeat_frequency = 500", "found 500; allowed: a duration"),
@@ -318,6 +321,7 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         ),
         ("slow_ejection = {}\non_down = \"miss\"", "slow_ejection: no shard is ever taken out"),
         ("slow_ejection = {}\nmax_ejected = 0", "slow_ejection: no shard is ever taken out"),
+        ("slow_ejection = true", "slow_ejection: found true; allowed: a table"),
         ("deadlines = { connect = \"0s\" }", "deadlines: connect: found \"0s\"; allowed: a duration"),
         (
             "deadlines = { dial = \"1s\" }",
@@ -329,6 +333,10 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         ("retries = { idempotent_writes = 1 }", "idempotent_writes: found 1; allowed: true, false"),
         ("queue = { bytes = \"64X\" }", "queue: bytes: found \"64X\"; allowed: a number of bytes from 1024"),
         ("queue = { bytes = 5 }", "queue: bytes: found 5; allowed"),
+        (
+            "client_memory = \"63MiB\"",
+            "found \"63MiB\"; allowed: a number of bytes from 67108864, or a string such as \"64MiB\", \"1GiB\"",
+        ),
         ("max_clients = 0", "max_clients: found 0; allowed"),
         ("allow = [1]", "allow: found a list that is empty or not of strings"),
         (
@@ -338,7 +346,7 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         ("allow = [\"GET\"]", "allow: found \"GET\", which nobody refuses; allowed"),
         (
             "allow = [\"monitor\"]",
-            "allow: found \"monitor\", it would take over a connection that many share; allowed",
+            "allow: found \"monitor\", which is never let through: it would take over a connection that many share; allowed",
         ),
     ] {
         let message = refused(&ring(fields));
@@ -455,7 +463,11 @@ fn each_mistake_in_a_user_names_line_field_found_and_allowed() {
         ("name = \"a\"\npassword = \"hunter2${NOPE}\"", 14, "password: the environment has no variable NOPE"),
         ("name = \"a\"\npassword = \"hunter2${PW\"", 14, "password: there is ${ without }; a literal ${ is"),
         ("name = \"a\"\npassword = \"hunter2${P-W}\"", 14, "a name that is not of letters, digits and _"),
-        ("name = \"a\"\npassword_file = \"hunter2\"", 14, "password_file: the file cannot be read"),
+        (
+            "name = \"a\"\npassword_file = \"hunter2\"",
+            14,
+            "password_file: the file of this name in \"/etc\" cannot be read",
+        ),
         (
             "name = \"a\"\npassword_sha256 = \"hunter2\"",
             14,
@@ -548,8 +560,16 @@ fn each_mistake_in_a_shard_names_line_field_found_and_allowed() {
         (format!("{name}url = \"redis://b\"\nweight = -1"), 10, "weight: found -1; allowed: a whole number"),
         (format!("{name}url = \"redis://b\"\nweight = 0"), 10, "has weight 0; \"go-redis\" allows 1"),
         (format!("{name}url = \"redis://b\"\nnamed = true"), 10, "only jedis and jedis-2.9 know"),
-        (format!("{name}url = \"redis://b\"\nid = \"\""), 8, "has an empty identity"),
-        (format!("{name}url = \"redis://b\"\nid = \"a\""), 8, "have the same identity \"a\""),
+        (
+            format!("{name}url = \"redis://b\"\nid = \"\""),
+            10,
+            "id: found \"\"; allowed: a string that is not",
+        ),
+        (
+            format!("{name}url = \"redis://b\"\nid = \"a\""),
+            10,
+            "have the same identity \"a\"; give one of them another id",
+        ),
         (format!("{name}url = \"redis://b\"\ntls = {{}}"), 10, "tls where the url begins with rediss://"),
         (
             format!("{name}url = \"rediss://b\"\ntls = {{ cert = \"client.pem\" }}"),
@@ -568,7 +588,16 @@ fn each_mistake_in_a_shard_names_line_field_found_and_allowed() {
         ),
         (format!("{name}url = \"rediss://b\"\ntls = {{ authority = \"ca.pem\" }}"), 10, "tls: unknown field"),
         (format!("{name}url = \"redis://b\"\npassword_file = \"hunter2\""), 10, "cannot be read"),
-        (format!("{name}url = \"redis://b\"\npassword_file = \"two-lines\""), 10, "several lines"),
+        (
+            format!("{name}url = \"redis://b\"\npassword_file = \"secrets/none\""),
+            10,
+            "password_file: the file \"/etc/secrets/none\" cannot be read",
+        ),
+        (
+            format!("{name}url = \"redis://b\"\npassword_file = \"two-lines\""),
+            10,
+            "the file of this name in \"/etc\" is empty or has several lines",
+        ),
         (format!("{name}url = \"redis://b\"\npassword_file = \"empty\""), 10, "is empty"),
         (format!("{name}url = \"redis://:x@b\"\npassword_file = \"secrets/s2\""), 10, "allowed: one of both"),
     ] {
@@ -610,6 +639,14 @@ fn mistakes_outside_of_rings() {
             "f.toml:1: unknown field \"treads\"; did you mean \"threads\"? allowed",
         ),
         (format!("[admin]\nport = 1\n{good}"), "f.toml:2: admin: unknown field \"port\"; allowed: listen"),
+        (
+            format!("[admin]\nlisten = \"tls:127.0.0.1:1\"\n{good}"),
+            "f.toml:2: admin: listen: found \"tls:127.0.0.1:1\"; allowed: an IP address with a port (\"127.0.0.1:9180\",",
+        ),
+        (
+            format!("[admin]\nlisten = \"127.0.0.1\"\n{good}"),
+            "f.toml:2: admin: listen: found \"127.0.0.1\"; allowed: an IP address with a port (\"127.0.0.1:9180\",",
+        ),
         (
             format!("[admin]\nlisten = \"0.0.0.0:6380\"\n{good}"),
             "f.toml:3: ring \"cache\": listen: found \"127.",

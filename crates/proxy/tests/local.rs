@@ -425,7 +425,7 @@ fn info_can_be_read_as_that_of_a_server_and_shows_the_shards() {
 
 #[test]
 fn a_ring_without_a_shard_still_answers_for_itself() {
-    let side = Side::start(1, "on_down = \"reroute\"\nmax_ejected = 1\nheartbeat_frequency = \"20ms\"");
+    let side = Side::start(1, "on_down = \"reroute\"\nheartbeat_frequency = \"20ms\"");
     side.servers[0].kill();
     let mut client = side.client();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);

@@ -59,7 +59,7 @@ pub enum SpecError {
 #[non_exhaustive]
 pub enum PlacementError {
     /// The list is empty.
-    #[error("placement: there is no shard")]
+    #[error("placement: there is no shard; allowed: at least one")]
     NoShards,
     /// The list is longer than the placement can be.
     #[error("placement: {count} shards are too many for {preset:?}; allowed: up to {limit}")]
@@ -99,7 +99,7 @@ pub enum PlacementError {
     },
     /// Two shards would be hashed alike.
     #[error(
-        "placement: shards {first:?} and {second:?} have the same identity {identity:?}; give one of them an id"
+        "placement: shards {first:?} and {second:?} have the same identity {identity:?}; give one of them another id"
     )]
     RepeatedIdentity {
         /// The earlier shard's name.

@@ -21,9 +21,11 @@ pub enum Listen {
 }
 
 impl Listen {
-    const ALLOWED: &str = "an IP address with a port (\"127.0.0.1:6380\", \"[::1]:6380\", \"tls:127.0.0.1:6390\"), \"unix:/absolute/path\" without control characters";
+    /// What a ring may listen on, in words.
+    pub(super) const ALLOWED: &str = "an IP address with a port (\"127.0.0.1:6380\", \"[::1]:6380\", \"tls:127.0.0.1:6390\"), \"unix:/absolute/path\" without control characters";
 
-    pub(super) fn read(field: &Field<'_>) -> Result<Self, ConfigError> {
+    /// Reads one; an error says what is `allowed`.
+    pub(super) fn read(field: &Field<'_>, allowed: &str) -> Result<Self, ConfigError> {
         let text = field.text()?;
         let listen = match (text.strip_prefix("unix:"), text.strip_prefix("tls:")) {
             (Some(path), _) => {
@@ -34,7 +36,7 @@ impl Listen {
             (None, Some(address)) => address.parse().ok().map(Self::Tls),
             (None, None) => text.parse().ok().map(Self::Tcp),
         };
-        let listen = listen.ok_or_else(|| field.wrong(Self::ALLOWED))?;
+        let listen = listen.ok_or_else(|| field.wrong(allowed))?;
         if let Self::Unix(path) = &listen {
             check_socket(path).map_err(|error| field.error(&error))?;
         }

@@ -247,11 +247,14 @@ const LEVELS: [(&str, LogLevel); 6] = [
     ("trace", LogLevel::Trace),
 ];
 
+/// Where the admin pages may be, which are without TLS, in words.
+const ADMIN: &str = "an IP address with a port (\"127.0.0.1:9180\", \"[::1]:9180\"), \"unix:/absolute/path\" without control characters; there is no TLS here";
+
 fn admin(section: &Section<'_>, listeners: &mut Listeners) -> Result<Listen, ConfigError> {
     let default = Listen::Tcp(([127, 0, 0, 1], 9180).into());
     let (listen, span) = match section.field("listen") {
-        Some(field) => match Listen::read(&field)? {
-            Listen::Tls(_) => return Err(field.error("the admin pages are without TLS")),
+        Some(field) => match Listen::read(&field, ADMIN)? {
+            Listen::Tls(_) => return Err(field.wrong(ADMIN)),
             listen => (listen, field.span()),
         },
         None => (default, section.span()),

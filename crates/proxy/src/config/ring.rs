@@ -54,9 +54,8 @@ pub(super) fn read(
     let on_down = section.read("on_down", OnDown::Reroute, |field| {
         field.choice(&[("reroute", OnDown::Reroute), ("fail", OnDown::Fail), ("miss", OnDown::Miss)])
     })?;
-    let max_ejected = section.read("max_ejected", (shards.len() / 2).max(1), |field| {
-        field.integer(0..=i64::try_from(shards.len()).unwrap_or(i64::MAX))
-    })?;
+    let max_ejected =
+        section.read("max_ejected", (shards.len() / 2).max(1), |field| max_ejected(&field, shards.len()))?;
     let slow_ejection = section.read("slow_ejection", None, |field| slow_ejection(&field).map(Some))?;
     if let Some(field) =
         section.field("slow_ejection").filter(|_| on_down != OnDown::Reroute || max_ejected == 0)
@@ -103,7 +102,7 @@ fn addresses(section: &Section<'_>) -> Result<Vec<listen::Placed>, ConfigError> 
         let default = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6380);
         return Ok(vec![(Listen::Tcp(default), section.span())]);
     };
-    field.texts(true)?.iter().map(|item| Ok((Listen::read(item)?, item.span()))).collect()
+    field.texts(true)?.iter().map(|item| Ok((Listen::read(item, Listen::ALLOWED)?, item.span()))).collect()
 }
 
 /// `placement`; what presets and options there are is core's to say.
@@ -183,7 +182,7 @@ fn shards(section: &Section<'_>, spec: &Spec) -> Result<Vec<Shard>, ConfigError>
             PlacementError::EmptyIdentity { shard, .. }
             | PlacementError::LongIdentity { shard, .. }
             | PlacementError::RepeatedIdentity { second: shard, .. } => {
-                find(shard).map(|one| one.name.clone())
+                find(shard).map(|one| one.id.clone().unwrap_or_else(|| one.name.clone()))
             }
             _ => None,
         };
@@ -245,6 +244,13 @@ fn probe(field: &Field<'_>) -> Result<Vec<String>, ConfigError> {
         return Err(field.error(&format!("found {found}, {because}; allowed: {allowed}")));
     }
     Ok(words.into_iter().map(str::to_owned).collect())
+}
+
+fn max_ejected(field: &Field<'_>, shards: usize) -> Result<usize, ConfigError> {
+    let most = shards.saturating_sub(1);
+    field.integer(0..=i64::try_from(most).unwrap_or(i64::MAX)).map_err(|_| {
+        field.wrong(&format!("a whole number from 0 to {most}, because the last shard is never taken out"))
+    })
 }
 
 fn slow_ejection(field: &Field<'_>) -> Result<outlier::Settings, ConfigError> {
@@ -314,7 +320,7 @@ fn commands(field: &Field<'_>) -> Result<Allow, ConfigError> {
         let because = match Allow::new([*name], &table) {
             Ok(_) => continue,
             Err(AllowError::NotRefused(_)) => "which nobody refuses",
-            Err(AllowError::Never { because, .. }) => because,
+            Err(AllowError::Never { because, .. }) => &format!("which is never let through: {because}"),
             Err(_) => "which is no command that is known",
         };
         let found = values::quoted(name);

@@ -1,4 +1,4 @@
-//! Passwords from the environment and from files.
+//! Passwords from the environment and from files, and other files that the configuration names.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use rendis_engine::secret::Secret;
 
 use super::error::ConfigError;
 use super::section::Field;
+use super::values;
 
 /// The text of a field with `${NAME}` replaced by that variable of the environment, `$${` by `${`; `None` when secrets
 /// are left out. Neither text nor values are repeated in errors.
@@ -38,32 +39,47 @@ pub(super) fn filled(field: &Field<'_>) -> Result<Option<String>, ConfigError> {
     Ok(Some(filled))
 }
 
-/// The password in the file that the field names, without the line end that editors leave. The file's name is not
-/// repeated in errors: it may be the password itself, by mistake.
+/// The password in the file that the field names, without the line end that editors leave. A name without a directory is
+/// not repeated in errors, because it may be the password itself, by mistake; where it was looked for is.
 pub(super) fn line(field: &Field<'_>) -> Result<Option<Secret>, ConfigError> {
-    let Some(bytes) = file(field, |_| "the file".to_owned())? else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|_| field.error("the file is not UTF-8"))?;
+    let path = path(field)?;
+    let shown = match path.parent() {
+        Some(directory) if !field.text()?.contains('/') => {
+            format!("the file of this name in {}", values::quoted(&directory.to_string_lossy()))
+        }
+        _ => named(&path),
+    };
+    let wrong = |what: &str| field.error(&format!("{shown} {what}"));
+    let Some(bytes) = file(field, &shown)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() || text.contains(['\n', '\r']) {
-        return Err(field.error("the file is empty or has several lines; allowed: one line, the password"));
+        return Err(wrong("is empty or has several lines; allowed: one line, the password"));
     }
     Ok(Some(Secret::new(text)))
 }
 
 /// The contents of the file that the field names; `None` when files are not to be read. `shown` is what an error calls
 /// the file.
-pub(super) fn file(
-    field: &Field<'_>,
-    shown: impl FnOnce(&Path) -> String,
-) -> Result<Option<Vec<u8>>, ConfigError> {
+pub(super) fn file(field: &Field<'_>, shown: &str) -> Result<Option<Vec<u8>>, ConfigError> {
     let path = path(field)?;
     let Some(lookup) = &field.document().sources.lookup else { return Ok(None) };
     let explain = |error: io::Error| {
         let from = "names are relative to the configuration file";
-        field.error(&format!("{} cannot be read ({from}): {error}", shown(&path)))
+        field.error(&format!("{shown} cannot be read ({from}): {error}"))
     };
     (lookup.read)(&path).map(Some).map_err(explain)
+}
+
+/// A file as errors call it. Where a key itself was given instead of the name of its file, it is not repeated.
+pub(super) fn named(path: &Path) -> String {
+    let name = path.to_string_lossy();
+    if name.contains("-----") || name.contains(char::is_control) {
+        "the file".to_owned()
+    } else {
+        format!("the file \"{}\"", name.escape_debug())
+    }
 }
 
 /// The file that the field names.

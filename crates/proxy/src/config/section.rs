@@ -164,10 +164,12 @@ impl<'a> Field<'a> {
 
     /// A number of bytes, at least `least`.
     pub(super) fn bytes(&self, least: usize) -> Result<usize, ConfigError> {
+        const EXAMPLES: [(&str, usize); 3] =
+            [("\"64KiB\"", 64 << 10), ("\"64MiB\"", 64 << 20), ("\"1GiB\"", 1 << 30)];
         values::bytes(self.value).filter(|bytes| *bytes >= least).ok_or_else(|| {
-            self.wrong(&format!(
-                "a number of bytes from {least}, or a string such as \"64KiB\", \"64MiB\", \"1GiB\""
-            ))
+            let good = EXAMPLES.iter().filter(|(_, bytes)| *bytes >= least).map(|(text, _)| *text);
+            let good = good.collect::<Vec<_>>().join(", ");
+            self.wrong(&format!("a number of bytes from {least}, or a string such as {good}"))
         })
     }
 

@@ -10,7 +10,7 @@ use super::fields;
 use super::listen::{Listen, Placed};
 use super::secret;
 use super::section::{Field, Section};
-use super::shard::{named, pem};
+use super::shard::pem;
 
 /// What a ring shows to clients that speak TLS, and wants from them. Files are PEM, and named relative to the
 /// configuration file.
@@ -46,7 +46,7 @@ impl ServerTls {
     pub fn read_again(&self) -> Result<Self, String> {
         let read = |field: &str, path: &Path| {
             std::fs::read(path)
-                .map_err(|error| format!("tls: {field}: {} cannot be read: {error}", named(path)))
+                .map_err(|error| format!("tls: {field}: {} cannot be read: {error}", secret::named(path)))
         };
         let certificate = read("cert", &self.files.cert)?;
         let key = String::from_utf8(read("key", &self.files.key)?)

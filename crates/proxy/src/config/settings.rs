@@ -35,8 +35,8 @@ pub struct Ring {
     /// out, and for how long. Only where shards are taken out: with `on_down = "reroute"` and a `max_ejected` above 0.
     /// Default: never; what is left out of the table has its default.
     pub slow_ejection: Option<outlier::Settings>,
-    /// `max_ejected`: the most shards that are taken out at once; 0 takes none out. Default: half of them, at least one.
-    /// The last is never taken out.
+    /// `max_ejected`: the most shards that are taken out at once, up to all but one: the last is never taken out; 0 takes
+    /// none out. Default: half of them, at least one.
     pub max_ejected: usize,
     /// The fields about probing.
     pub health: Health,

@@ -1,7 +1,5 @@
 //! `[[ring.shard]]`: the servers of a ring.
 
-use std::path::Path;
-
 use rendis_core::placement::Node;
 use rendis_engine::address::{Address, ServerUrl};
 use rendis_engine::secret::Secret;
@@ -88,7 +86,10 @@ pub(super) fn read(
         name: name.name()?,
         url,
         weight: section.read("weight", None, |field| field.integer(0..=u32::MAX.into()).map(Some))?,
-        id: section.read("id", None, |field| field.text().map(|id| Some(id.to_owned())))?,
+        id: section.read("id", None, |field| match field.text()? {
+            "" => Err(field.wrong("a string that is not empty")),
+            id => Ok(Some(id.to_owned())),
+        })?,
         named: section.read("named", false, Field::boolean)?,
         tls,
     };
@@ -129,19 +130,9 @@ fn tls(field: &Field<'_>) -> Result<TlsSettings, ConfigError> {
     Ok(TlsSettings { ca: ca.unwrap_or_default(), client, server_name })
 }
 
-/// A PEM file as errors call it. Where the key itself was given instead of its file's name, it is not repeated.
-pub(super) fn named(path: &Path) -> String {
-    let name = path.to_string_lossy();
-    if name.contains("-----") || name.contains(char::is_control) {
-        "the file".to_owned()
-    } else {
-        format!("the file \"{}\"", name.escape_debug())
-    }
-}
-
 /// The contents of a PEM file in which there is at least one such block.
 pub(super) fn pem(field: &Field<'_>, label: &str) -> Result<Option<Vec<u8>>, ConfigError> {
-    let Some(bytes) = secret::file(field, named)? else { return Ok(None) };
+    let Some(bytes) = secret::file(field, &secret::named(&secret::path(field)?))? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     let found = text
         .lines()
