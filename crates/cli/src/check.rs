@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use rendis_core::request::RequestBuf;
 use rendis_engine::address::{Address, ServerUrl};
@@ -55,6 +56,9 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
         ));
     }
     for ring in &config.rings {
+        if let Some(how) = ring.tls.as_ref().and_then(|tls| tls.out_of_date(SystemTime::now())) {
+            warnings.push(format!("ring \"{}\": {how}", ring.name));
+        }
         let mut seen = HashMap::new();
         for shard in &ring.shards {
             let server = (&shard.url.address, shard.url.database);

@@ -259,14 +259,23 @@ fn check_refuses_what_serve_refuses_in_the_same_words() {
     let with = |text: &str, more: &str| format!("{text}, {more}");
     let broken_ca = |field: &str| format!("{field} = \"{}\"", junk.display());
     for (listener, shard, expected) in [
-        (client(&junk, &key), trusted.clone(), "tls: cert"),
-        (client(&cert, &other), trusted.clone(), "tls: cert and key"),
-        (with(&good, &broken_ca("client_ca")), trusted.clone(), "tls: client_ca"),
+        (
+            client(&junk, &key),
+            trusted.clone(),
+            "tls: cert: the file \"JUNK\": a certificate in it cannot be used",
+        ),
+        (client(&cert, &other), trusted.clone(), "tls: cert and key: the key in the file"),
+        (
+            with(&good, &broken_ca("client_ca")),
+            trusted.clone(),
+            "tls: client_ca: the file \"JUNK\": a certificate in it cannot be used",
+        ),
         (good.clone(), broken_ca("ca"), "certificate"),
         (good.clone(), with(&trusted, &client(&junk, &key)), "certificate"),
         (good.clone(), with(&trusted, &client(&cert, &other)), "certificate"),
         (good.clone(), with(&trusted, "server_name = \"no name\""), "server name"),
     ] {
+        let expected = &expected.replace("JUNK", junk.to_str().unwrap());
         let config = configuration(&listener, &shard);
         let checked = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
         assert_eq!((status(&checked), text(&checked.stdout)), (2, ""), "{listener} {shard}");
@@ -279,6 +288,15 @@ fn check_refuses_what_serve_refuses_in_the_same_words() {
     let config = configuration(&good, &with(&trusted, &good));
     let checked = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
     assert_eq!((status(&checked), text(&checked.stderr)), (0, ""));
+    let old = Certificates::expired();
+    let config = configuration(&client(&old.server_cert(), &old.server_key()), &trusted);
+    let checked = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
+    let expected = format!(
+        "warning: {}: ring \"cache\": tls: cert: the certificate in the file {:?} has expired\n",
+        config.display(),
+        old.server_cert()
+    );
+    assert_eq!((status(&checked), text(&checked.stderr)), (0, &*expected));
 }
 
 #[test]

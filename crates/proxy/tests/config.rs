@@ -35,6 +35,8 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
         ("clients.pem", PEM),
         ("client.pem", PEM),
         ("client.key", KEY),
+        ("locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nhunter2\n"),
+        ("old.key", "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nhunter2\n"),
         ("secrets/s2", "hunter2\n"),
         ("two-lines", "hunter2\nhunter3\n"),
         ("empty", ""),
@@ -399,6 +401,12 @@ fn a_certificate_that_cannot_be_read_is_named_and_a_key_in_its_place_is_not_repe
     assert_eq!(tls("none.pem", "ring.key"), named("cert", "the file \"/etc/none.pem\""));
     assert_eq!(tls("ring.pem", "none.key"), named("key", "the file \"/etc/none.key\""));
     assert_eq!(tls("ring.pem", "-----BEGIN PRIVATE KEY-----hunter2"), named("key", "the file"));
+    for locked in ["locked.key", "old.key"] {
+        let expected = format!(
+            "f.toml:4: ring \"cache\": tls: key: the file \"/etc/{locked}\" is encrypted; allowed: a key without a passphrase"
+        );
+        assert_eq!(tls("ring.pem", locked), expected);
+    }
     // The system's own words, where it is the system that refuses.
     let text = ring("listen = \"tls:127.0.0.1:1\"\ntls = { cert = \"none.pem\", key = \"none.key\" }");
     let (variable, read) = (|_: &str| None, |path: &Path| std::fs::read(path));

@@ -8,7 +8,7 @@ use std::{
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, date_time_ymd,
 };
 use tempfile::TempDir;
 
@@ -28,6 +28,20 @@ impl Certificates {
     /// When the files cannot be written.
     #[must_use]
     pub fn generate() -> Self {
+        // As long as the format knows years.
+        Self::valid_until(4096)
+    }
+
+    /// The same, but that server and client certificate have expired.
+    ///
+    /// # Panics
+    /// When the files cannot be written.
+    #[must_use]
+    pub fn expired() -> Self {
+        Self::valid_until(2001)
+    }
+
+    fn valid_until(year: i32) -> Self {
         let directory =
             tempfile::Builder::new().prefix("rendis-tls-").tempdir().expect("a temporary directory");
         let this = Self { directory: Arc::new(directory) };
@@ -40,8 +54,8 @@ impl Certificates {
         write(&this.ca(), &certificate.pem());
         let issuer = Issuer::new(authority, key);
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        sign(&issuer, names.to_vec(), "localhost", &this.server_cert(), &this.server_key());
-        sign(&issuer, Vec::new(), "rendis-test-client", &this.client_cert(), &this.client_key());
+        sign(&issuer, names.to_vec(), "localhost", year, &this.server_cert(), &this.server_key());
+        sign(&issuer, Vec::new(), "rendis-test-client", year, &this.client_cert(), &this.client_key());
         this
     }
 
@@ -76,8 +90,16 @@ impl Certificates {
     }
 }
 
-fn sign(issuer: &Issuer<'_, KeyPair>, names: Vec<String>, common: &str, cert: &Path, private: &Path) {
+fn sign(
+    issuer: &Issuer<'_, KeyPair>,
+    names: Vec<String>,
+    common: &str,
+    year: i32,
+    cert: &Path,
+    private: &Path,
+) {
     let mut params = CertificateParams::new(names).expect("good names");
+    params.not_after = date_time_ymd(year, 1, 1);
     params.distinguished_name.push(DnType::CommonName, common);
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];

@@ -1,16 +1,22 @@
 //! TLS towards clients.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rendis_engine::secret::Secret;
 use rendis_engine::settings::ClientCertificate;
+use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::{CertificateError, Error, RootCertStore};
 
 use super::error::ConfigError;
 use super::fields;
 use super::listen::{Listen, Placed};
 use super::secret;
 use super::section::{Field, Section};
-use super::shard::pem;
+use super::shard::{identity, pem};
 
 /// What a ring shows to clients that speak TLS, and wants from them. Files are PEM, and named relative to the
 /// configuration file.
@@ -55,6 +61,29 @@ impl ServerTls {
         let client_ca = self.files.client_ca.as_deref().map(|path| read("client_ca", path)).transpose()?;
         Ok(Self { identity, client_ca, required: self.required, files: self.files.clone() })
     }
+
+    /// What clients will hold against the certificate at this time though it can be used: that it is not valid yet, or no
+    /// more.
+    #[must_use]
+    pub fn out_of_date(&self, now: SystemTime) -> Option<String> {
+        let certificate = CertificateDer::from_pem_slice(&self.identity.as_ref()?.certificate).ok()?;
+        let certificate = ParsedCertificate::try_from(&certificate).ok()?;
+        let now =
+            UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO));
+        // Nobody is trusted, so it fails in any case: with the dates first, because they need no issuer.
+        let found =
+            verify_server_cert_signed_by_trust_anchor(&certificate, &RootCertStore::empty(), &[], now, &[]);
+        let how = match found {
+            Err(Error::InvalidCertificate(
+                CertificateError::Expired | CertificateError::ExpiredContext { .. },
+            )) => "has expired",
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+            )) => "is not valid yet",
+            _ => return None,
+        };
+        Some(format!("tls: cert: the certificate in {} {how}", secret::named(&self.files.cert)))
+    }
 }
 
 impl ServerTlsFiles {
@@ -88,12 +117,7 @@ pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<Option<Serve
         key: secret::path(&key)?,
         client_ca: section.read("client_ca", None, |field| secret::path(&field).map(Some))?,
     };
-    let certificate = pem(&cert, "CERTIFICATE")?;
-    let key_text = pem(&key, "PRIVATE KEY")?.map(String::from_utf8);
-    let key = key_text.transpose().map_err(|_| key.error("the file is not PEM"))?;
-    let identity = certificate
-        .zip(key)
-        .map(|(certificate, key)| ClientCertificate { certificate, key: Secret::new(key) });
+    let identity = identity(&cert, &key)?;
     let required = section.field("required");
     if let (Some(required), None) = (&required, section.field("client_ca")) {
         return Err(required.error("there is no client_ca; allowed: required beside client_ca"));
@@ -106,8 +130,11 @@ pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<Option<Serve
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::SystemTime;
 
-    use crate::config::{Config, ConfigError, Listen, Lookup, Sources, parse};
+    use rendis_testkit::Certificates;
+
+    use crate::config::{Config, ConfigError, Listen, Lookup, Secrets, Sources, load, parse};
 
     /// A ring with these fields from line 3 on; every file has a certificate and a key.
     fn read(fields: &str) -> Result<Config, ConfigError> {
@@ -129,6 +156,27 @@ mod tests {
         assert_eq!(ring.listen[1].to_string(), "tls:127.0.0.1:2");
         let tls = ring.tls.as_ref().unwrap();
         assert!(tls.required && tls.client_ca.is_some() && tls.identity.is_some());
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_valid_yet_or_no_more_is_noticed() {
+        let read = |certificates: &Certificates| {
+            let (cert, key) = (certificates.server_cert(), certificates.server_key());
+            let path = cert.with_extension("toml");
+            let shard = "[[ring.shard]]\nname = \"a\"\nurl = \"redis://127.0.0.1:7001\"\n";
+            let tls = format!("tls = {{ cert = \"{}\", key = \"{}\" }}", cert.display(), key.display());
+            let text = format!("[[ring]]\nname = \"r\"\nlisten = \"tls:127.0.0.1:2\"\n{tls}\n{shard}");
+            std::fs::write(&path, text).unwrap();
+            load(&path, Secrets::Read).unwrap().rings.remove(0).tls.unwrap()
+        };
+        let (good, old) = (Certificates::generate(), Certificates::expired());
+        let tls = read(&good);
+        assert_eq!(tls.out_of_date(SystemTime::now()), None);
+        let file = good.server_cert();
+        let told = |how: &str| Some(format!("tls: cert: the certificate in the file {file:?} {how}"));
+        assert_eq!(tls.out_of_date(SystemTime::UNIX_EPOCH), told("is not valid yet"));
+        let told = read(&old).out_of_date(SystemTime::now()).unwrap();
+        assert!(told.ends_with("has expired"), "{told}");
     }
 
     #[test]

@@ -116,29 +116,38 @@ fn tls(field: &Field<'_>) -> Result<TlsSettings, ConfigError> {
     let ca = section.read("ca", None, |field| pem(&field, "CERTIFICATE"))?;
     let client = match (section.field("cert"), section.field("key")) {
         (None, None) => None,
-        (Some(cert), Some(key)) => {
-            let certificate = pem(&cert, "CERTIFICATE")?;
-            let key_text = pem(&key, "PRIVATE KEY")?.map(String::from_utf8);
-            let key = key_text.transpose().map_err(|_| key.error("the file is not PEM"))?;
-            certificate
-                .zip(key)
-                .map(|(certificate, key)| ClientCertificate { certificate, key: Secret::new(key) })
-        }
+        (Some(cert), Some(key)) => identity(&cert, &key)?,
         _ => return Err(section.error("only one of cert and key is given; allowed: both or none")),
     };
     let server_name = section.read("server_name", None, |field| field.name().map(Some))?;
     Ok(TlsSettings { ca: ca.unwrap_or_default(), client, server_name })
 }
 
+/// The contents of two PEM files: a certificate, and its key, which nobody is there to unlock.
+pub(super) fn identity(cert: &Field<'_>, key: &Field<'_>) -> Result<Option<ClientCertificate>, ConfigError> {
+    let certificate = pem(cert, "CERTIFICATE")?;
+    let Some(bytes) = pem(key, "PRIVATE KEY")? else { return Ok(None) };
+    let wrong = |what: &str| Err(key.error(&format!("{} {what}", secret::named(&secret::path(key)?))));
+    let Ok(text) = String::from_utf8(bytes) else { return wrong("is not PEM") };
+    if ENCRYPTED.iter().any(|sign| text.contains(sign)) {
+        return wrong("is encrypted; allowed: a key without a passphrase");
+    }
+    Ok(certificate.map(|certificate| ClientCertificate { certificate, key: Secret::new(text) }))
+}
+
+/// As keys are written by PKCS #8, and as older programs write them.
+const ENCRYPTED: [&str; 2] = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
+
 /// The contents of a PEM file in which there is at least one such block.
 pub(super) fn pem(field: &Field<'_>, label: &str) -> Result<Option<Vec<u8>>, ConfigError> {
-    let Some(bytes) = secret::file(field, &secret::named(&secret::path(field)?))? else { return Ok(None) };
+    let shown = secret::named(&secret::path(field)?);
+    let Some(bytes) = secret::file(field, &shown)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     let found = text
         .lines()
         .any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(&format!("{label}-----")));
     if !found {
-        return Err(field.error(&format!("the file has no line -----BEGIN {label}-----; allowed: PEM files")));
+        return Err(field.error(&format!("{shown} has no line -----BEGIN {label}-----; allowed: PEM files")));
     }
     Ok(Some(bytes))
 }
