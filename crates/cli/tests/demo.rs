@@ -139,6 +139,15 @@ fn the_whole_story_is_told_and_leaves_nothing_behind() {
     assert!(!text.contains("shard1 -> ") && !text.contains("shard3 -> "), "{text}");
     assert!(text.contains("10,000 keys are home again"), "{text}");
 
+    // Lines are told until a phase ends: what failed until the last one is what failed in all.
+    for phase in text.split(" of 5: ").skip(3) {
+        let failed = |line: &str| line.split("   ").find(|part| part.contains(" error")).map(str::to_owned);
+        let lines: Vec<_> = phase.lines().filter(|line| line.contains(" calls/s   p50 ")).collect();
+        let (total, told) = lines.split_last().unwrap();
+        assert!(!told.is_empty() && told.iter().all(|line| line.contains(" s: ")), "{text}");
+        assert_eq!(failed(told.last().unwrap()), failed(total), "{text}");
+    }
+
     let calls = numbers(text, "Summary", "  calls  ");
     assert!(calls.len() == 3 && calls.iter().all(|calls| *calls > 100.0), "{calls:?}");
     let (half, most) = (numbers(text, "Summary", "  p50"), numbers(text, "Summary", "  p99"));

@@ -4,7 +4,6 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use console::{Style, Term, truncate_str};
-use tokio::time::Instant;
 
 /// Standard output.
 pub(super) struct Screen {
@@ -15,15 +14,13 @@ pub(super) struct Screen {
     unicode: bool,
     /// Lines of the panel that are on the terminal.
     drawn: usize,
-    /// When the last line about what goes on was written, where there is no panel.
-    told: Instant,
 }
 
 impl Screen {
     pub(super) fn new() -> Self {
         let term = Term::buffered_stdout();
         let live = term.is_term() && std::env::var_os("TERM").is_some_and(|name| name != "dumb");
-        Self { live, unicode: live && speaks_utf8(), drawn: 0, told: Instant::now(), term }
+        Self { live, unicode: live && speaks_utf8(), drawn: 0, term }
     }
 
     /// Writes a heading and a sentence about what follows, wrapped to the width.
@@ -33,9 +30,7 @@ impl Screen {
         for line in wrap(sentence, self.width().min(WIDEST_PROSE)) {
             writeln!(self.term, "{line}")?;
         }
-        self.term.flush()?;
-        self.told = Instant::now();
-        Ok(())
+        self.term.flush()
     }
 
     /// Writes a line of words, wrapped to the width with its indentation.
@@ -56,14 +51,15 @@ impl Screen {
         self.term.flush()
     }
 
-    /// Shows what goes on: the panel in the place of the last one; where there is none, `brief` once a second.
+    /// How often what goes on is shown.
+    pub(super) const fn pace(&self) -> Duration {
+        if self.live { REDRAWN } else { TOLD }
+    }
+
+    /// Shows what goes on: the panel in the place of the last one; where there is none, `brief` as one more line.
     pub(super) fn show(&mut self, panel: &[String], brief: &str) -> io::Result<()> {
         if !self.live {
-            if self.told.elapsed() >= EVERY {
-                self.told = Instant::now();
-                self.say(brief)?;
-            }
-            return Ok(());
+            return self.say(brief);
         }
         self.clear()?;
         let (height, width) = self.size();
@@ -133,7 +129,8 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 
 const WIDEST_PROSE: usize = 78;
 const WITHOUT_TERMINAL: u16 = 80;
-const EVERY: Duration = Duration::from_secs(1);
+const REDRAWN: Duration = Duration::from_millis(250);
+const TOLD: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -137,7 +137,7 @@ impl Stage {
     pub(super) async fn play(&mut self, load: &Load, scene: Scene) -> Result<Act, Failure> {
         let begun = Instant::now();
         let mut changes = self.engine.changes();
-        let mut ticks = interval(TICK);
+        let mut ticks = interval(self.screen.pace());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
         let (mut tally, mut turned) = (Tally::default(), None);
@@ -151,17 +151,20 @@ impl Stage {
                 Some(turned) => (begun + scene.lasts).max(scene.since + turned + scene.after),
                 None => begun + scene.lasts.max(PATIENCE),
             };
-            tokio::select! {
-                _ = changes.changed() => {}
-                _ = ticks.tick() => {
-                    let seen = load.drain();
-                    tally.add(&seen);
-                    self.show(&seen, tally.failures(), begun)?;
-                }
-                () = sleep_until(end) => break,
+            // The end is looked at first, so that what is left to show then is a whole span where the two meet.
+            let ended = tokio::select! {
+                biased;
+                () = sleep_until(end) => true,
+                _ = changes.changed() => continue,
+                _ = ticks.tick() => false,
+            };
+            let seen = load.drain();
+            tally.add(&seen);
+            self.show(&seen, tally.failures(), begun)?;
+            if ended {
+                break;
             }
         }
-        tally.add(&load.drain());
         self.screen.clear().map_err(|error| Failure::output(&error))?;
         let Some(turned) = turned else {
             let what = if scene.turn == Some(Standing::Serving) { "not back in" } else { "still in" };
@@ -182,7 +185,7 @@ impl Stage {
         let load = measured(seen, errors, span);
         panel.push(format!("  {load}"));
         let up = format!("{} of {} up", self.engine.topology().live().len(), rates.len());
-        let brief = format!("  {:.0} s: {load}   {up}", begun.elapsed().as_secs_f64());
+        let brief = format!("  {:.1} s: {load}   {up}", begun.elapsed().as_secs_f64());
         self.screen.show(&panel, &brief).map_err(|error| Failure::output(&error))
     }
 
@@ -259,6 +262,5 @@ pub(super) const KEYS: usize = 10_000;
 /// The shard that is killed: neither the first nor, of three, the last.
 const VICTIM: usize = 1;
 const WIDEST_BAR: usize = 40;
-const TICK: Duration = Duration::from_millis(250);
 /// How long a turn may take before it is a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
