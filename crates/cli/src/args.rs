@@ -86,9 +86,13 @@ pub(crate) enum LogFormat {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("configuration").args(["file", "config"]).required(true)))]
 pub(crate) struct CheckArguments {
-    /// The configuration
-    pub(crate) file: PathBuf,
+    /// The configuration; - is standard input
+    pub(crate) file: Option<PathBuf>,
+    /// The same, in the words of serve and locate
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Connect to every shard; exit status 1 when one cannot be used
     #[arg(long)]
     pub(crate) connect: bool,
@@ -108,7 +112,7 @@ pub(crate) struct LocateArguments {
     /// Print a JSON object a line: {"key": …, "shard": …}; keys that are hexadecimal or not UTF-8 are "key_hex"
     #[arg(long)]
     pub(crate) json: bool,
-    /// Print only the keys of this shard, and nothing but the keys
+    /// Print only the keys of this shard, and nothing but the keys (with --json, the same objects)
     #[arg(long, value_name = "SHARD")]
     pub(crate) only: Option<String>,
     /// Keys on standard input end with NUL instead of a line end, and so do the lines that are printed, as for xargs -0
@@ -157,7 +161,8 @@ Exit status: 0 after SIGTERM or SIGINT, 1 failed, 2 wrong usage or configuration
 const CHECK_EXAMPLES: &str = "\
 Examples:
   rendis check rendis.toml && systemctl reload rendis
-  rendis check --connect rendis.toml";
+  rendis check --connect --config rendis.toml
+  sed 's/7001/7004/' rendis.toml | rendis check -";
 
 const LOCATE_EXAMPLES: &str = "\
 Examples:

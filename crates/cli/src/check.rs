@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::SystemTime;
 
 use rendis_core::request::RequestBuf;
@@ -12,16 +13,23 @@ use rendis_proxy::config::{self, Config, Listen, Ring, Secrets};
 use rendis_proxy::serve;
 
 use crate::args::CheckArguments;
-use crate::outcome::{self, Failure};
+use crate::outcome::{self, Failure, Unheeded};
 
 /// Reads the configuration and says what it is. What is allowed and seldom meant is warned of. Shards are connected to
 /// where that is asked for.
 pub(crate) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
-    let config = config::load(&arguments.file, Secrets::Read)?;
+    let path = arguments.file.as_deref().or(arguments.config.as_deref()).unwrap_or_else(|| Path::new("-"));
+    let (name, config) = if path == Path::new("-") {
+        let name = "standard input".to_owned();
+        let config = config::read(io::stdin().lock(), &name, Secrets::Read)?;
+        (name, config)
+    } else {
+        (path.display().to_string(), config::load(path, Secrets::Read)?)
+    };
     serve::check(&config)?;
-    let mut out = io::stdout().lock();
+    let mut out = Unheeded(io::stdout().lock());
     let output = |error: io::Error| Failure::output(&error);
-    writeln!(out, "{}: good", arguments.file.display()).map_err(output)?;
+    writeln!(out, "{name}: good").map_err(output)?;
     if let Some(admin) = &config.admin {
         writeln!(out, "admin pages on {admin}").map_err(output)?;
     }
@@ -38,7 +46,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     }
     out.flush().map_err(output)?;
     for warning in warnings(&config) {
-        outcome::warn(&format_args!("{}: {warning}", arguments.file.display()));
+        outcome::warn(&format_args!("{name}: {warning}"));
     }
     match bad {
         0 => Ok(()),

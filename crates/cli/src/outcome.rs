@@ -1,7 +1,7 @@
 //! How a command ends, and what the user and the shell hear of it.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -42,6 +42,26 @@ impl Failure {
             io::ErrorKind::BrokenPipe => Self::Unread,
             _ => Self::Failed(format!("standard output cannot be written: {error}")),
         }
+    }
+}
+
+/// Standard output of a command that also gives a verdict: when nobody reads it any more, the command goes on without.
+pub(crate) struct Unheeded<W>(pub(crate) W);
+
+impl<W: Write> Write for Unheeded<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_unread(self.0.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_unread(self.0.flush(), ())
+    }
+}
+
+fn unless_unread<T>(done: io::Result<T>, instead: T) -> io::Result<T> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(instead),
+        done => done,
     }
 }
 

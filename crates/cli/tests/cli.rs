@@ -85,6 +85,47 @@ fn check_says_what_a_good_file_holds() {
 }
 
 #[test]
+fn check_takes_its_file_with_and_without_a_word_and_from_standard_input() {
+    let files = Files::new();
+    let good = TWO.replace(":${RENDIS_TEST_NOT_SET}@", "");
+    let config = files.write("rendis.toml", &good);
+    let plain = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
+    let worded = rendis(&[OsStr::new("check"), OsStr::new("--config"), config.as_os_str()], b"");
+    assert_eq!((status(&worded), &worded.stdout), (0, &plain.stdout));
+    for dash in [&["check", "-"][..], &["check", "--config", "-"]] {
+        let piped = rendis(dash, good.as_bytes());
+        assert_eq!(status(&piped), 0);
+        assert_eq!(
+            text(&piped.stdout),
+            text(&plain.stdout).replace(config.to_str().unwrap(), "standard input")
+        );
+    }
+    let piped = rendis(&["check", "-"], good.replace("url", "ulr").as_bytes());
+    assert_eq!(status(&piped), 2);
+    assert!(text(&piped.stderr).starts_with("error: standard input:6: "), "{}", text(&piped.stderr));
+    let both = rendis(&["check", "a.toml", "--config", "b.toml"], b"");
+    assert_eq!(status(&both), 2);
+    assert!(text(&both.stderr).contains("cannot be used with"), "{}", text(&both.stderr));
+}
+
+#[test]
+fn check_gives_its_verdict_though_nobody_reads_to_the_end() {
+    let files = Files::new();
+    let gone = Port::free();
+    let shard = format!("[[ring.shard]]\nname = \"a\"\nurl = \"redis://{}\"\n", gone.address());
+    let config = files.write("rendis.toml", &format!("[[ring]]\nname = \"cache\"\n{shard}"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rendis"))
+        .args(["check", "--connect", config.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((status(&output), text(&output.stderr)), (1, "error: 1 shard cannot be used\n"));
+}
+
+#[test]
 fn check_says_what_decides_where_keys_are() {
     let files = Files::new();
     let two = TWO.replace(":${RENDIS_TEST_NOT_SET}@", "");
@@ -467,5 +508,14 @@ fn completions_and_manual_pages_are_made() {
         assert!(text(&output.stdout).contains("locate"), "{shell}");
     }
     assert!(text(&rendis(&["man"], b"").stdout).contains(".TH rendis 1"));
+    let page = rendis(&["man", "serve"], b"").stdout;
+    for part in [
+        concat!("\"rendis ", env!("CARGO_PKG_VERSION"), "\""),
+        ".SH EXAMPLES\n  rendis serve",
+        ".SH EXIT STATUS\n0 after",
+        "[\\-\\-listen <ADDRESS>]",
+    ] {
+        assert!(text(&page).contains(part), "{part} is not in\n{}", text(&page));
+    }
     assert!(text(&rendis(&["man", "locate"], b"").stdout).contains("user:1"));
 }

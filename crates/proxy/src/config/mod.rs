@@ -152,14 +152,40 @@ pub fn load(path: &Path, secrets: Secrets) -> Result<Config, ConfigError> {
 /// As [`load`].
 pub fn load_noting(path: &Path, secrets: Secrets, files: &mut Vec<PathBuf>) -> Result<Config, ConfigError> {
     files.push(path.to_owned());
-    let noted = RefCell::new(files);
     let file = path.display().to_string();
-    let bytes = std::fs::read(path)
-        .map_err(|error| ConfigError::new(&file, None, format!("the file cannot be read: {error}")))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
+    let bytes = std::fs::read(path).map_err(|error| unreadable(&file, &error))?;
+    let directory = path.parent().unwrap_or_else(|| Path::new(""));
+    of_bytes(&bytes, &file, directory, secrets, files)
+}
+
+/// As [`load`], from what is read here, such as standard input. `file` is its name for errors; names of other files start
+/// from where the process was started.
+///
+/// # Errors
+/// As [`load`].
+pub fn read(mut input: impl io::Read, file: &str, secrets: Secrets) -> Result<Config, ConfigError> {
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes).map_err(|error| unreadable(file, &error))?;
+    of_bytes(&bytes, file, Path::new(""), secrets, &mut Vec::new())
+}
+
+fn unreadable(file: &str, error: &io::Error) -> ConfigError {
+    ConfigError::new(file, None, format!("the file cannot be read: {error}"))
+}
+
+/// With the process's environment, noting the files that are asked for.
+fn of_bytes(
+    bytes: &[u8],
+    file: &str,
+    directory: &Path,
+    secrets: Secrets,
+    files: &mut Vec<PathBuf>,
+) -> Result<Config, ConfigError> {
+    let noted = RefCell::new(files);
+    let text = std::str::from_utf8(bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        ConfigError::new(&file, Some(line), "found bytes that are not UTF-8; allowed: text in UTF-8")
+        ConfigError::new(file, Some(line), "found bytes that are not UTF-8; allowed: text in UTF-8")
     })?;
     let variable = |name: &str| std::env::var(name).ok();
     let read = |path: &Path| {
@@ -167,9 +193,8 @@ pub fn load_noting(path: &Path, secrets: Secrets, files: &mut Vec<PathBuf>) -> R
         std::fs::read(path)
     };
     let lookup = Lookup { variable: &variable, read: &read };
-    let directory = path.parent().unwrap_or_else(|| Path::new(""));
     let lookup = (secrets == Secrets::Read).then_some(lookup);
-    parse(text, &Sources { file: &file, directory, lookup })
+    parse(text, &Sources { file, directory, lookup })
 }
 
 /// Reads a configuration from its text.
