@@ -9,7 +9,7 @@
 FROM rust:1.88-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked -p rendis-cli
+RUN cargo build --release --locked -p rendis-cli && strip target/release/rendis
 
 FROM debian:bookworm-slim
 RUN apt-get update \
