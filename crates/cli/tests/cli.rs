@@ -321,6 +321,9 @@ fn check_refuses_what_serve_refuses_in_the_same_words() {
         let checked = rendis(&[OsStr::new("check"), config.as_os_str()], b"");
         assert_eq!((status(&checked), text(&checked.stdout)), (2, ""), "{listener} {shard}");
         assert!(text(&checked.stderr).contains(expected), "{expected}: {}", text(&checked.stderr));
+        let line = if shard == trusted && listener != good { 4 } else { 8 };
+        let place = format!("error: {}:{line}: ring \"cache\": ", config.display());
+        assert!(text(&checked.stderr).starts_with(&place), "{place}: {}", text(&checked.stderr));
         let served = rendis(&[OsStr::new("serve"), OsStr::new("--config"), config.as_os_str()], b"");
         assert_eq!(status(&served), 2, "{listener} {shard}");
         // The log comes before.

@@ -232,8 +232,8 @@ fn ends_in_credentials(text: &str) -> bool {
     })
 }
 
-const TO_BE_ENCODED: &str = "a user or password with /, ?, # or a blank in it has to have them written %2F, %3F, %23, \
-    %20 (or, in a configuration file, comes from ${NAME} or password_file)";
+const TO_BE_ENCODED: &str = "/, ?, # and blanks in a user or password are written %2F, %3F, %23 and %20 (in a \
+    configuration file, ${NAME} and password_file take them as they are)";
 const NO_SCHEME: &str = "it is no URL: it does not begin with redis://";
 const NO_ADDRESS: &str = "it is neither a URL nor host:port";
 
@@ -457,7 +457,7 @@ mod tests {
             ("redis://[::1", "IPv6"),
             ("redis://a b", "blanks"),
             ("redis://:%ff@h", "UTF-8"),
-            ("redis://:p/ss@127.0.0.1:1", "/, ?, # or a blank in it has to have them written %2F"),
+            ("redis://:p/ss@127.0.0.1:1", "/, ?, # and blanks in a user or password are written %2F"),
             ("redis://user:p#ss@h", "written %2F"),
             ("redis://:p?ss@h", "written %2F"),
             ("redis://:p ss@h", "written %2F"),

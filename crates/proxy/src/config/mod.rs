@@ -47,7 +47,6 @@ use toml::de::DeTable;
 
 pub use self::error::ConfigError;
 pub use self::listen::Listen;
-pub(crate) use self::secret::named;
 pub use self::server_tls::{ServerTls, ServerTlsFiles};
 pub use self::settings::{Health, OnLost, Retries, Ring, RingChanges};
 pub use self::shard::Shard;
@@ -194,10 +193,11 @@ fn of_bytes(
     };
     let lookup = Lookup { variable: &variable, read: &read };
     let lookup = (secrets == Secrets::Read).then_some(lookup);
-    parse(text, &Sources { file, directory, lookup })
+    let sources = Sources { file, directory, lookup };
+    of_text(Document { text, sources: &sources, tries_certificates: secrets == Secrets::Read })
 }
 
-/// Reads a configuration from its text.
+/// Reads a configuration from its text. Whether its certificates and keys can be used is not looked at, as [`load`] does.
 ///
 /// ```
 /// use std::path::Path;
@@ -216,7 +216,11 @@ fn of_bytes(
 /// # Errors
 /// [`ConfigError`] for the first thing that is wrong.
 pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
-    let document = Document { text, sources };
+    of_text(Document { text, sources, tries_certificates: false })
+}
+
+fn of_text(document: Document<'_>) -> Result<Config, ConfigError> {
+    let Document { text, sources, .. } = document;
     let table = DeTable::parse(text).map_err(|error| not_toml(document, &error))?;
     let section = Section::open(document, table.get_ref(), 0..0, String::new(), &fields::TOP)?;
     let mut listeners = Listeners::default();

@@ -73,7 +73,7 @@ pub(super) fn file(field: &Field<'_>, shown: &str) -> Result<Option<Vec<u8>>, Co
 }
 
 /// A file as errors call it. Where a key itself was given instead of the name of its file, it is not repeated.
-pub(crate) fn named(path: &Path) -> String {
+pub(super) fn named(path: &Path) -> String {
     let name = path.to_string_lossy();
     if name.contains("-----") || name.contains(char::is_control) {
         "the file".to_owned()

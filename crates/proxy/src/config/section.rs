@@ -22,6 +22,8 @@ pub(super) type Span = Range<usize>;
 pub(super) struct Document<'a> {
     pub(super) text: &'a str,
     pub(super) sources: &'a Sources<'a>,
+    /// Whether certificates and keys that were read are tried.
+    pub(super) tries_certificates: bool,
 }
 
 impl Document<'_> {

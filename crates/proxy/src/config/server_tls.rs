@@ -1,22 +1,23 @@
 //! TLS towards clients.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rendis_engine::secret::Secret;
 use rendis_engine::settings::ClientCertificate;
 use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
-use tokio_rustls::rustls::server::ParsedCertificate;
-use tokio_rustls::rustls::{CertificateError, Error, RootCertStore};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use tokio_rustls::rustls::{CertificateError, Error, RootCertStore, ServerConfig, crypto};
 
 use super::error::ConfigError;
 use super::fields;
 use super::listen::{Listen, Placed};
 use super::secret;
 use super::section::{Field, Section};
-use super::shard::{identity, pem};
+use super::shard::{identity, pem_file};
 
 /// What a ring shows to clients that speak TLS, and wants from them. Files are PEM, and named relative to the
 /// configuration file.
@@ -56,10 +57,56 @@ impl ServerTls {
         };
         let certificate = read("cert", &self.files.cert)?;
         let key = String::from_utf8(read("key", &self.files.key)?)
-            .map_err(|_| "tls: key: the file is not PEM".to_owned())?;
+            .map_err(|_| format!("tls: key: {} is not PEM", secret::named(&self.files.key)))?;
         let identity = Some(ClientCertificate { certificate, key: Secret::new(key) });
         let client_ca = self.files.client_ca.as_deref().map(|path| read("client_ca", path)).transpose()?;
         Ok(Self { identity, client_ca, required: self.required, files: self.files.clone() })
+    }
+
+    /// What clients are met with.
+    ///
+    /// # Errors
+    /// What is wrong with which file, in words, beginning with its field. Secrets are not repeated.
+    pub(crate) fn server_config(&self) -> Result<Arc<ServerConfig>, String> {
+        let identity = self.identity.as_ref().ok_or("the certificate was not read")?;
+        let provider = Arc::new(crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let files = &self.files;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(authorities) => {
+                let file = files.client_ca.as_deref().map(secret::named).unwrap_or_default();
+                let wrong = |error: String| format!("client_ca: {file}: {error}");
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates(authorities).map_err(wrong)? {
+                    roots.add(certificate).map_err(|error| wrong(words(&error)))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier = if self.required { verifier } else { verifier.allow_unauthenticated() };
+                let verifier = verifier.build().map_err(|error| wrong(error.to_string()))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let (cert, key) = (secret::named(&files.cert), secret::named(&files.key));
+        let chain = certificates(&identity.certificate).map_err(|error| format!("cert: {cert}: {error}"))?;
+        let private = PrivateKeyDer::from_pem_slice(identity.key.reveal().as_bytes());
+        let private = private.map_err(|error| match error {
+            pem::Error::NoItemsFound => format!("key: {key} has no key without a passphrase"),
+            error => format!("key: {key}: {error}"),
+        })?;
+        if chain.is_empty() {
+            return Err(format!("cert: {cert} has no line -----BEGIN CERTIFICATE-----"));
+        }
+        let config = builder.with_single_cert(chain, private).map_err(|error| match error {
+            Error::InconsistentKeys(_) => {
+                format!("cert and key: the key in {key} is not that of the certificate in {cert}")
+            }
+            Error::InvalidCertificate(_) => format!("cert: {cert}: {}", words(&error)),
+            error => format!("cert and key: {cert} and {key}: {error}"),
+        })?;
+        Ok(Arc::new(config))
     }
 
     /// What clients will hold against the certificate at this time though it can be used: that it is not valid yet, or no
@@ -122,9 +169,25 @@ pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<Option<Serve
     if let (Some(required), None) = (&required, section.field("client_ca")) {
         return Err(required.error("there is no client_ca; allowed: required beside client_ca"));
     }
-    let client_ca = section.read("client_ca", None, |field| pem(&field, "CERTIFICATE"))?;
+    let client_ca = section.read("client_ca", None, |field| pem_file(&field, "CERTIFICATE"))?;
     let required = required.map_or(Ok(true), Field::boolean)?;
-    Ok(Some(ServerTls { identity, client_ca, required, files }))
+    let tls = ServerTls { identity, client_ca, required, files };
+    if ring.document.tries_certificates {
+        tls.server_config().map_err(|wrong| field.error(&wrong))?;
+    }
+    Ok(Some(tls))
+}
+
+/// An error about a certificate of a file, which rustls calls a peer's.
+fn words(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(error) => format!("a certificate in it cannot be used: {error}"),
+        error => error.to_string(),
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

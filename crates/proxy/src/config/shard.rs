@@ -4,6 +4,7 @@ use rendis_core::placement::Node;
 use rendis_engine::address::{Address, ServerUrl};
 use rendis_engine::secret::Secret;
 use rendis_engine::settings::{ClientCertificate, TlsSettings};
+use rendis_engine::tls::{SystemRoots, Tls};
 use toml::de::DeTable;
 
 use super::error::ConfigError;
@@ -79,7 +80,14 @@ pub(super) fn read(
                 field.error("the url is without TLS; allowed: tls where the url begins with rediss://")
             );
         }
-        Some(field) => Some(tls(&field)?),
+        Some(field) => {
+            let settings = tls(&field)?;
+            if let (true, Address::Tcp { host, .. }) = (document.tries_certificates, &url.address) {
+                let tried = Tls::new(&settings, host, &SystemRoots::default());
+                tried.map_err(|error| field.error(error.text()))?;
+            }
+            Some(settings)
+        }
         None => url.tls.then(TlsSettings::default),
     };
     let shard = Shard {
@@ -113,7 +121,7 @@ fn server_url(field: &Field<'_>) -> Result<ServerUrl, ConfigError> {
 
 fn tls(field: &Field<'_>) -> Result<TlsSettings, ConfigError> {
     let section = field.section(&fields::SHARD_TLS)?;
-    let ca = section.read("ca", None, |field| pem(&field, "CERTIFICATE"))?;
+    let ca = section.read("ca", None, |field| pem_file(&field, "CERTIFICATE"))?;
     let client = match (section.field("cert"), section.field("key")) {
         (None, None) => None,
         (Some(cert), Some(key)) => identity(&cert, &key)?,
@@ -125,8 +133,8 @@ fn tls(field: &Field<'_>) -> Result<TlsSettings, ConfigError> {
 
 /// The contents of two PEM files: a certificate, and its key, which nobody is there to unlock.
 pub(super) fn identity(cert: &Field<'_>, key: &Field<'_>) -> Result<Option<ClientCertificate>, ConfigError> {
-    let certificate = pem(cert, "CERTIFICATE")?;
-    let Some(bytes) = pem(key, "PRIVATE KEY")? else { return Ok(None) };
+    let certificate = pem_file(cert, "CERTIFICATE")?;
+    let Some(bytes) = pem_file(key, "PRIVATE KEY")? else { return Ok(None) };
     let wrong = |what: &str| Err(key.error(&format!("{} {what}", secret::named(&secret::path(key)?))));
     let Ok(text) = String::from_utf8(bytes) else { return wrong("is not PEM") };
     if ENCRYPTED.iter().any(|sign| text.contains(sign)) {
@@ -139,7 +147,7 @@ pub(super) fn identity(cert: &Field<'_>, key: &Field<'_>) -> Result<Option<Clien
 const ENCRYPTED: [&str; 2] = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
 
 /// The contents of a PEM file in which there is at least one such block.
-pub(super) fn pem(field: &Field<'_>, label: &str) -> Result<Option<Vec<u8>>, ConfigError> {
+pub(super) fn pem_file(field: &Field<'_>, label: &str) -> Result<Option<Vec<u8>>, ConfigError> {
     let shown = secret::named(&secret::path(field)?);
     let Some(bytes) = secret::file(field, &shown)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
