@@ -11,7 +11,7 @@ use rendis_proxy::serve::StartError;
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Wrong usage or a wrong configuration: exit status 2.
+    /// Wrong usage or a wrong configuration, of which each line tells one thing: exit status 2.
     Usage(String),
     /// Anything else: exit status 1.
     Failed(String),
@@ -21,7 +21,7 @@ pub(crate) enum Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::Usage(error.to_string())
+        Self::Usage(error.all().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     }
 }
 
@@ -81,10 +81,12 @@ pub(crate) fn warn(message: &dyn fmt::Display) {
     let _ = writeln!(anstream::stderr().lock(), "{STYLE}warning:{STYLE:#} {message}");
 }
 
-/// Colours are for terminals, and for users who did not say `NO_COLOR`; `anstream` knows.
-fn complain(message: &dyn fmt::Display, status: u8) -> ExitCode {
+/// A line for each error. Colours are for terminals, and for users who did not say `NO_COLOR`; `anstream` knows.
+fn complain(message: &str, status: u8) -> ExitCode {
     const STYLE: Style = AnsiColor::Red.on_default().bold();
-    // Where standard error is gone there is nobody to tell; the status still tells.
-    let _ = writeln!(anstream::stderr().lock(), "{STYLE}error:{STYLE:#} {message}");
+    for line in message.lines() {
+        // Where standard error is gone there is nobody to tell; the status still tells.
+        let _ = writeln!(anstream::stderr().lock(), "{STYLE}error:{STYLE:#} {line}");
+    }
     ExitCode::from(status)
 }

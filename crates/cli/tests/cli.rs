@@ -272,6 +272,18 @@ fn check_refuses_with_status_2_and_one_line() {
     assert_eq!((status(&output), text(&output.stdout)), (2, ""));
     assert!(text(&output.stderr).starts_with(&expected) && output.stderr.ends_with(b"\n"));
     assert_eq!(text(&output.stderr).lines().count(), 1);
+    // Each shard tells of itself.
+    let output = rendis(&["check", "-"], TWO.replace("url", "ulr").as_bytes());
+    let lines: Vec<_> = text(&output.stderr).lines().collect();
+    assert_eq!((status(&output), lines.len()), (2, 2));
+    assert!(
+        lines[0].starts_with("error: standard input:6: ring \"cache\": shard \"shard1\": unknown"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].starts_with("error: standard input:9: ring \"cache\": shard \"shard2\": unknown"),
+        "{lines:?}"
+    );
     let output = rendis(&["check", "/there/is/no.toml"], b"");
     assert_eq!(status(&output), 2);
     assert!(text(&output.stderr).contains("/there/is/no.toml: the file cannot be read"));

@@ -380,6 +380,29 @@ fn paths_that_are_too_long_for_sockets_are_refused_where_they_stand() {
 }
 
 #[test]
+fn each_ring_shard_and_user_tells_what_is_wrong_with_it_in_the_order_of_the_file() {
+    let user = "[[ring.user]]\nname = \"u\"\nrules = \"+@raed\"\n";
+    let first =
+        format!("[[ring]]\nname = \"r\"\n{user}{}{}", shard("a", "weihgt = 1"), shard("b", "named = 1"));
+    let second = format!("[[ring]]\nname = \"s\"\nlisten = \"127.0.0.1:2\"\nfall = 0\n{}", shard("a", ""));
+    let third =
+        format!("[[ring]]\nname = \"t\"\nlisten = \"127.0.0.1:1\"\n{}", shard("a", "") + &shard("a", ""));
+    let error = parse(&(first + &second + &third)).unwrap_err();
+    let all: Vec<_> = error.all().iter().map(ToString::to_string).collect();
+    let expected = [
+        "f.toml:5: ring \"r\": user \"u\": rules: ",
+        "f.toml:9: ring \"r\": shard \"a\": unknown field \"weihgt\"",
+        "f.toml:13: ring \"r\": shard \"b\": named: ",
+        "f.toml:17: ring \"s\": fall: ",
+        "f.toml:30: ring \"t\": name: found \"a\" for two shards",
+    ];
+    assert_eq!(all.len(), expected.len(), "{all:#?}");
+    for (message, expected) in all.iter().zip(expected) {
+        assert!(message.starts_with(expected), "{message}\nis not\n{expected}");
+    }
+}
+
+#[test]
 fn an_error_is_one_line_whatever_the_file_says() {
     let text = ring("listen = \"unix:/a\\nb\"");
     let message = refused(&(text.clone() + &text.replace("\"cache\"", "\"other\"")));

@@ -1,21 +1,32 @@
 //! What is wrong with a configuration.
 
 use std::fmt;
+use std::iter;
 
-/// One thing that is wrong with a configuration file: where, what was found, what is allowed. The file's secrets are
-/// never repeated.
+/// What is wrong with a configuration file: where, what was found, what is allowed. The file's secrets are never repeated.
 ///
-/// `Display` gives `rendis.toml:12: ring "cache", shard "shard2": weight: found "two"; allowed: …`, on one line.
+/// It is about one thing, and `Display` gives `rendis.toml:12: ring "cache", shard "shard2": weight: found "two"; allowed: …`,
+/// on one line. [`ConfigError::all`] gives those about other tables too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     file: String,
     line: Option<usize>,
     message: String,
+    others: Vec<Self>,
 }
 
 impl ConfigError {
     pub(super) fn new(file: &str, line: Option<usize>, message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line, message: message.into() }
+        Self { file: file.to_owned(), line, message: message.into(), others: Vec::new() }
+    }
+
+    /// This and all others that were found, in the order of the file: the first of each ring, and then the first of each of its
+    /// shards and users.
+    #[must_use]
+    pub fn all(&self) -> Vec<&Self> {
+        let mut all: Vec<_> = iter::once(self).chain(&self.others).collect();
+        all.sort_by_key(|error| error.line);
+        all
     }
 
     /// The file's name, as it was given.
@@ -47,3 +58,26 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Errors as they are found in tables of which each can be read though another cannot.
+#[derive(Default)]
+pub(super) struct Errors(Option<ConfigError>);
+
+impl Errors {
+    /// What was read; an error is kept.
+    pub(super) fn keep<T>(&mut self, read: Result<T, ConfigError>) -> Option<T> {
+        read.map_err(|mut error| match &mut self.0 {
+            Some(first) => {
+                let others = std::mem::take(&mut error.others);
+                first.others.extend(iter::once(error).chain(others));
+            }
+            none => *none = Some(error),
+        })
+        .ok()
+    }
+
+    /// What was made of the tables, where there was no error.
+    pub(super) fn or<T>(self, made: T) -> Result<T, ConfigError> {
+        self.0.map_or(Ok(made), Err)
+    }
+}

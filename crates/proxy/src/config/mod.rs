@@ -19,8 +19,8 @@
 //! ```
 //!
 //! Every field is documented, with its default, at the value it becomes; `rendis.example.toml` shows all of them.
-//! Unknown fields are errors. There is one error at a time, which names file, line, field, what was found and
-//! what is allowed, and never repeats a password.
+//! Unknown fields are errors. An error names file, line, field, what was found and what is allowed, and never repeats a
+//! password. There is one at a time for each ring, and for each of its shards and users.
 //!
 //! What it does not decide: which placements there are and which shards they refuse (`rendis_core::placement`).
 
@@ -52,6 +52,7 @@ pub use self::settings::{Health, OnLost, Retries, Ring, RingChanges};
 pub use self::shard::Shard;
 pub use rendis_engine::settings::{ClientCertificate, Deadlines, OnDown, OnReturn, TlsSettings};
 
+use self::error::Errors;
 use self::listen::Listeners;
 use self::section::{Document, Section};
 
@@ -139,7 +140,7 @@ pub enum Secrets {
 /// Reads a configuration file, with the process's environment.
 ///
 /// # Errors
-/// [`ConfigError`] for the first thing that is wrong, also when the file cannot be read.
+/// [`ConfigError`] for what is wrong, also when the file cannot be read.
 pub fn load(path: &Path, secrets: Secrets) -> Result<Config, ConfigError> {
     load_noting(path, secrets, &mut Vec::new())
 }
@@ -214,7 +215,7 @@ fn of_bytes(
 /// ```
 ///
 /// # Errors
-/// [`ConfigError`] for the first thing that is wrong.
+/// [`ConfigError`] for what is wrong.
 pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
     of_text(Document { text, sources, tries_certificates: false })
 }
@@ -240,17 +241,19 @@ fn of_text(document: Document<'_>) -> Result<Config, ConfigError> {
     }
     let mut names = HashSet::new();
     let mut rings = Vec::with_capacity(tables.len());
+    let mut errors = Errors::default();
     for (at, (table, span)) in tables.into_iter().enumerate() {
-        let ring = ring::read(document, table, span.clone(), at + 1, &mut listeners)?;
+        let read = ring::read(document, table, span.clone(), at + 1, &mut listeners);
+        let Some(ring) = errors.keep(read) else { continue };
         if !names.insert(ring.name.clone()) {
             let span = table.get("name").map_or(span, |name| name.span());
-            let name = values::quoted(&ring.name);
-            return Err(
-                document.error(&span, format!("name: found {name} for two rings; allowed: each name once"))
-            );
+            let message =
+                format!("name: found {} for two rings; allowed: each name once", values::quoted(&ring.name));
+            errors.keep::<()>(Err(document.error(&span, message)));
         }
         rings.push(ring);
     }
+    let rings = errors.or(rings)?;
     let threads = threads.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new);
     Ok(Config { threads, log, watch, shutdown_delay, admin, rings })
 }

@@ -14,7 +14,7 @@ use rendis_core::session::QueueLimits;
 use rendis_engine::settings::{Deadlines, OnDown, OnReturn};
 use toml::de::{DeTable, DeValue};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Errors};
 use super::fields;
 use super::listen::{self, Listen, Listeners};
 use super::section::{Document, Field, Section, Span};
@@ -49,8 +49,10 @@ pub(super) fn read(
     }
     let tls = server_tls::read(&section, &listen)?;
     let placement = section.read("placement", Spec::default(), |field| spec(&field, section.place()))?;
-    let shards = shards(&section, &placement)?;
-    let (users, no_auth) = users::read(&section, &listen)?;
+    let mut errors = Errors::default();
+    let shards = errors.keep(shards(&section, &placement)).unwrap_or_default();
+    let users = errors.keep(users::read(&section, &listen)).unwrap_or_default();
+    let (shards, (users, no_auth)) = errors.or((shards, users))?;
     let on_down = section.read("on_down", OnDown::Reroute, |field| {
         field.choice(&[("reroute", OnDown::Reroute), ("fail", OnDown::Fail), ("miss", OnDown::Miss)])
     })?;
@@ -160,16 +162,19 @@ fn shards(section: &Section<'_>, spec: &Spec) -> Result<Vec<Shard>, ConfigError>
     }
     let mut placed = Vec::with_capacity(tables.len());
     let mut lines = HashMap::new();
+    let mut errors = Errors::default();
     for (at, (table, span)) in tables.into_iter().enumerate() {
-        let one = shard::read(document, table, span, section.place(), at + 1)?;
-        if lines.insert(one.shard.name.clone(), at).is_some() {
+        let read = shard::read(document, table, span, section.place(), at + 1);
+        let Some(one) = errors.keep(read) else { continue };
+        if lines.insert(one.shard.name.clone(), placed.len()).is_some() {
             let name = values::quoted(&one.shard.name);
             let message =
                 format!("{}name: found {name} for two shards; allowed: each name once", section.place());
-            return Err(document.error(&one.name, message));
+            errors.keep::<()>(Err(document.error(&one.name, message)));
         }
         placed.push(one);
     }
+    let placed = errors.or(placed)?;
     let nodes: Vec<Node> = placed.iter().map(|one| one.shard.node()).collect();
     if let Err(error) = Placement::build(spec, &nodes, &vec![true; nodes.len()]) {
         let find = |name: &String| lines.get(name).and_then(|at| placed.get(*at));

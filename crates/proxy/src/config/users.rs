@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::access::{Access, PasswordHash, Rules, User};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Errors};
 use super::fields;
 use super::listen::Placed;
 use super::secret;
@@ -15,20 +15,24 @@ use super::values;
 pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<(Vec<User>, bool), ConfigError> {
     let mut users = Vec::new();
     let mut names = HashSet::new();
+    let mut errors = Errors::default();
     for (at, (table, span)) in ring.read("user", Vec::new(), |field| field.tables())?.into_iter().enumerate()
     {
         let place = match table.get("name").and_then(|name| name.get_ref().as_str()) {
             Some(name) => format!("{}user {}: ", ring.place(), values::quoted(name)),
             None => format!("{}user {}: ", ring.place(), at + 1),
         };
-        let section = Section::open(ring.document, table, span, place, &fields::USER)?;
-        let user = user(&section)?;
-        if !names.insert(user.name().to_owned()) {
-            let field = section.required("name")?;
-            return Err(field.error("it is the name of two users; allowed: each name once"));
-        }
-        users.push(user);
+        let read = Section::open(ring.document, table, span, place, &fields::USER).and_then(|section| {
+            let user = user(&section)?;
+            if !names.insert(user.name().to_owned()) {
+                let field = section.required("name")?;
+                return Err(field.error("it is the name of two users; allowed: each name once"));
+            }
+            Ok(user)
+        });
+        users.extend(errors.keep(read));
     }
+    let users = errors.or(users)?;
     let no_auth = ring.read("no_auth", false, Field::boolean)?;
     match ring.field("no_auth") {
         Some(field) if no_auth && !users.is_empty() => {

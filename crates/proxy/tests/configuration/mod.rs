@@ -11,7 +11,7 @@ const SECRET: &str = "hunter2@h:1/2";
 
 /// Reads this text with secrets and without:
 ///
-/// - it is a configuration or one error, on one line, about a line of the text;
+/// - it is a configuration or errors, each on one line, about a line of the text;
 /// - no secret that the text only names is shown;
 /// - reading it again gives the same.
 pub(crate) fn of(text: &str) {
@@ -28,11 +28,16 @@ pub(crate) fn of(text: &str) {
         let found = config::parse(text, &sources);
         let mut shown = format!("{found:?}");
         if let Err(error) = &found {
-            let message = error.to_string();
-            assert!(!message.contains(char::is_control), "more than one line: {message:?}");
-            let lines = 1..=text.matches('\n').count() + 1;
-            assert!(error.line().is_none_or(|line| lines.contains(&line)), "no line of the text: {message}");
-            shown += &message;
+            for error in error.all() {
+                let message = error.to_string();
+                assert!(!message.contains(char::is_control), "more than one line: {message:?}");
+                let lines = 1..=text.matches('\n').count() + 1;
+                assert!(
+                    error.line().is_none_or(|line| lines.contains(&line)),
+                    "no line of the text: {message}"
+                );
+                shown += &message;
+            }
         }
         assert!(text.contains("hunter2") || !shown.contains("hunter2"), "a secret: {shown}");
         assert_eq!(config::parse(text, &sources), found);
