@@ -434,7 +434,8 @@ ring.set::<_, _, ()>("key", "value")?;
 //! # TLS, users and other settings of a shard
 //!
 //! A URL says most of it: `redis://[user:password@]host[:port][/db]`, `rediss://…` for TLS,
-//! `unix://[user:password@]/path[?db=N]`. `host:port` alone will do too, except in a configuration file. The rest is in
+//! `unix://[user:password@]/path[?db=N]`. In a user or password, `/ ? # %` and blanks are written `%2F %3F %23 %25 %20`.
+//! `host:port` alone will do too, except in a configuration file. The rest is in
 //! [`ShardSettings`], per shard, or for all of them by [`RingBuilder::each_shard`]. It also holds for the shards that
 //! [`Ring::set_shards`] adds, and so does the client's name:
 //!
