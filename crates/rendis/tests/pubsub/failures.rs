@@ -143,7 +143,8 @@ async fn a_busy_server_that_takes_no_new_topic_keeps_the_old_ones() {
     let ended = ring.subscribe("ended").await.unwrap();
     let mut busy = server.client().unwrap();
     busy.send(&["EVAL", "while true do end", "0"]).unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let is_busy = || server.command(&["PING"]).error().is_some_and(|error| error.starts_with("BUSY"));
+    eventually("the script runs", is_busy).await;
     drop(ended);
     let another = ring.clone();
     let other = tokio::spawn(async move { another.subscribe("other").await.map(|_| ()) });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
 use rendis::{Kind, Ring, Sent};
-use rendis_testkit::{Cluster, RedisServer};
+use rendis_testkit::{Cluster, RedisServer, eventually};
 
 use crate::{only, own};
 
@@ -20,7 +20,8 @@ async fn a_transaction_never_hands_out_the_reply_to_another_command() {
             let mut call = Box::pin(tx.get::<_, String>("{t}a"));
             let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             drop(call);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            let answered = || server.command(&["INFO", "commandstats"]).text().contains("cmdstat_get:");
+            eventually("the reply is on its way", answered).await;
             tx.get::<_, String>("{t}b").await
         })
         .await;
