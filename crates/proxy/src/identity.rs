@@ -33,6 +33,17 @@ pub(crate) struct Identity {
     clients: Arc<Clients>,
 }
 
+/// A login that failed.
+#[derive(Debug)]
+pub(crate) struct FailedLogin {
+    /// What is answered.
+    pub(crate) why: WrongPassword,
+    /// How long the answer takes.
+    pub(crate) penalty: Duration,
+    /// Whether it was one too many in a row: the client has to go.
+    pub(crate) last: bool,
+}
+
 /// What became of a client when users were changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UserChange {
@@ -122,17 +133,17 @@ impl Identity {
         self.card.change(|facts| facts.resp3 = resp3);
     }
 
-    /// Logs in. Somebody else's password is the concern of nobody but this client: what fails waits, longer each time
-    /// from [`SHORTEST_PENALTY`] to [`LONGEST_PENALTY`], and meanwhile everybody else is served.
+    /// Logs in. Somebody else's password is the concern of nobody but this client: the answer to what fails takes a while,
+    /// longer each time from [`SHORTEST_PENALTY`] to [`LONGEST_PENALTY`], and meanwhile everybody else is served.
     ///
     /// # Errors
-    /// [`WrongPassword`]; the client stays who it was.
-    pub(crate) async fn log_in(
+    /// [`FailedLogin`]; the client stays who it was.
+    pub(crate) fn log_in(
         &mut self,
         shared: &Shared,
         name: &[u8],
         password: &[u8],
-    ) -> Result<(), WrongPassword> {
+    ) -> Result<(), FailedLogin> {
         let epoch = shared.epoch();
         let access = Arc::clone(&shared.rules.load().access);
         match access.authenticate(name, password) {
@@ -143,15 +154,15 @@ impl Identity {
                 self.become_user(Some(user));
                 Ok(())
             }
-            Err(wrong) => {
-                let penalty = SHORTEST_PENALTY.saturating_mul(1 << self.failures.min(10));
+            Err(why) => {
+                let penalty = SHORTEST_PENALTY.saturating_mul(1 << self.failures.min(MOST_FAILURES));
                 self.failures = self.failures.saturating_add(1);
                 shared.failed_logins.fetch_add(1, Ordering::Relaxed);
                 let (address, failures) = (&self.card.address, self.failures);
                 let user = name.get(..SHOWN).unwrap_or(name).escape_ascii();
                 tracing::warn!(ring = shared.name, address, %user, failures, "a client failed to log in");
-                tokio::time::sleep(penalty.min(LONGEST_PENALTY)).await;
-                Err(wrong)
+                let last = self.failures >= MOST_FAILURES;
+                Err(FailedLogin { why, penalty: penalty.min(LONGEST_PENALTY), last })
             }
         }
     }
@@ -284,3 +295,35 @@ const SHOWN: usize = 64;
 /// How long the answer to a wrong password takes: the first time, and at most.
 const SHORTEST_PENALTY: Duration = Duration::from_millis(100);
 const LONGEST_PENALTY: Duration = Duration::from_secs(2);
+
+/// How often a client may fail to log in in a row. What it sends is not read while it waits for an answer, so this is also
+/// what ends one that has gone unseen.
+const MOST_FAILURES: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{self, Lookup, Sources};
+
+    #[test]
+    fn logins_that_fail_cost_more_and_more_and_ten_in_a_row_are_the_last() {
+        let text = "[[ring]]\nname = \"r\"\nlisten = \"127.0.0.1:1\"\n[[ring.user]]\nname = \"default\"\npassword = \"x\"\n\
+                    [[ring.shard]]\nname = \"one\"\nurl = \"redis://127.0.0.1:1\"\n";
+        let lookup =
+            Some(Lookup { variable: &|_| None, read: &|_| Err(std::io::ErrorKind::NotFound.into()) });
+        let sources = Sources { file: "r", directory: Path::new(""), lookup };
+        let ring = config::parse(text, &sources).unwrap().rings.remove(0);
+        let shared = Shared::new(&ring, 0).unwrap();
+        let mut identity = Identity::new(&shared, String::new(), String::new());
+        for _ in 0..2 {
+            let failed: Vec<_> =
+                (0..10).map(|_| identity.log_in(&shared, b"default", b"y").unwrap_err()).collect();
+            let penalties: Vec<_> = failed.iter().map(|failed| failed.penalty.as_millis()).collect();
+            assert_eq!(penalties, [100, 200, 400, 800, 1600, 2000, 2000, 2000, 2000, 2000]);
+            assert_eq!(failed.iter().position(|failed| failed.last), Some(9));
+            identity.log_in(&shared, b"default", b"x").unwrap();
+        }
+    }
+}

@@ -20,12 +20,12 @@ use rendis_engine::engine::Engine;
 
 use crate::access::Access;
 use crate::context::Context;
-use crate::identity::Identity;
+use crate::identity::{FailedLogin, Identity};
 
 pub(crate) use self::info::state;
 
 /// What happens to the connection after a local command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum After {
     /// It goes on.
     Stay,
@@ -33,14 +33,16 @@ pub(crate) enum After {
     Close,
     /// Transaction, subscriptions and the like are dropped; then it goes on.
     Reset,
+    /// Nothing is answered yet.
+    Refuse(FailedLogin),
 }
 
 /// Answers a local command, whose number of arguments is right, into `out`. Whether the client wants to hear it is for
 /// the caller to say.
 ///
-/// Waits only where it says so: for a shard (`COMMAND …`, the number of keys in `INFO`), and after a failed login.
+/// Waits only where it says so: for a shard (`COMMAND …`, the number of keys in `INFO`).
 ///
-/// Cancel safe: a dropped future has answered nothing, and a client that was about to log in has not.
+/// Cancel safe: a dropped future has answered nothing.
 pub(crate) async fn answer(
     command: LocalCommand,
     request: Request<'_>,
@@ -62,8 +64,8 @@ pub(crate) async fn answer(
             push_simple(out, b"RESET");
             return After::Reset;
         }
-        L::Hello => session::hello(request, identity, context, out).await,
-        L::Auth => session::auth(request, identity, &context.shared, out).await,
+        L::Hello => return stay_if(session::hello(request, identity, context, out)),
+        L::Auth => return stay_if(session::auth(request, identity, &context.shared, out)),
         L::AclWhoami => {
             push_bulk(out, identity.user().map_or(Access::DEFAULT, |user| user.name()).as_bytes());
         }
@@ -94,6 +96,10 @@ pub(crate) async fn answer(
         _ => push_error(out, "ERR", "this command is not known here"),
     }
     After::Stay
+}
+
+fn stay_if(logged_in: Result<(), FailedLogin>) -> After {
+    logged_in.map_or_else(After::Refuse, |()| After::Stay)
 }
 
 fn ping(request: Request<'_>, out: &mut Vec<u8>) {

@@ -312,6 +312,35 @@ fn wrong_passwords_cost_more_and_more_time_and_only_of_who_sends_them() {
 }
 
 #[test]
+fn who_fails_to_log_in_and_leaves_keeps_no_place_and_does_not_delay_the_end() {
+    let fields = format!("max_clients = 3\ndrain = \"10s\"\n{}", users());
+    let side = Side::start(1, &fields);
+    for _ in 0..3 {
+        let mut client = side.client();
+        for _ in 0..200 {
+            client.send(&["AUTH", "alice", "y"]).unwrap();
+        }
+    }
+    let begun = Instant::now();
+    while !side.client().command(&["AUTH", "alice", "x"]).is_ok_and(|reply| reply.is_ok()) {
+        assert!(begun.elapsed() < Duration::from_secs(2), "they keep their places");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // The others are answered at once when the ring ends, and only so often.
+    let mut client = side.client();
+    for _ in 0..20 {
+        client.send(&["AUTH", "alice", "y"]).unwrap();
+    }
+    while !side.client().command(&["AUTH", "alice", "x"]).is_ok_and(|reply| reply.is_ok()) {}
+    let begun = Instant::now();
+    side.proxy.stop();
+    assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?}", begun.elapsed());
+    let answers = String::from_utf8(client.read_to_end().unwrap()).unwrap();
+    assert!(answers.lines().all(|line| line.starts_with("-WRONGPASS ")), "{answers}");
+    assert_eq!(answers.lines().count(), 10);
+}
+
+#[test]
 fn a_limited_user_runs_scripts_only_where_a_rule_names_them() {
     let scripts =
         "[[ring.user]]\nname = \"scripts\"\npassword = \"x\"\nrules = \"+@all -@dangerous +eval ~k &*\"\n";

@@ -17,7 +17,7 @@ use rendis_engine::error::Error;
 use rendis_engine::gather::Executed;
 
 use super::{Client, FLUSH_AT, Flow};
-use crate::identity::ReplyMode;
+use crate::identity::{FailedLogin, ReplyMode};
 use crate::local::{self, After};
 use crate::stats::ErrorKind;
 use crate::subscription::{Subscriber, confirm_nothing};
@@ -147,7 +147,19 @@ impl Client {
                 self.subscriber = None;
                 Flow::On
             }
+            After::Refuse(failed) => self.refuse_login(&failed).await,
         }
+    }
+
+    /// Answers a wrong password, after a while: nobody waits for that while the client has gone or the ring drains.
+    async fn refuse_login(&mut self, failed: &FailedLogin) -> Flow {
+        let gone = tokio::select! {
+            () = tokio::time::sleep(failed.penalty) => false,
+            () = self.context.stop.draining() => false,
+            () = self.peer.ended() => true,
+        };
+        push_line(&mut self.out.bytes, failed.why.to_string().as_bytes());
+        if gone || failed.last { Flow::End } else { Flow::On }
     }
 
     async fn subscription(&mut self, command: Subscription, request: Request<'_>) -> io::Result<Flow> {

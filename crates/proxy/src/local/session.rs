@@ -5,41 +5,38 @@ use rendis_core::request::{Request, is_word};
 
 use crate::access::{Access, User};
 use crate::context::{Context, Shared};
-use crate::identity::Identity;
+use crate::identity::{FailedLogin, Identity};
 
 use super::client;
 
 /// `HELLO [2|3 [AUTH user password] [SETNAME name]]`
-pub(super) async fn hello(
+///
+/// # Errors
+/// [`FailedLogin`], which is not answered yet.
+pub(super) fn hello(
     request: Request<'_>,
     identity: &mut Identity,
     context: &Context,
     out: &mut Vec<u8>,
-) {
-    let wanted = match request.argument(1).map(version) {
-        None => None,
-        Some(Some(version @ (2 | 3))) => Some(version),
-        Some(Some(_)) => return push_error(out, "NOPROTO", "unsupported protocol version"),
-        Some(None) => {
-            return push_error(out, "ERR", "Protocol version is not an integer or out of range");
+) -> Result<(), FailedLogin> {
+    let wanted = match Wanted::read(request) {
+        Ok(wanted) => wanted,
+        Err((code, text)) => {
+            push_error(out, code, &text);
+            return Ok(());
         }
     };
-    let options = match Options::read(request) {
-        Ok(options) => options,
-        Err(text) => return push_error(out, "ERR", &text),
-    };
-    if let Some((name, password)) = options.login
-        && let Err(wrong) = identity.log_in(&context.shared, name, password).await
-    {
-        return push_error(out, &wrong.to_string(), "");
+    if let Some((name, password)) = wanted.login {
+        identity.log_in(&context.shared, name, password)?;
     }
     if identity.user().is_none() {
-        return push_error(out, "NOAUTH", HELLO_WITHOUT_USER);
+        push_error(out, "NOAUTH", HELLO_WITHOUT_USER);
+        return Ok(());
     }
-    if let Some(name) = options.name {
+    if let Some(name) = wanted.name {
         identity.card().change(|facts| facts.name = name.to_vec());
     }
-    if let Some(version) = wanted {
+    if let Some(version) = wanted.version {
         identity.speak(version == 3);
     }
     if identity.resp3 {
@@ -61,54 +58,78 @@ pub(super) async fn hello(
     push_bulk(out, b"master");
     push_bulk(out, b"modules");
     push_array(out, 0);
+    Ok(())
 }
 
 /// `AUTH password`, `AUTH user password`
-pub(super) async fn auth(request: Request<'_>, identity: &mut Identity, shared: &Shared, out: &mut Vec<u8>) {
+///
+/// # Errors
+/// [`FailedLogin`], which is not answered yet.
+pub(super) fn auth(
+    request: Request<'_>,
+    identity: &mut Identity,
+    shared: &Shared,
+    out: &mut Vec<u8>,
+) -> Result<(), FailedLogin> {
     let (name, password) = match (request.argument(1), request.argument(2), request.argument(3)) {
         (Some(password), None, _) => {
             let initial = shared.rules.load().access.initial();
             if initial.as_deref().is_some_and(User::is_open) {
                 let text = "AUTH <password> called without any password configured for the default user. Are you \
                             sure your configuration is correct?";
-                return push_error(out, "ERR", text);
+                push_error(out, "ERR", text);
+                return Ok(());
             }
             (Access::DEFAULT.as_bytes(), password)
         }
         (Some(name), Some(password), None) => (name, password),
-        _ => return push_error(out, "ERR", "syntax error"),
+        _ => {
+            push_error(out, "ERR", "syntax error");
+            return Ok(());
+        }
     };
-    match identity.log_in(shared, name, password).await {
-        Ok(()) => push_ok(out),
-        Err(wrong) => push_error(out, &wrong.to_string(), ""),
-    }
+    identity.log_in(shared, name, password)?;
+    push_ok(out);
+    Ok(())
 }
 
-/// What follows the version.
+/// What `HELLO` asks for.
 #[derive(Default)]
-struct Options<'a> {
+struct Wanted<'a> {
+    version: Option<i64>,
     login: Option<(&'a [u8], &'a [u8])>,
     name: Option<&'a [u8]>,
 }
 
-impl<'a> Options<'a> {
-    fn read(request: Request<'a>) -> Result<Self, String> {
-        let mut options = Self::default();
+impl<'a> Wanted<'a> {
+    /// # Errors
+    /// The code and the words of what is wrong.
+    fn read(request: Request<'a>) -> Result<Self, (&'static str, String)> {
+        let mut wanted = Self::default();
+        match request.argument(1).map(version) {
+            None => {}
+            Some(Some(version @ (2 | 3))) => wanted.version = Some(version),
+            Some(Some(_)) => return Err(("NOPROTO", "unsupported protocol version".to_owned())),
+            Some(None) => {
+                return Err(("ERR", "Protocol version is not an integer or out of range".to_owned()));
+            }
+        }
         let mut arguments = request.arguments().skip(2);
         while let Some(word) = arguments.next() {
-            let refuse = || format!("Syntax error in HELLO option '{}'", String::from_utf8_lossy(word));
+            let refuse =
+                || ("ERR", format!("Syntax error in HELLO option '{}'", String::from_utf8_lossy(word)));
             let mut next = || arguments.next().ok_or_else(refuse);
             if is_word(word, "auth") {
-                options.login = Some((next()?, next()?));
+                wanted.login = Some((next()?, next()?));
             } else if is_word(word, "setname") {
                 let name = next()?;
-                client::check_name(name)?;
-                options.name = Some(name);
+                client::check_name(name).map_err(|text| ("ERR", text))?;
+                wanted.name = Some(name);
             } else {
                 return Err(refuse());
             }
         }
-        Ok(options)
+        Ok(wanted)
     }
 }
 
