@@ -72,6 +72,7 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             // A wrong address is told before there are servers.
             local_config(&[], listen.unwrap_or(USUAL))?;
             tracing::info!(version = env!("CARGO_PKG_VERSION"), local = count, "starting");
+            files::raise_limit();
             let servers = tokio::select! {
                 servers = LocalServers::start(usize::from(count)) => servers?,
                 () = signals.end_local() => return Ok(ExitCode::SUCCESS),
@@ -179,7 +180,6 @@ async fn stop(proxy: Proxy, signals: &mut Signals) -> ExitCode {
 
 /// Says in the log what a configuration allows and seldom means.
 fn warn_of(config: &Config) {
-    files::warn_of_too_many(config);
     for warning in check::warnings(config) {
         tracing::warn!("{warning}");
     }

@@ -535,7 +535,7 @@ fn the_supervisor_is_told() {
 }
 
 #[test]
-fn the_limit_of_open_files_is_raised_and_told_where_it_is_too_low() {
+fn the_limit_of_open_files_is_raised_and_where_it_is_too_low_fewer_clients_are_let_in() {
     let start = |file: &File, limits: &str| {
         let line = format!(
             "ulimit -S -n {limits} && exec {} serve --config {}",
@@ -565,6 +565,24 @@ fn the_limit_of_open_files_is_raised_and_told_where_it_is_too_low() {
     serve.signal(Signal::HUP);
     let line = serve.logged("fewer files than max_clients");
     assert!(line.contains("limit=800") && line.contains("max_clients=20000"), "{line}");
+    // Of what is left both rings have a half, and what connects to shards has its own.
+    let told = loop {
+        let mut client = Client::connect(address).unwrap();
+        match client.command(&["PING"]).unwrap() {
+            Reply::Error(text) => break text,
+            _ => clients.push(client),
+        }
+    };
+    assert_eq!(told, "ERR max number of clients reached");
+    assert!((250..400).contains(&clients.len()), "{} clients", clients.len());
+    for server in file.servers.iter() {
+        server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+    }
+    while !clients[0].command(&["DBSIZE"]).is_ok_and(|reply| reply == Reply::Integer(0)) {
+        std::thread::yield_now();
+    }
+    let info = clients[0].command(&["INFO", "clients"]).unwrap().text().to_owned();
+    assert!(info.contains(&format!("maxclients:{}\r\n", clients.len())), "{info}");
     serve.signal(Signal::TERM);
     let (status, log) = serve.end();
     assert!(status.success(), "{log}");

@@ -44,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) failed_logins: AtomicU64,
     /// Requests that their users may not make.
     pub(crate) denied: AtomicU64,
+    /// How many there may be: as many as are configured, or as there is room for.
     pub(crate) max_clients: AtomicUsize,
     pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
@@ -110,7 +111,6 @@ impl Shared {
 
     /// What a reload changes.
     pub(crate) fn apply(&self, ring: &config::Ring, rules: Rules, tls: Option<Arc<ServerConfig>>) {
-        self.max_clients.store(ring.max_clients, Ordering::Relaxed);
         self.memory.limit(ring.client_memory);
         self.rules.store(Arc::new(rules));
         self.epoch.fetch_add(1, Ordering::Release);

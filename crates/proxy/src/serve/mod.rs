@@ -12,6 +12,7 @@
 //! flight. A client sees the old ring or the new one, never a mixture; threads change one after the other, within a moment.
 
 mod watch;
+mod room;
 mod worker;
 mod prepare;
 
@@ -31,6 +32,7 @@ use crate::settings;
 pub use self::watch::Watch;
 
 use self::prepare::{BoundListener, Numbers, Prepared, Renewed, ServedRing, bounds, prepare};
+use self::room::Room;
 use self::worker::{Order, Worker};
 
 /// A proxy that listens. Dropping it drains it, as [`Proxy::stop`] does, without a delay.
@@ -191,7 +193,9 @@ impl Proxy {
         let mut prepared = prepare(&self.rings, held, &config.rings, threads, &mut self.numbers)?;
         let admin = self.prepare_admin(config)?;
         self.tell(config);
-        prepared.iter_mut().for_each(Prepared::change);
+        let room = Room::new(config, threads);
+        room.tell();
+        prepared.iter_mut().for_each(|ring| ring.change(&room));
         // First, because a ring may be about to listen there.
         if config.admin != self.config.admin {
             self.admin = admin;

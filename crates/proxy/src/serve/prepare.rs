@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio_rustls::rustls::ServerConfig;
 
 use super::StartError;
+use super::room::Room;
 use super::worker::{ThreadListener, Wanted};
 use crate::config::{self, Listen};
 use crate::context::{Rules, Shared};
@@ -213,10 +215,11 @@ impl Prepared {
     }
 
     /// Changes what all threads share.
-    pub(super) fn change(&mut self) {
+    pub(super) fn change(&mut self, room: &Room) {
         if let Some(Change { rules, tls }) = self.change.take() {
             self.shared.apply(&self.config, rules, tls);
         }
+        self.shared.max_clients.store(room.share(self.config.max_clients), Ordering::Relaxed);
     }
 
     /// Takes its places, out of those that there were.
