@@ -10,7 +10,9 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -55,13 +57,23 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             tracing::info!(version, config = %file.display(), threads, rings, "starting");
             files::raise_limit();
             warn_of(&config);
-            let mut proxy = Proxy::start(&config)?;
-            // They may have changed since the configuration read them, before they were watched.
-            proxy.renew_certificates();
+            let watching = config.watch;
+            let starting = move || {
+                let mut proxy = Proxy::start(&config)?;
+                // They may have changed since the configuration read them, before they were watched.
+                proxy.renew_certificates();
+                Ok::<_, StartError>(proxy)
+            };
+            let proxy = match signals.ends.during(starting).await {
+                Ok(started) => started?,
+                Err(status) => return Ok(status),
+            };
             announce(&proxy);
-            let (watching, file) = (config.watch, file.clone());
-            let served = Served { proxy, watch, watching, certificates, log, file };
-            let (proxy, ended) = served.until_signal(&mut signals).await;
+            let served = Served { proxy, watch, watching, certificates, log, file: file.clone() };
+            let (proxy, ended) = match served.until_signal(&mut signals).await {
+                Ok(ended) => ended,
+                Err(status) => return Ok(status),
+            };
             let drained = stop(proxy, &mut signals).await;
             ended.map(|()| drained)
         }
@@ -104,30 +116,35 @@ struct Served {
 impl Served {
     /// Reloads when it is told to or, where that is wished, when a file has changed; renews certificates when theirs have.
     /// Gives the proxy back when it is to end, and the fault if that is why.
-    async fn until_signal(mut self, signals: &mut Signals) -> (Proxy, Result<(), Failure>) {
+    ///
+    /// # Errors
+    /// The exit status, where a second signal did not wait.
+    async fn until_signal(mut self, signals: &mut Signals) -> Result<(Proxy, Result<(), Failure>), ExitCode> {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = signals.interrupt.recv() => return (self.proxy, Ok(())),
-                _ = signals.terminate.recv() => return (self.proxy, Ok(())),
-                _ = signals.hangup.recv() => self.reload(),
+            let reloads = tokio::select! {
+                biased;
+                () = signals.ends.asked() => return Ok((self.proxy, Ok(()))),
+                _ = signals.hangup.recv() => true,
                 _ = looks.tick() => {
                     if !self.proxy.is_whole() {
-                        return (self.proxy, Err(Failure::Failed("a thread has ended by a fault".to_owned())));
+                        let fault = Failure::Failed("a thread has ended by a fault".to_owned());
+                        return Ok((self.proxy, Err(fault)));
                     }
-                    if self.watching && self.watch.has_changed() {
-                        self.reload();
-                    }
-                    if self.certificates.has_changed() {
-                        self.proxy.renew_certificates();
-                    }
+                    self.watching && self.watch.has_changed()
                 }
+            };
+            if reloads {
+                self = signals.ends.during(|| self.reloaded()).await?;
+            }
+            if self.certificates.has_changed() {
+                self.proxy.renew_certificates();
             }
         }
     }
 
-    fn reload(&mut self) {
+    fn reloaded(mut self) -> Self {
         let now = NotifyState::monotonic_usec_now();
         tell(&[&[NotifyState::Reloading][..], &now.into_iter().collect::<Vec<_>>()].concat());
         let mut files = Vec::new();
@@ -141,6 +158,7 @@ impl Served {
             }
         }
         tell(&[NotifyState::Ready]);
+        self
     }
 
     fn take(&mut self, config: &Config) -> Result<(), String> {
@@ -165,17 +183,21 @@ impl Served {
 async fn stop(proxy: Proxy, signals: &mut Signals) -> ExitCode {
     tell(&[NotifyState::Stopping]);
     tracing::info!("shutting down");
-    let draining = tokio::task::spawn_blocking(move || proxy.stop());
-    let status = tokio::select! {
-        _ = draining => {
-            tracing::info!("stopped");
-            return ExitCode::SUCCESS;
+    let Signals { ends, hangup } = signals;
+    let mut stopping = pin!(ends.during(|| proxy.stop()));
+    loop {
+        tokio::select! {
+            stopped = &mut stopping => {
+                if stopped.is_ok() {
+                    tracing::info!("stopped");
+                }
+                return stopped.err().unwrap_or(ExitCode::SUCCESS);
+            }
+            _ = hangup.recv() => {
+                tracing::warn!("the configuration is not reloaded: the proxy is shutting down");
+            }
         }
-        _ = signals.interrupt.recv() => 130,
-        _ = signals.terminate.recv() => 143,
-    };
-    tracing::warn!("stopped by a second signal, without waiting for what was in flight");
-    ExitCode::from(status)
+    }
 }
 
 /// Says in the log what a configuration allows and seldom means.
@@ -253,9 +275,16 @@ fn tell(state: &[NotifyState<'_>]) {
 }
 
 struct Signals {
+    ends: Ends,
+    hangup: Signal,
+}
+
+/// Those that end the process.
+struct Ends {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    /// There was one.
+    asked: bool,
 }
 
 impl Signals {
@@ -263,11 +292,9 @@ impl Signals {
         let listen = |kind| {
             signal(kind).map_err(|error| Failure::Failed(format!("no signals can be received: {error}")))
         };
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
+        let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+        let ends = Ends { interrupt, terminate, asked: false };
+        Ok(Self { ends, hangup: listen(SignalKind::hangup())? })
     }
 
     /// Waits for one that ends a proxy without a configuration. SIGHUP does where it says that the terminal is gone, so
@@ -276,13 +303,55 @@ impl Signals {
         let interactive = io::stdin().is_terminal();
         loop {
             tokio::select! {
-                _ = self.interrupt.recv() => return,
-                _ = self.terminate.recv() => return,
+                () = self.ends.asked() => return,
                 _ = self.hangup.recv() => {
                     if interactive && !io::stdin().is_terminal() {
                         return;
                     }
                     tracing::warn!("there is nothing to reload: --local has no configuration");
+                }
+            }
+        }
+    }
+}
+
+impl Ends {
+    /// Waits until one has asked for the end. Cancel safe.
+    async fn asked(&mut self) {
+        if !self.asked {
+            self.next().await;
+            self.asked = true;
+        }
+    }
+
+    /// Waits for the next that asks for the end, and gives the exit status of a process that it ends at once. Cancel safe.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
+        }
+    }
+
+    /// Has work done that takes its time, to the end: a signal that asks for that meanwhile is kept.
+    ///
+    /// # Errors
+    /// The exit status, where a second signal did not wait.
+    async fn during<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ExitCode> {
+        let mut working = tokio::task::spawn_blocking(work);
+        loop {
+            tokio::select! {
+                done = &mut working => {
+                    return Ok(done.unwrap_or_else(|fault| resume_unwind(fault.into_panic())));
+                }
+                status = self.next() => {
+                    if self.asked {
+                        tracing::warn!("stopped by a second signal, without waiting for what was in flight");
+                        return Err(ExitCode::from(status));
+                    }
+                    self.asked = true;
                 }
             }
         }

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rendis_testkit::{Certificates, Client, Cluster, Port, Reply};
 use rustix::process::{Pid, Signal, kill_process};
@@ -171,6 +171,70 @@ fn a_second_signal_does_not_wait() {
     let (status, rest) = serve.end();
     assert_eq!(status.code(), Some(143));
     assert!(rest.lines().last().unwrap().contains("stopped by a second signal"), "{rest}");
+}
+
+/// One that accepts and says nothing.
+fn silent() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    format!("[[ring.shard]]\nname = \"silent\"\nurl = \"redis://{address}\"\n")
+}
+
+#[test]
+fn a_server_that_does_not_answer_keeps_it_neither_from_starting_nor_from_ending() {
+    let slow = |text: &str| text.replace("SHARDS", "deadlines = { connect = \"1m\" }\nSHARDS");
+    let file = File::new(&(slow(CACHE) + &silent()));
+    let begun = Instant::now();
+    let mut serve = Serve::of(&file.path());
+    ping(serve.listening("cache"));
+    // So it is with a ring that a reload adds. What comes while it waits is kept.
+    file.write(&(slow(&format!("{CACHE}{}{MORE}", silent())) + &silent()));
+    serve.signal(Signal::HUP);
+    serve.logged("ring is served ring=\"more\"");
+    serve.signal(Signal::TERM);
+    serve.logged("was reloaded");
+    serve.logged("shutting down");
+    serve.signal(Signal::HUP);
+    let (status, log) = serve.end();
+    assert!(status.success(), "{log}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_the_start_nor_for_a_reload() {
+    let file = File::new(&(CACHE.to_owned() + &silent()));
+    let mut serve = Serve::of(&file.path());
+    serve.logged("INFO ring is served");
+    serve.signal(Signal::TERM);
+    serve.signal(Signal::INT);
+    let mut listens = String::new();
+    serve.output.read_to_string(&mut listens).unwrap();
+    let (status, log) = serve.end();
+    assert!(matches!(status.code(), Some(130 | 143)) && listens.is_empty(), "{status}: {log}{listens}");
+    let file = File::new(CACHE);
+    let mut serve = Serve::of(&file.path());
+    serve.listening("cache");
+    file.write(&format!("{CACHE}{MORE}{}", silent()));
+    serve.signal(Signal::HUP);
+    serve.logged("ring is served ring=\"more\"");
+    serve.signal(Signal::TERM);
+    serve.signal(Signal::INT);
+    let (status, log) = serve.end();
+    assert!(matches!(status.code(), Some(130 | 143)) && !log.contains("was reloaded"), "{status}: {log}");
+    assert!(log.lines().last().unwrap().contains("stopped by a second signal"), "{log}");
+}
+
+#[test]
+fn a_reload_that_is_asked_for_during_the_shutdown_is_told_to_be_too_late() {
+    let file = File::new(&format!("shutdown_delay = \"1s\"\n{CACHE}"));
+    let mut serve = Serve::of(&file.path());
+    serve.listening("cache");
+    serve.signal(Signal::TERM);
+    serve.logged("shutting down");
+    serve.signal(Signal::HUP);
+    serve.logged("the configuration is not reloaded: the proxy is shutting down");
+    assert!(serve.end().0.success());
 }
 
 #[test]
@@ -659,7 +723,7 @@ fn wrong_usage_and_what_cannot_be_had_are_told_apart() {
     let (status, text) = ended(&["--config", "/nowhere/rendis.toml"]);
     assert_eq!(status.code(), Some(2));
     assert!(text.starts_with("error: /nowhere/rendis.toml: the file cannot be read"), "{text}");
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let file = File::new(&CACHE.replace("127.0.0.1:0", &address));
     let (status, text) = ended(&["--config", &file.path().display().to_string()]);

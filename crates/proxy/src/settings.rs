@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rendis_core::health;
 use rendis_core::request::RequestBuf;
@@ -27,6 +28,9 @@ pub(crate) async fn start(ring: &config::Ring, coordinator: Arc<Coordinator>) ->
 
 /// The same, over connections of this transport.
 ///
+/// A server that does not answer keeps the ring from starting for [`LONGEST_FIRST`] at most. Where the ring allows it more
+/// time to connect, connections are made anew after that, and nobody waits for these.
+///
 /// # Errors
 /// As [`Engine::start`].
 pub(crate) async fn start_over(
@@ -34,9 +38,15 @@ pub(crate) async fn start_over(
     coordinator: Arc<Coordinator>,
     transport: &Transport,
 ) -> Result<Engine, Error> {
-    let mut wanted = EngineConfig { coordinator, ..engine_config(ring) };
-    wanted.shards.iter_mut().for_each(|shard| shard.transport = transport.clone());
-    Engine::start(wanted).await
+    let mut first = EngineConfig { coordinator, ..engine_config(ring, transport) };
+    let connect = &mut first.settings.deadlines.connect;
+    let is_longer = *connect > LONGEST_FIRST;
+    *connect = LONGEST_FIRST.min(*connect);
+    let engine = Engine::start(first).await?;
+    if is_longer {
+        change_over(&engine, ring, transport)?;
+    }
+    Ok(engine)
 }
 
 /// What connects to the shards of a ring, in their order: that it can be made is all that can be known of them without
@@ -45,7 +55,7 @@ pub(crate) async fn start_over(
 /// # Errors
 /// What is wrong, in words.
 pub(crate) fn dialers(ring: &config::Ring) -> Result<Vec<Dialer>, String> {
-    let EngineConfig { shards, settings, .. } = engine_config(ring);
+    let EngineConfig { shards, settings, .. } = engine_config(ring, &Transport::System);
     let system = SystemRoots::default();
     let dialer = |shard| Dialer::new(shard, settings.deadlines.clone(), &system);
     let dialers = shards.into_iter().map(dialer).collect::<Result<_, _>>();
@@ -57,15 +67,21 @@ pub(crate) fn dialers(ring: &config::Ring) -> Result<Vec<Dialer>, String> {
 /// # Errors
 /// As [`Engine::reconfigure`].
 pub(crate) fn change(engine: &Engine, ring: &config::Ring) -> Result<(), Error> {
-    let EngineConfig { shards, placement, settings, heartbeat, .. } = engine_config(ring);
+    change_over(engine, ring, &Transport::System)
+}
+
+fn change_over(engine: &Engine, ring: &config::Ring, transport: &Transport) -> Result<(), Error> {
+    let EngineConfig { shards, placement, settings, heartbeat, .. } = engine_config(ring, transport);
     engine.reconfigure(&shards, placement, settings, heartbeat)
 }
 
-/// What the engine of a ring is made of.
-pub(crate) fn engine_config(ring: &config::Ring) -> EngineConfig {
+/// What the engine of a ring is made of, but for its coordinator.
+fn engine_config(ring: &config::Ring, transport: &Transport) -> EngineConfig {
     let words = ring.health.probe.iter().map(String::as_bytes).collect::<Vec<_>>();
+    let mut shards = shards(ring);
+    shards.iter_mut().for_each(|shard| shard.transport = transport.clone());
     EngineConfig {
-        shards: shards(ring),
+        shards,
         placement: ring.placement.clone(),
         settings: settings(ring),
         heartbeat: Heartbeat::Command(RequestBuf::pack(words)),
@@ -123,3 +139,6 @@ fn settings(ring: &config::Ring) -> Settings {
         ..Settings::default()
     }
 }
+
+/// How long it is waited for the first connections of a ring.
+const LONGEST_FIRST: Duration = Duration::from_secs(1);
