@@ -1,8 +1,12 @@
 //! The log of `rendis serve`: lines on standard error, for people or as JSON.
+//!
+//! A thread of its own writes them, so that nobody waits for who reads them. Where that is too slow for long, lines are
+//! lost and counted.
 
 use std::io::{self, IsTerminal as _};
 
 use rendis_proxy::config::LogLevel;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -13,11 +17,20 @@ use crate::args::LogFormat;
 /// A log whose level can be changed while it runs.
 pub(crate) struct Log {
     level: reload::Handle<LevelFilter, Registry>,
+    lost: ErrorCounter,
+    /// As many of them the log has told of.
+    told: usize,
 }
 
 impl Log {
-    /// Starts it for the whole process.
-    pub(crate) fn start(format: LogFormat, level: LogLevel) -> Self {
+    /// Starts it for the whole process, which has to keep the guard until its end: what was logged before it is dropped
+    /// is written by then, unless nobody takes it for a second.
+    pub(crate) fn start(format: LogFormat, level: LogLevel) -> (Self, WorkerGuard) {
+        let (writer, guard) = NonBlockingBuilder::default()
+            .buffered_lines_limit(MOST_LINES)
+            .thread_name("rendis-log")
+            .finish(io::stderr());
+        let lost = writer.error_counter();
         let (filter, handle) = reload::Layer::new(filter(level));
         let registry = tracing_subscriber::registry().with(filter);
         let coloured =
@@ -25,13 +38,28 @@ impl Log {
         // It fails where there is a log already, which is as good.
         let _ = match format {
             LogFormat::Text => registry
-                .with(fmt::layer().with_writer(io::stderr).with_ansi(coloured).with_target(false))
+                .with(fmt::layer().with_writer(writer).with_ansi(coloured).with_target(false))
                 .try_init(),
             LogFormat::Json => {
-                registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init()
+                registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init()
             }
         };
-        Self { level: handle }
+        (Self { level: handle, lost, told: 0 }, guard)
+    }
+
+    /// Says in the log how many lines were lost, where that is new.
+    pub(crate) fn tell_lost(&mut self) {
+        let lost = self.lost.dropped_lines();
+        if lost > self.told {
+            tracing::warn!(
+                lines = lost - self.told,
+                "lines of the log were lost: they are not taken as fast as they come"
+            );
+            // Unless this line was lost too.
+            if self.lost.dropped_lines() == lost {
+                self.told = lost;
+            }
+        }
     }
 
     /// Changes how much is logged.
@@ -51,3 +79,6 @@ const fn filter(level: LogLevel) -> LevelFilter {
         LogLevel::Trace => LevelFilter::TRACE,
     }
 }
+
+/// How many lines may wait to be written.
+const MOST_LINES: usize = 8192;

@@ -51,7 +51,7 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             let config = config::load_noting(file, Secrets::Read, &mut files)?;
             watch.follow(files);
             let certificates = Watch::new(config.certificate_files());
-            let log = Log::start(arguments.log_format, config.log);
+            let (log, _lines) = Log::start(arguments.log_format, config.log);
             let (version, threads, rings) =
                 (env!("CARGO_PKG_VERSION"), config.thread_count(), config.rings.len());
             tracing::info!(version, config = %file.display(), threads, rings, "starting");
@@ -79,7 +79,7 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
         }
         (None, Some(count)) => {
             // Shards that go and come back are told at this level, and there is nowhere to ask for it.
-            Log::start(arguments.log_format, config::LogLevel::Info);
+            let (_, _lines) = Log::start(arguments.log_format, config::LogLevel::Info);
             let listen = arguments.listen.as_deref();
             // A wrong address is told before there are servers.
             local_config(&[], listen.unwrap_or(USUAL))?;
@@ -132,6 +132,7 @@ impl Served {
                         let fault = Failure::Failed("a thread has ended by a fault".to_owned());
                         return Ok((self.proxy, Err(fault)));
                     }
+                    self.log.tell_lost();
                     self.watching && self.watch.has_changed()
                 }
             };

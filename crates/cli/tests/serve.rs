@@ -264,6 +264,59 @@ fn the_log_begins_with_what_is_started_and_ends_when_it_has_stopped() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    let trust = Certificates::generate();
+    let tls = format!(
+        "tls = {{ cert = \"{}\", key = \"{}\" }}\nSHARDS",
+        trust.server_cert().display(),
+        trust.server_key().display()
+    );
+    let listen = "[\"127.0.0.1:0\", \"tls:127.0.0.1:0\"]";
+    let text = CACHE.replace("\"127.0.0.1:0\"", listen).replace("SHARDS", &tls);
+    let file = File::new(&format!("log = \"debug\"\n{text}"));
+    let mut serve = Serve::of(&file.path());
+    let address = serve.listening("cache");
+    let line = serve.line();
+    let secured: SocketAddr = line.strip_prefix("ring cache: listening on tls:").unwrap().parse().unwrap();
+    // More than a pipe holds.
+    for _ in 0..1000 {
+        let mut client = TcpStream::connect(secured).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        client.write_all(b"this is not how TLS begins").unwrap();
+        let end = client.read_to_end(&mut Vec::new());
+        assert!(end.err().is_none_or(|error| error.kind() != io::ErrorKind::WouldBlock), "it hangs");
+    }
+    ping(address);
+    serve.signal(Signal::TERM);
+    let (status, log) = serve.end();
+    assert!(status.success(), "{log}");
+    assert_eq!(log.matches("a TLS handshake failed").count(), 1000);
+    assert!(log.trim_end().ends_with("INFO stopped"));
+}
+
+#[test]
+fn logins_that_fail_are_told_once_a_second() {
+    let file =
+        File::new(&CACHE.replace("SHARDS", "SHARDS[[ring.user]]\nname = \"default\"\npassword = \"x\"\n"));
+    let mut serve = Serve::of(&file.path());
+    let address = serve.listening("cache");
+    let begun = Instant::now();
+    let clients = (0..50).map(|_| {
+        let mut client = Client::connect(address).unwrap();
+        client.send(&["AUTH", "y"]).unwrap();
+        client
+    });
+    for mut client in clients.collect::<Vec<_>>() {
+        assert!(client.read().unwrap().error().unwrap().starts_with("WRONGPASS"));
+    }
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
+    serve.signal(Signal::TERM);
+    let (_, log) = serve.end();
+    let lines = log.matches("a client failed to log in").count();
+    assert!((1..=seconds + 1).contains(&lines), "{log}");
+}
+
+#[test]
 fn a_reload_names_the_shards_and_fields_that_it_changes() {
     let file = File::new(CACHE);
     let mut serve = Serve::of(&file.path());

@@ -21,6 +21,7 @@ use crate::moderation::Moderation;
 use crate::server_tls;
 use crate::stats::Stats;
 use crate::stop::Stop;
+use crate::throttle::Throttle;
 use crate::ticker::Ticker;
 
 /// What all threads of the process share for one ring.
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) is_full: AtomicBool,
     /// Logins with a wrong name or password.
     pub(crate) failed_logins: AtomicU64,
+    pub(crate) failed_login_lines: Throttle,
     /// Requests that their users may not make.
     pub(crate) denied: AtomicU64,
     /// How many there may be: as many as are configured, or as there is room for.
@@ -97,6 +99,7 @@ impl Shared {
             turned_away: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
             failed_logins: AtomicU64::new(0),
+            failed_login_lines: Throttle::default(),
             denied: AtomicU64::new(0),
             max_clients: AtomicUsize::new(ring.max_clients),
             memory: Arc::new(Memory::new(ring.client_memory)),

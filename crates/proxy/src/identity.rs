@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rendis_core::command::{Found, Table};
 use rendis_core::plan::{Plan, View, plan};
@@ -158,9 +158,12 @@ impl Identity {
                 let penalty = SHORTEST_PENALTY.saturating_mul(1 << self.failures.min(MOST_FAILURES));
                 self.failures = self.failures.saturating_add(1);
                 shared.failed_logins.fetch_add(1, Ordering::Relaxed);
-                let (address, failures) = (&self.card.address, self.failures);
-                let user = name.get(..SHOWN).unwrap_or(name).escape_ascii();
-                tracing::warn!(ring = shared.name, address, %user, failures, "a client failed to log in");
+                if let Some(others) = shared.failed_login_lines.next(Instant::now()) {
+                    let (ring, address, failures) = (&shared.name, &self.card.address, self.failures);
+                    let user = name.get(..SHOWN).unwrap_or(name).escape_ascii();
+                    let others = (others > 0).then_some(others);
+                    tracing::warn!(ring, address, %user, failures, others, "a client failed to log in");
+                }
                 let last = self.failures >= MOST_FAILURES;
                 Err(FailedLogin { why, penalty: penalty.min(LONGEST_PENALTY), last })
             }

@@ -11,6 +11,7 @@ mod moderation;
 mod stats;
 mod peer;
 mod memory;
+mod throttle;
 mod process;
 mod outbox;
 mod window;
