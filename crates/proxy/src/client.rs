@@ -65,6 +65,7 @@ pub(crate) async fn serve(peer: Peer, identity: Box<Identity>, context: Arc<Cont
     };
     match ended {
         Some(ended) if ended.as_ref().err().is_none_or(is_lost) => {
+            client.let_go();
             client.peer.shutdown().await;
             if !client.context.stop.is_draining() {
                 client.peer.linger().await;
@@ -326,6 +327,15 @@ impl Client {
     fn dismiss(&mut self, too_much: &TooMuch) {
         push_error(&mut self.out.bytes, "ERR", &too_much.to_string());
         self.dropped(too_much);
+        self.let_go();
+    }
+
+    /// Nothing of what it sent is done any more, and it holds nothing: nobody else has to go for that while it takes its
+    /// time to leave.
+    fn let_go(&mut self) {
+        (self.inbox, self.transaction, self.subscriber) = (Inbox::new(), Transaction::default(), None);
+        // Nothing is refused to who holds less.
+        let _ = self.count();
     }
 
     fn held(&self) -> Held {

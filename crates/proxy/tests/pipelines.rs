@@ -223,6 +223,30 @@ fn all_clients_together_hold_no_more_than_is_allowed() {
 }
 
 #[test]
+fn where_it_is_enough_that_one_client_goes_the_others_stay() {
+    let stage = Stage::start("client_memory = \"64MiB\"");
+    let mut half = pack(&["SET", "key", ""]);
+    half.truncate(half.len() - "$0\r\n\r\n".len());
+    half.extend(format!("${}\r\n", 100 << 20).into_bytes());
+    let mut clients: Vec<_> = (0..6).map(|_| stage.raw()).collect();
+    let (greedy, others) = clients.split_last_mut().unwrap();
+    for client in others.iter_mut() {
+        client.write_all(&half).unwrap();
+        client.write_all(&vec![b'v'; 11 << 20]).unwrap();
+    }
+    until("all of it is held", || stage.held() >= 55 << 20);
+    greedy.write_all(&half).unwrap();
+    let _ = greedy.write_all(&vec![b'v'; 11 << 20]);
+    until("one is dropped", || stage.dropped() == 1);
+    // It is still there, and the others hold more than the share of each of six.
+    for client in others.iter_mut() {
+        client.write_all(&vec![b'v'; 1 << 20]).unwrap();
+    }
+    until("all of it is held", || stage.held() >= 60 << 20);
+    assert_eq!(stage.dropped(), 1);
+}
+
+#[test]
 fn what_a_client_listens_to_is_counted() {
     let stage = Stage::start("client_memory = \"64MiB\"");
     let mut client = stage.client();
