@@ -137,7 +137,8 @@ impl Served {
                 }
             };
             if reloads {
-                self = signals.ends.during(|| self.reloaded()).await?;
+                let sockets = self.proxy.socket_files();
+                self = signals.ends.during(|| self.reloaded()).await.inspect_err(|_| sockets.remove())?;
             }
             if self.certificates.has_changed() {
                 self.proxy.renew_certificates();
@@ -185,12 +186,14 @@ async fn stop(proxy: Proxy, signals: &mut Signals) -> ExitCode {
     tell(&[NotifyState::Stopping]);
     tracing::info!("shutting down");
     let Signals { ends, hangup } = signals;
+    let sockets = proxy.socket_files();
     let mut stopping = pin!(ends.during(|| proxy.stop()));
     loop {
         tokio::select! {
             stopped = &mut stopping => {
-                if stopped.is_ok() {
-                    tracing::info!("stopped");
+                match stopped {
+                    Ok(()) => tracing::info!("stopped"),
+                    Err(_) => sockets.remove(),
                 }
                 return stopped.err().unwrap_or(ExitCode::SUCCESS);
             }

@@ -156,7 +156,10 @@ fn it_serves_until_a_signal_and_ends_well() {
 
 #[test]
 fn a_second_signal_does_not_wait() {
-    let file = File::new(CACHE);
+    let file = File::new("");
+    let socket = file.directory.path().join("rendis.sock");
+    let listen = format!("[\"127.0.0.1:0\", \"unix:{}\"]", socket.display());
+    file.write(&CACHE.replace("\"127.0.0.1:0\"", &listen));
     let mut serve = Serve::of(&file.path());
     let address = serve.listening("cache");
     let (mut client, mut other) = (Client::connect(address).unwrap(), Client::connect(address).unwrap());
@@ -170,6 +173,7 @@ fn a_second_signal_does_not_wait() {
     serve.signal(Signal::TERM);
     let (status, rest) = serve.end();
     assert_eq!(status.code(), Some(143));
+    assert!(!socket.exists());
     assert!(rest.lines().last().unwrap().contains("stopped by a second signal"), "{rest}");
 }
 
@@ -436,6 +440,20 @@ fn sighup_reloads_and_a_broken_file_changes_nothing() {
     serve.signal(Signal::HUP);
     serve.logged("threads cannot be changed while running");
     serve.logged("was reloaded");
+    // What is in force is nothing to be changed, whether it is written or not.
+    file.write(&CACHE.replace("threads = 2", ""));
+    serve.signal(Signal::HUP);
+    let told = |serve: &mut Serve| {
+        let mut lines = Vec::new();
+        while lines.last().is_none_or(|line: &String| !line.contains("was reloaded")) {
+            lines.push(serve.logged(""));
+        }
+        lines.iter().any(|line| line.contains("threads cannot be changed"))
+    };
+    assert_eq!(told(&mut serve), std::thread::available_parallelism().unwrap().get() != 2);
+    file.write(CACHE);
+    serve.signal(Signal::HUP);
+    assert!(!told(&mut serve));
     assert_eq!(client.command(&["PING"]).unwrap(), Reply::simple("PONG"));
     serve.signal(Signal::TERM);
     assert!(serve.end().0.success());

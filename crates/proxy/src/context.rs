@@ -1,7 +1,7 @@
 //! What all clients of one ring share: on all threads, and on one.
 
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
     /// The port that `INFO` names; 0 where the ring listens on sockets alone.
-    pub(crate) port: u16,
+    pub(crate) port: AtomicU16,
     /// What a reload changes as a whole.
     pub(crate) rules: ArcSwap<Rules>,
     /// How often that was. Clients compare it with what they know before each batch of requests.
@@ -88,7 +88,7 @@ impl Rules {
 impl Shared {
     /// # Errors
     /// What cannot be used, in words.
-    pub(crate) fn new(ring: &config::Ring, port: u16) -> Result<Self, String> {
+    pub(crate) fn new(ring: &config::Ring) -> Result<Self, String> {
         Ok(Self {
             name: ring.name.clone(),
             run_id: run_id(),
@@ -104,7 +104,7 @@ impl Shared {
             max_clients: AtomicUsize::new(ring.max_clients),
             memory: Arc::new(Memory::new(ring.client_memory)),
             started: Instant::now(),
-            port,
+            port: AtomicU16::new(0),
             rules: ArcSwap::from_pointee(Rules::new(ring)),
             epoch: AtomicU64::new(0),
             tls: ArcSwapOption::new(ring.tls.as_ref().map(server_tls::config).transpose()?),

@@ -29,7 +29,7 @@ impl Embedded {
         if Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread {
             return Err(Error::local(Kind::Config, "an embedded ring needs a runtime of one thread"));
         }
-        let shared = Shared::new(ring, 0).map_err(|text| Error::local(Kind::Config, text))?;
+        let shared = Shared::new(ring).map_err(|text| Error::local(Kind::Config, text))?;
         let engine = settings::start_over(ring, Arc::clone(&shared.coordinator), transport).await?;
         // The runtime is the caller's, which nobody moderates.
         let context = Context::new(Arc::new(shared), &engine, Arc::default());

@@ -318,7 +318,7 @@ mod tests {
             Some(Lookup { variable: &|_| None, read: &|_| Err(std::io::ErrorKind::NotFound.into()) });
         let sources = Sources { file: "r", directory: Path::new(""), lookup };
         let ring = config::parse(text, &sources).unwrap().rings.remove(0);
-        let shared = Shared::new(&ring, 0).unwrap();
+        let shared = Shared::new(&ring).unwrap();
         let mut identity = Identity::new(&shared, String::new(), String::new());
         for _ in 0..2 {
             let failed: Vec<_> =

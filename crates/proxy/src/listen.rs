@@ -2,12 +2,12 @@
 //!
 //! A TCP port is held by a socket that is bound and does not listen, so that it gets no clients; each thread listens
 //! on a socket of its own, bound to the same port (`SO_REUSEPORT`), and the kernel spreads clients over them. A unix
-//! socket cannot be bound twice, so all threads accept from one. A port or path on which somebody else listens is refused,
+//! socket cannot be bound twice, so all threads accept from one, and so do two that hand it over. A port or path on which somebody else listens is refused,
 //! also if that is a rendis: two that share a port by mistake would each get half of the clients.
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -37,7 +37,14 @@ pub(crate) struct Bound {
 #[derive(Debug)]
 enum Held {
     Tcp { address: SocketAddr, _socket: Socket },
-    Unix { listener: std::os::unix::net::UnixListener, path: PathBuf, file: Option<(u64, u64)> },
+    Unix { listener: std::os::unix::net::UnixListener, file: Arc<SocketFile> },
+}
+
+/// The file of a unix socket. It is removed with the last who listens there, unless somebody else's took its place.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
 }
 
 /// A socket for one thread, which does not listen yet.
@@ -58,20 +65,28 @@ impl Bound {
     /// # Errors
     /// What the system says; also that somebody else listens there.
     pub(crate) fn new<'b>(listen: &Listen, holds: impl IntoIterator<Item = &'b Self>) -> io::Result<Self> {
+        let mut holds = holds.into_iter();
         let held = match listen {
             Listen::Tcp(address) | Listen::Tls(address) => {
                 // Without SO_REUSEPORT, to hear of others that have it; but not of ourselves.
-                let own = holds.into_iter().any(|bound| bound.listen.collides(listen));
+                let own = holds.any(|bound| bound.held.overlaps(*address));
                 let free = socket(*address, own)?.local_addr()?;
                 let address = free.as_socket().unwrap_or(*address);
                 Held::Tcp { address, _socket: socket(address, true)? }
             }
-            Listen::Unix(path) => {
-                remove_stale(path);
-                let listener = std::os::unix::net::UnixListener::bind(path)?;
-                listener.set_nonblocking(true)?;
-                Held::Unix { listener, path: path.clone(), file: identity(path) }
-            }
+            Listen::Unix(path) => match holds.find_map(|bound| bound.held.unix(path)) {
+                // It cannot be bound twice, and is had by both until the other gives it up.
+                Some((listener, file)) => {
+                    Held::Unix { listener: listener.try_clone()?, file: Arc::clone(file) }
+                }
+                None => {
+                    remove_stale(path);
+                    let listener = std::os::unix::net::UnixListener::bind(path)?;
+                    listener.set_nonblocking(true)?;
+                    let file = SocketFile { path: path.clone(), identity: identity(path) };
+                    Held::Unix { listener, file: Arc::new(file) }
+                }
+            },
         };
         Ok(Self { listen: listen.clone(), held })
     }
@@ -119,21 +134,52 @@ impl Bound {
     pub(crate) fn for_thread(&self) -> io::Result<Unopened> {
         Ok(match &self.held {
             Held::Tcp { address, .. } => Unopened::Tcp(socket(*address, true)?),
-            Held::Unix { listener, path, .. } => {
-                Unopened::Unix { listener: listener.try_clone()?, path: path.clone() }
+            Held::Unix { listener, file } => {
+                Unopened::Unix { listener: listener.try_clone()?, path: file.path.clone() }
             }
         })
     }
+
+    /// Its file, where it has one.
+    pub(crate) const fn file(&self) -> Option<&Arc<SocketFile>> {
+        match &self.held {
+            Held::Tcp { .. } => None,
+            Held::Unix { file, .. } => Some(file),
+        }
+    }
 }
 
-impl Drop for Bound {
-    fn drop(&mut self) {
-        if let Held::Unix { path, file, .. } = &self.held
-            && file.is_some()
-            && identity(path) == *file
-        {
-            let _ = std::fs::remove_file(path);
+impl Held {
+    /// Whether a TCP port here is also one of this address, as far as the system has it: a socket of IPv6 for any address
+    /// is one of IPv4 too.
+    fn overlaps(&self, other: SocketAddr) -> bool {
+        let Self::Tcp { address, .. } = self else { return false };
+        let (one, two) = (address.ip().to_canonical(), other.ip().to_canonical());
+        let has = |any: IpAddr, one: IpAddr| any.is_unspecified() && (any.is_ipv6() || one.is_ipv4());
+        address.port() == other.port() && (one == two || has(one, two) || has(two, one))
+    }
+
+    /// The socket at this path.
+    fn unix(&self, path: &Path) -> Option<(&std::os::unix::net::UnixListener, &Arc<SocketFile>)> {
+        match self {
+            Self::Unix { listener, file } if file.path == path => Some((listener, file)),
+            _ => None,
         }
+    }
+}
+
+impl SocketFile {
+    /// Removes it, if it is still the one that was made.
+    pub(crate) fn remove(&self) {
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

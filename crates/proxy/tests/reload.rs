@@ -4,14 +4,15 @@
 mod ring;
 mod tls;
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rendis_core::placement::Spec;
+use rendis_proxy::config::Listen;
 use rendis_proxy::serve::{Proxy, StartError};
 use rendis_testkit::{Certificates, Client, Cluster, Port, RedisServer, Reply};
 
@@ -295,6 +296,73 @@ fn rings_and_listeners_come_and_go() {
     proxy.reload(&config(&ring("more", &format!("listen = \"{}\"", two.address()), &urls[1..]))).unwrap();
     until("nobody accepts", || refuses(one.address()));
     pong(&mut client(&proxy, "more"));
+}
+
+#[test]
+fn a_port_of_ipv4_becomes_one_of_both_and_back() {
+    let servers = Cluster::start(1);
+    let port = Port::free().address().port();
+    let listen = |places: &str| {
+        let fields = format!("no_auth = true\nlisten = [{places}]").replace("PORT", &port.to_string());
+        config(&ring("cache", &fields, &servers.urls()))
+    };
+    let (four, both) = ("\"0.0.0.0:PORT\"", "\"0.0.0.0:PORT\", \"[::]:PORT\"");
+    let mut proxy = Proxy::start(&listen(four)).unwrap();
+    let clients = || {
+        [SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))]
+            .map(|address| Client::connect(address).map(|mut client| pong(&mut client)).is_ok())
+    };
+    let mut there = Client::connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    for (places, has) in [(both, true), (four, false), ("\"[::]:PORT\"", true), (both, true)] {
+        proxy.reload(&listen(places)).unwrap();
+        assert_eq!(clients(), [true, has], "{places}");
+    }
+    pong(&mut there);
+}
+
+#[test]
+fn a_unix_socket_goes_from_the_admin_pages_to_a_ring_and_back() {
+    let servers = Cluster::start(1);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rendis.sock");
+    let of = |admin: &str, listen: &str| {
+        let admin = format!("[admin]\nlisten = \"{admin}\"\n");
+        let text = admin + &ring("cache", &format!("listen = \"{listen}\""), &servers.urls());
+        config(&text.replace("SOCKET", &format!("unix:{}", path.display())))
+    };
+    let [pages, clients] = [of("SOCKET", "127.0.0.1:0"), of("127.0.0.1:0", "SOCKET")];
+    let mut proxy = Proxy::start(&pages).unwrap();
+    for _ in 0..2 {
+        // What cannot be had changes nothing, though this could.
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut wrong = clients.clone();
+        wrong.rings[0].listen.push(Listen::Tcp(taken.local_addr().unwrap()));
+        proxy.reload(&wrong).unwrap_err();
+        let mut page = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        page.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        page.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+        proxy.reload(&clients).unwrap();
+        pong(&mut Client::connect_unix(&path).unwrap());
+        proxy.reload(&pages).unwrap();
+    }
+    proxy.stop();
+    assert!(!path.exists());
+}
+
+#[test]
+fn the_port_that_clients_are_told_is_the_one_in_force() {
+    let servers = Cluster::start(1);
+    let [first, second] = [Port::free(), Port::free()].map(|port| port.address());
+    let listen = |address| config(&ring("cache", &format!("listen = \"{address}\""), &servers.urls()));
+    let mut proxy = Proxy::start(&listen(first)).unwrap();
+    let mut client = client(&proxy, "cache");
+    for address in [first, second] {
+        proxy.reload(&listen(address)).unwrap();
+        let info = client.command(&["INFO", "server"]).unwrap().text().to_owned();
+        assert!(info.contains(&format!("tcp_port:{}\r\n", address.port())), "{info}");
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn server(context: &Context) -> String {
         usize::BITS,
         process::id(),
         shared.run_id,
-        shared.port,
+        shared.port.load(Ordering::Relaxed),
         now.as_micros(),
         up / 86_400,
     )

@@ -17,8 +17,8 @@ mod worker;
 mod prepare;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Weak};
 
 use rendis_core::topology::Standing;
 use rendis_engine::dial::Dialer;
@@ -26,7 +26,7 @@ use rendis_engine::engine::Engine;
 
 use crate::admin::{Admin, View};
 use crate::config::{self, Config, OnReturn};
-use crate::listen::Bound;
+use crate::listen::{Bound, SocketFile};
 use crate::settings;
 
 pub use self::watch::Watch;
@@ -44,6 +44,17 @@ pub struct Proxy {
     admin: Option<Admin>,
     view: Arc<View>,
     addresses: Vec<(String, String)>,
+}
+
+/// The files of unix sockets that a proxy listens on, for as long as it does.
+#[derive(Debug)]
+pub struct SocketFiles(Vec<Weak<SocketFile>>);
+
+impl SocketFiles {
+    /// Removes them, though there may still be clients.
+    pub fn remove(&self) {
+        self.0.iter().filter_map(Weak::upgrade).for_each(|file| file.remove());
+    }
 }
 
 /// Why a configuration cannot be had.
@@ -173,6 +184,13 @@ impl Proxy {
         &self.addresses
     }
 
+    /// The files of unix sockets, for who ends the process without [`Proxy::stop`].
+    #[must_use]
+    pub fn socket_files(&self) -> SocketFiles {
+        let bounds = bounds(&self.rings).chain(self.admin.as_ref().map(Admin::bound));
+        SocketFiles(bounds.filter_map(Bound::file).map(Arc::downgrade).collect())
+    }
+
     /// Where the admin pages are, if they are.
     #[must_use]
     pub fn admin_address(&self) -> Option<&str> {
@@ -203,8 +221,7 @@ impl Proxy {
         }
         self.order(&mut prepared)?;
         self.serve(prepared);
-        // Threads cannot be changed, so what is in force stays known.
-        self.config = Config { threads: self.config.threads, ..config.clone() };
+        self.config = config.clone();
         Ok(())
     }
 
@@ -255,7 +272,7 @@ impl Proxy {
 
     /// Says in the log what is going to change.
     fn tell(&self, config: &Config) {
-        if config.threads != self.config.threads {
+        if config.thread_count() != self.workers.len() {
             tracing::warn!("threads cannot be changed while running: it will be so after a restart");
         }
         for ring in &config.rings {

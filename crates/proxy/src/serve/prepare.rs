@@ -62,6 +62,8 @@ pub(super) struct Prepared {
     shared: Arc<Shared>,
     /// What is changed in `shared`.
     change: Option<Change>,
+    /// The first TCP port.
+    port: u16,
     places: Vec<PreparedPlace>,
     /// The listeners on each thread.
     listeners: Vec<Vec<ThreadListener>>,
@@ -148,12 +150,13 @@ fn one(
             (own.id, Arc::clone(&own.shared), Some(Change { rules, tls }))
         }
         None => {
-            let shared = Shared::new(ring, listeners.port.unwrap_or(0)).map_err(wrong)?;
+            let shared = Shared::new(ring).map_err(wrong)?;
             (numbers.next(), Arc::new(shared), None)
         }
     };
-    let Listeners { places, listeners, .. } = listeners;
-    Ok(Prepared { id, config: Arc::new(ring.clone()), shared, change, places, listeners })
+    let Listeners { places, listeners, port } = listeners;
+    let (config, port) = (Arc::new(ring.clone()), port.unwrap_or(0));
+    Ok(Prepared { id, config, shared, change, port, places, listeners })
 }
 
 /// The places of one ring, and its listeners on each thread.
@@ -219,6 +222,7 @@ impl Prepared {
         if let Some(Change { rules, tls }) = self.change.take() {
             self.shared.apply(&self.config, rules, tls);
         }
+        self.shared.port.store(self.port, Ordering::Relaxed);
         self.shared.max_clients.store(room.share(self.config.max_clients), Ordering::Relaxed);
     }
 
