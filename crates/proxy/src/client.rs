@@ -231,7 +231,7 @@ impl Client {
         if self.identity.is_limited() || !engine.has_one_key(only) {
             return Ok(false);
         }
-        self.context.stats.request(only.name());
+        self.identity.card().sent(self.context.stats.request(only.name()));
         let begun = self.context.stats.begin();
         let result = {
             let _waits = self.context.moderation.waits();

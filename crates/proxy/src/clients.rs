@@ -1,11 +1,15 @@
 //! The clients of a ring on all threads, as `CLIENT LIST` shows them.
 //!
-//! A client writes its card when something about it changes, never for a request.
+//! A client writes its card when something about it changes. For requests it notes the last of those that it sent in one
+//! go, and when: two stores.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use rendis_core::command::Table;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Who is connected.
 #[derive(Debug, Default)]
@@ -23,6 +27,14 @@ pub(crate) struct Card {
     pub(crate) local_address: String,
     pub(crate) since: Instant,
     facts: Mutex<Facts>,
+    /// Its last command by [`Table::place`]; one that is not among those has the number behind them.
+    command: AtomicUsize,
+    /// When something was last read from it or was for it, in [`seconds`].
+    active: AtomicU64,
+    /// How many requests it has queued since `MULTI`, and one; 0 without.
+    queued: AtomicUsize,
+    /// It waits on a server for what others do.
+    blocked: AtomicBool,
 }
 
 /// What of it changes.
@@ -43,8 +55,17 @@ impl Clients {
     /// A client came.
     pub(crate) fn enter(&self, address: String, local_address: String) -> Arc<Card> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let card =
-            Arc::new(Card { id, address, local_address, since: Instant::now(), facts: Mutex::default() });
+        let card = Arc::new(Card {
+            id,
+            address,
+            local_address,
+            since: Instant::now(),
+            facts: Mutex::default(),
+            command: AtomicUsize::new(Table::BUILT_IN),
+            active: AtomicU64::new(seconds()),
+            queued: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
+        });
         self.lock().insert(id, Arc::clone(&card));
         card
     }
@@ -79,6 +100,57 @@ impl Card {
     pub(crate) fn change(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
     }
+
+    /// It has sent this command last, of which this is the place.
+    pub(crate) fn sent(&self, command: usize) {
+        self.command.store(command, Ordering::Relaxed);
+        self.heard();
+    }
+
+    /// Something is for it that it has not asked for just now.
+    pub(crate) fn heard(&self) {
+        self.active.store(seconds(), Ordering::Relaxed);
+    }
+
+    /// It has so many requests queued.
+    pub(crate) fn queues(&self, requests: Option<usize>) {
+        self.queued.store(requests.map_or(0, |count| count + 1), Ordering::Relaxed);
+    }
+
+    /// It begins, or ends, to wait on a server for what others do.
+    pub(crate) fn blocks(&self, blocks: bool) {
+        self.blocked.store(blocks, Ordering::Relaxed);
+    }
+
+    /// The name of its last command, where that is built in.
+    pub(crate) fn command(&self) -> Option<String> {
+        let place = self.command.load(Ordering::Relaxed);
+        Table::default().rows().nth(place).map(|row| row.name().to_owned())
+    }
+
+    /// For how many seconds it has done nothing.
+    pub(crate) fn idle(&self) -> u64 {
+        seconds().saturating_sub(self.active.load(Ordering::Relaxed))
+    }
+
+    /// How many requests it has queued since `MULTI`.
+    pub(crate) fn queued(&self) -> Option<usize> {
+        self.queued.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Whether it waits on a server for what others do.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+}
+
+/// The seconds of a clock that costs next to nothing to read, and may be some milliseconds late.
+fn seconds() -> u64 {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::MonotonicCoarse;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Monotonic;
+    u64::try_from(clock_gettime(clock).tv_sec).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -110,11 +110,13 @@ impl Count {
 pub(crate) struct Commands(Box<[Count]>);
 
 impl Commands {
-    /// Counts a request by its command's name.
-    pub(crate) fn add(&self, name: &[u8]) {
-        if let Some(count) = self.0.get(Table::place(name).unwrap_or(Table::BUILT_IN)) {
+    /// Counts a request by its command's name, and gives the place of that.
+    pub(crate) fn add(&self, name: &[u8]) -> usize {
+        let place = Table::place(name).unwrap_or(Table::BUILT_IN);
+        if let Some(count) = self.0.get(place) {
             count.add(1);
         }
+        place
     }
 
     /// The counts, in the order of the table; the last one is that of all others.
@@ -139,10 +141,10 @@ impl Default for Commands {
 }
 
 impl Stats {
-    /// Counts a request that was taken in.
-    pub(crate) fn request(&self, name: &[u8]) {
+    /// Counts a request that was taken in, and gives the place of its command, see [`Commands::add`].
+    pub(crate) fn request(&self, name: &[u8]) -> usize {
         self.requests.add(1);
-        self.commands.add(name);
+        self.commands.add(name)
     }
 
     /// Counts an error of this proxy.

@@ -78,6 +78,11 @@ impl Transaction {
         self.queue.is_some()
     }
 
+    /// How many commands are queued, where they are.
+    pub(crate) fn queued(&self) -> Option<usize> {
+        self.queue.as_ref().map(|queue| queue.requests.len())
+    }
+
     /// The bytes of what is queued.
     pub(crate) fn held(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.bytes)

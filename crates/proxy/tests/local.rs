@@ -4,6 +4,8 @@
 
 mod side;
 
+use std::collections::BTreeSet;
+
 use rendis_testkit::{Answer, Client, FakeServer, RedisServer, Reply};
 use side::{Raw, Side, compare, wording, words};
 
@@ -267,6 +269,55 @@ fn clients_of_all_threads_are_listed_until_they_leave() {
         assert!(std::time::Instant::now() < deadline, "clients that left are still listed");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn what_clients_do_is_listed_as_a_server_lists_it() {
+    let side = Side::start(1, "");
+    let server = RedisServer::start();
+    let states = [
+        ("queues", "MULTI, GET k, SET k v"),
+        ("began", "MULTI"),
+        ("ended", "MULTI, GET k, EXEC"),
+        ("waits", "GET k, BLPOP none 0"),
+        ("waited", "BLPOP none 0.01"),
+        ("listens", "SUBSCRIBE a"),
+        ("asked", "SET k v, GET k"),
+        ("wrong", "GET k, NOSUCH"),
+    ];
+    let listed = [server.address(), side.address()].map(|address| {
+        let mut clients = Vec::new();
+        for (name, lines) in states {
+            let mut client = Client::connect(address).unwrap();
+            client.command(&["CLIENT", "SETNAME", name]).unwrap();
+            for line in lines.split(", ") {
+                client.send(&words(line)).unwrap();
+                if !line.ends_with(" 0") {
+                    client.read().unwrap();
+                }
+            }
+            clients.push(client);
+        }
+        let mut looking = Client::connect(address).unwrap();
+        let mut list = || looking.command(&["CLIENT", "LIST"]).unwrap().text().to_owned();
+        let field = |line: &str, name: &str| {
+            let value = line.split(' ').find_map(|field| field.strip_prefix(&format!("{name}=")));
+            value.unwrap().to_owned()
+        };
+        let idle = |list: &str| list.lines().filter(|line| field(line, "idle") == "0").count();
+        while idle(&list()) != 1 {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        // Only they are idle who do nothing. A second may begin in between, but not each time.
+        let list = (0..3).map(|_| {
+            clients[6].command(&["GET", "k"]).unwrap();
+            list()
+        });
+        let list = list.filter(|list| idle(list) == 2).last().unwrap();
+        let of = |line: &str| ["name", "flags", "multi", "cmd"].map(|name| field(line, name)).join(" ");
+        list.lines().map(of).collect::<BTreeSet<_>>()
+    });
+    assert_eq!(listed[1], listed[0]);
 }
 
 /// Each is one connection's; a line may have no answer, or several.

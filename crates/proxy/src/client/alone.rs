@@ -27,7 +27,7 @@ impl Client {
     /// Works off one request by itself.
     pub(super) async fn single(&mut self, request: &RequestBuf) -> io::Result<Flow> {
         let view = request.view();
-        self.context.stats.request(view.name());
+        self.identity.card().sent(self.context.stats.request(view.name()));
         self.identity.reply.begin();
         let engine = self.context.engine(self.identity.resp3).clone();
         let allowed = self.identity.check(&self.context.shared, &engine, view).await;
@@ -60,6 +60,7 @@ impl Client {
                 None => Flow::End,
             };
         }
+        self.identity.card().queues(self.transaction.queued());
         self.identity.reply.end();
         Ok(flow)
     }

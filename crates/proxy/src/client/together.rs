@@ -31,7 +31,10 @@ impl Client {
             std::mem::swap(&mut self.out.bytes, &mut scratch.bytes);
         }
         let count = scratch.batch.send(engine, |index| self.inbox.request(done + index), most).await;
-        self.inbox.requests(done).take(count).for_each(|request| self.context.stats.request(request.name()));
+        let sent = self.inbox.requests(done).take(count);
+        if let Some(command) = sent.map(|request| self.context.stats.request(request.name())).last() {
+            self.identity.card().sent(command);
+        }
         let mut bytes = 0;
         for index in done..done + count {
             let answer = self.next_answer().await?;

@@ -50,6 +50,7 @@ impl Client {
 
     /// Passes on this message and those that have arrived with it, as many as go out in one write.
     fn hear_all(&mut self, first: Option<Result<Arc<Message>, Error>>) -> Flow {
+        self.identity.card().heard();
         let mut next = Some(first);
         while let Some(message) = next {
             if self.hear(message) == Flow::End {
@@ -98,6 +99,8 @@ impl Client {
         let waits = may_wait(engine, request.view());
         let stats = Arc::clone(&self.context.stats);
         let _blocked = waits.then(|| stats.block());
+        let card = Arc::clone(self.identity.card());
+        card.blocks(waits);
         let mut running = pin!(engine.run(request));
         let mut sends = true;
         loop {
@@ -111,7 +114,10 @@ impl Client {
             };
             tokio::select! {
                 biased;
-                result = &mut running => return Ok(Some(result)),
+                result = &mut running => {
+                    card.blocks(false);
+                    return Ok(Some(result));
+                }
                 () = self.context.stop.draining(), if waits => {
                     self.give_up(1);
                     self.refuse_rest();

@@ -156,14 +156,16 @@ fn chosen(request: Request<'_>, shared: &Shared) -> Result<Vec<std::sync::Arc<Ca
     Err(syntax())
 }
 
-/// One client in one line, with all fields that a server has. What this proxy does not keep of each client (buffers,
-/// when it last sent something, its last command where it is not this one) has the value that means nothing.
+/// One client in one line, with all fields that a server has. What this proxy does not keep of each client (buffers) has
+/// the value that means nothing, and of the last command of another than this one there is no subcommand.
 fn line(card: &Card, command: Option<&str>) -> String {
     let facts = card.facts();
     let [channels, patterns, shard_channels] = facts.listens;
     let mut flags = String::new();
     for (set, flag) in [
         (channels + patterns + shard_channels > 0, 'P'),
+        (card.queued().is_some(), 'x'),
+        (card.is_blocked(), 'b'),
         (card.local_address.starts_with('/'), 'U'),
         (facts.no_evict, 'e'),
         (facts.no_touch, 'T'),
@@ -176,18 +178,21 @@ fn line(card: &Card, command: Option<&str>) -> String {
         flags.push('N');
     }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let multi = card.queued().map_or_else(|| "-1".to_owned(), |count| count.to_string());
+    let command = command.map(str::to_owned).or_else(|| card.command());
     let mut line = String::new();
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle=0 flags={flags} db=0 sub={channels} psub={patterns} \
-         ssub={shard_channels} multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 \
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db=0 sub={channels} psub={patterns} \
+         ssub={shard_channels} multi={multi} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 \
          tot-mem=0 events=r cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
         card.id,
         card.address,
         card.local_address,
         text(&facts.name),
         card.since.elapsed().as_secs(),
-        command.unwrap_or("NULL"),
+        card.idle(),
+        command.as_deref().unwrap_or("NULL"),
         facts.user.as_deref().unwrap_or("(superuser)"),
         if facts.resp3 { 3 } else { 2 },
         text(&facts.library),
