@@ -74,7 +74,7 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
                 Ok(ended) => ended,
                 Err(status) => return Ok(status),
             };
-            let drained = stop(proxy, &mut signals).await;
+            let drained = stop(proxy, Proxy::stop, &mut signals).await;
             ended.map(|()| drained)
         }
         (None, Some(count)) => {
@@ -96,7 +96,7 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             announce(&proxy);
             signals.end_local().await;
             // The servers go when this is over, whatever ends it.
-            Ok(stop(proxy, &mut signals).await)
+            Ok(stop(proxy, Proxy::stop_with_servers, &mut signals).await)
         }
         (None, None) => Err(Failure::Usage("there is neither --config nor --local".to_owned())),
     }
@@ -182,12 +182,12 @@ impl Served {
 }
 
 /// Drains a proxy. A second signal ends the process at once.
-async fn stop(proxy: Proxy, signals: &mut Signals) -> ExitCode {
+async fn stop(proxy: Proxy, stop: fn(Proxy), signals: &mut Signals) -> ExitCode {
     tell(&[NotifyState::Stopping]);
     tracing::info!("shutting down");
     let Signals { ends, hangup } = signals;
     let sockets = proxy.socket_files();
-    let mut stopping = pin!(ends.during(|| proxy.stop()));
+    let mut stopping = pin!(ends.during(move || stop(proxy)));
     loop {
         tokio::select! {
             stopped = &mut stopping => {

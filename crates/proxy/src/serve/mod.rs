@@ -200,9 +200,24 @@ impl Proxy {
     /// Is not ready any more and serves on for `shutdown_delay`. Then stops accepting, lets clients finish what is in flight
     /// for as long as their ring's `drain` allows, answers the rest with `-SHUTDOWN`, and ends the threads.
     pub fn stop(mut self) {
+        self.delay();
+        self.warn_of_away();
+        self.end();
+    }
+
+    /// As [`Proxy::stop`], where the servers end too: what they would not forget is gone.
+    pub fn stop_with_servers(mut self) {
+        self.delay();
+        self.end();
+    }
+
+    fn delay(&self) {
         self.view.drain();
         std::thread::sleep(self.config.shutdown_delay);
-        self.end();
+    }
+
+    fn warn_of_away(&self) {
+        self.rings.iter().for_each(|ring| warn_of_away(ring, "the proxy stops while a shard is away"));
     }
 
     fn become_configured(&mut self, config: &Config) -> Result<(), StartError> {
@@ -305,7 +320,6 @@ impl Proxy {
     }
 
     fn end(&mut self) {
-        self.rings.iter().for_each(|ring| warn_of_away(ring, "the proxy stops while a shard is away"));
         self.view.drain();
         // All of them at the same time, and the admin pages last.
         let threads: Vec<_> = self.workers.drain(..).map(Worker::end).collect();
@@ -344,6 +358,7 @@ fn away(engine: &Engine) -> Vec<String> {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
+        self.warn_of_away();
         self.end();
     }
 }
