@@ -41,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) turned_away: AtomicU64,
     /// The log was told of them, and there have not been far fewer clients since.
     pub(crate) is_full: AtomicBool,
+    pub(crate) full_lines: Throttle,
     /// Logins with a wrong name or password.
     pub(crate) failed_logins: AtomicU64,
     pub(crate) failed_login_lines: Throttle,
@@ -98,6 +99,7 @@ impl Shared {
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
+            full_lines: Throttle::default(),
             failed_logins: AtomicU64::new(0),
             failed_login_lines: Throttle::default(),
             denied: AtomicU64::new(0),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -370,8 +370,8 @@ impl ClientPermit {
             return Some(place);
         }
         shared.turned_away.fetch_add(1, Ordering::Relaxed);
-        // Once, until there are half as many.
-        if !shared.is_full.swap(true, Ordering::Relaxed) {
+        // Once, until there are half as many; which can be a moment later.
+        if !shared.is_full.swap(true, Ordering::Relaxed) && shared.full_lines.next(Instant::now()).is_some() {
             let ring = &shared.name;
             tracing::warn!(
                 ring,
