@@ -116,6 +116,7 @@ fn hosts(names: &[&str]) -> Vec<Host> {
 
 fn config(shards: &[ShardSettings], settings: &Settings, coordinator: Arc<Coordinator>) -> EngineConfig {
     EngineConfig {
+        first_wait: None,
         shards: shards.to_vec(),
         placement: Spec::go_redis(),
         settings: settings.clone(),

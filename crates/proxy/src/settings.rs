@@ -28,9 +28,6 @@ pub(crate) async fn start(ring: &config::Ring, coordinator: Arc<Coordinator>) ->
 
 /// The same, over connections of this transport.
 ///
-/// A server that does not answer keeps the ring from starting for [`LONGEST_FIRST`] at most. Where the ring allows it more
-/// time to connect, connections are made anew after that, and nobody waits for these.
-///
 /// # Errors
 /// As [`Engine::start`].
 pub(crate) async fn start_over(
@@ -38,15 +35,9 @@ pub(crate) async fn start_over(
     coordinator: Arc<Coordinator>,
     transport: &Transport,
 ) -> Result<Engine, Error> {
-    let mut first = EngineConfig { coordinator, ..engine_config(ring, transport) };
-    let connect = &mut first.settings.deadlines.connect;
-    let is_longer = *connect > LONGEST_FIRST;
-    *connect = LONGEST_FIRST.min(*connect);
-    let engine = Engine::start(first).await?;
-    if is_longer {
-        change_over(&engine, ring, transport)?;
-    }
-    Ok(engine)
+    let mut wanted = EngineConfig { coordinator, first_wait: Some(FIRST_WAIT), ..engine_config(ring) };
+    wanted.shards.iter_mut().for_each(|shard| shard.transport = transport.clone());
+    Engine::start(wanted).await
 }
 
 /// What connects to the shards of a ring, in their order: that it can be made is all that can be known of them without
@@ -55,7 +46,7 @@ pub(crate) async fn start_over(
 /// # Errors
 /// What is wrong, in words.
 pub(crate) fn dialers(ring: &config::Ring) -> Result<Vec<Dialer>, String> {
-    let EngineConfig { shards, settings, .. } = engine_config(ring, &Transport::System);
+    let EngineConfig { shards, settings, .. } = engine_config(ring);
     let system = SystemRoots::default();
     let dialer = |shard| Dialer::new(shard, settings.deadlines.clone(), &system);
     let dialers = shards.into_iter().map(dialer).collect::<Result<_, _>>();
@@ -67,21 +58,15 @@ pub(crate) fn dialers(ring: &config::Ring) -> Result<Vec<Dialer>, String> {
 /// # Errors
 /// As [`Engine::reconfigure`].
 pub(crate) fn change(engine: &Engine, ring: &config::Ring) -> Result<(), Error> {
-    change_over(engine, ring, &Transport::System)
-}
-
-fn change_over(engine: &Engine, ring: &config::Ring, transport: &Transport) -> Result<(), Error> {
-    let EngineConfig { shards, placement, settings, heartbeat, .. } = engine_config(ring, transport);
+    let EngineConfig { shards, placement, settings, heartbeat, .. } = engine_config(ring);
     engine.reconfigure(&shards, placement, settings, heartbeat)
 }
 
 /// What the engine of a ring is made of, but for its coordinator.
-fn engine_config(ring: &config::Ring, transport: &Transport) -> EngineConfig {
+fn engine_config(ring: &config::Ring) -> EngineConfig {
     let words = ring.health.probe.iter().map(String::as_bytes).collect::<Vec<_>>();
-    let mut shards = shards(ring);
-    shards.iter_mut().for_each(|shard| shard.transport = transport.clone());
     EngineConfig {
-        shards,
+        shards: shards(ring),
         placement: ring.placement.clone(),
         settings: settings(ring),
         heartbeat: Heartbeat::Command(RequestBuf::pack(words)),
@@ -131,7 +116,7 @@ fn settings(ring: &config::Ring) -> Settings {
         on_return: ring.on_return,
         slow_ejection: ring.slow_ejection,
         drain: ring.drain,
-        max_ejected: Some(ring.max_ejected),
+        max_ejected: ring.max_ejected,
         allow: ring.allow.clone(),
         // Blocking commands of every client need one each, and there are no more clients than `max_clients`. That is not
         // said here, because another limit is another shard to an engine, with connections of its own.
@@ -140,5 +125,5 @@ fn settings(ring: &config::Ring) -> Settings {
     }
 }
 
-/// How long it is waited for the first connections of a ring.
-const LONGEST_FIRST: Duration = Duration::from_secs(1);
+/// How long a server that does not answer keeps a ring from starting, however long connecting may take.
+const FIRST_WAIT: Duration = Duration::from_secs(1);

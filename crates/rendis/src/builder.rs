@@ -303,6 +303,7 @@ impl RingBuilder {
             heartbeat: self.heartbeat,
             on_new_shard: self.on_new_shard,
             coordinator: Arc::default(),
+            first_wait: None,
         };
         Ok(Ring::new(Engine::start(config).await?, Arc::new(self.shape), runtime))
     }

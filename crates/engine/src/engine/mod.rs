@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use rendis_core::command::{Row, Table};
 use rendis_core::id::ShardId;
 use rendis_core::placement::Spec;
@@ -19,7 +20,7 @@ use rendis_core::topology::Topology;
 use tokio::runtime::Handle;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::coordinator::{Coordinator, Follower};
 use crate::error::{Error, Kind};
@@ -29,7 +30,7 @@ use crate::ledger::Ledger;
 use crate::members::{self, build};
 use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
-use crate::settings::{OnDown, Protocol, Settings, ShardSettings};
+use crate::settings::{LONGEST, OnDown, Protocol, Settings, ShardSettings};
 use crate::shard::Shard;
 
 pub(crate) use crate::members::{no_shard, serving};
@@ -52,6 +53,8 @@ pub struct EngineConfig {
     pub on_new_shard: Option<Arc<NewShard>>,
     /// Who watches over the shards: a new one, or one that the engines of a ring have in common.
     pub coordinator: Arc<Coordinator>,
+    /// How long the start waits for first connections at most; `None` as long as connecting may take.
+    pub first_wait: Option<Duration>,
 }
 
 /// One ring at work. Cheap to clone; when the last clone is gone, all its tasks and connections end.
@@ -86,8 +89,8 @@ struct Inner {
 }
 
 impl Engine {
-    /// Starts the shards' wires and monitors, and waits until every wire has tried to connect once, so that the first
-    /// calls meet connections that stand. Must be called on a tokio runtime.
+    /// Starts the shards' wires and monitors, and waits until every wire has tried to connect once, or for
+    /// [`EngineConfig::first_wait`], so that the first calls meet connections that stand. Must be called on a tokio runtime.
     ///
     /// A server that cannot be reached is no error here: it may come back, and calls for its keys say what is wrong.
     ///
@@ -119,9 +122,9 @@ impl Engine {
         let shards: Vec<Arc<Shard>> =
             engine.topology().members().iter().map(|member| Arc::clone(&member.shard)).collect();
         engine.adopt(&shards);
-        for shard in &shards {
-            shard.tried().await;
-        }
+        let tried = join_all(shards.iter().map(|shard| shard.tried()));
+        // Who takes longer is waited for no more.
+        let _ = timeout(config.first_wait.unwrap_or(LONGEST), tried).await;
         let inner = &engine.inner;
         let mut coordinator = inner.coordinator.lock();
         let topology = engine.topology();

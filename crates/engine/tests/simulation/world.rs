@@ -125,6 +125,7 @@ impl World {
                 settings: settings.clone(),
                 heartbeat: Heartbeat::default(),
                 on_new_shard: None,
+                first_wait: None,
                 coordinator: Arc::clone(&coordinator),
             };
             engines.push(Engine::start(config).await.unwrap());

@@ -40,6 +40,7 @@ impl World {
         settings: Settings,
     ) -> Self {
         let config = EngineConfig {
+            first_wait: None,
             shards: shards.clone(),
             placement: placement.clone(),
             settings: settings.clone(),

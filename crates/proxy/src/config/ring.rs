@@ -57,10 +57,10 @@ pub(super) fn read(
         field.choice(&[("reroute", OnDown::Reroute), ("fail", OnDown::Fail), ("miss", OnDown::Miss)])
     })?;
     let max_ejected =
-        section.read("max_ejected", (shards.len() / 2).max(1), |field| max_ejected(&field, shards.len()))?;
+        section.read("max_ejected", None, |field| max_ejected(&field, shards.len()).map(Some))?;
     let slow_ejection = section.read("slow_ejection", None, |field| slow_ejection(&field).map(Some))?;
     if let Some(field) =
-        section.field("slow_ejection").filter(|_| on_down != OnDown::Reroute || max_ejected == 0)
+        section.field("slow_ejection").filter(|_| on_down != OnDown::Reroute || max_ejected == Some(0))
     {
         let message =
             "no shard is ever taken out; allowed: with on_down = \"reroute\" and a max_ejected above 0";

@@ -37,7 +37,7 @@ pub struct Ring {
     pub slow_ejection: Option<outlier::Settings>,
     /// `max_ejected`: the most shards that are taken out at once, up to all but one: the last is never taken out; 0 takes
     /// none out. Default: half of them, at least one.
-    pub max_ejected: usize,
+    pub max_ejected: Option<usize>,
     /// The fields about probing.
     pub health: Health,
     /// `deadlines = { connect, reply, write, wait }`. Default `"1s"` each.
