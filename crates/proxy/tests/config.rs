@@ -98,6 +98,8 @@ fn the_example_is_good_and_shows_the_defaults() {
     assert_eq!(explicit.threads.take().map(usize::from), Some(2));
     // Off by default, and what it is when it is on with nothing said.
     assert_eq!(explicit.rings[0].slow_ejection.take(), Some(SlowEjection::default()));
+    // Half of three, which depends on how many there are.
+    assert_eq!(explicit.rings[0].max_ejected.take(), Some(1));
     assert_eq!(explicit, config);
     // The second ring is good too.
     let (_, second) = second.split_once('\n').unwrap();
