@@ -178,6 +178,10 @@ impl Client {
                 let count = Box::pin(self.together(done)).await?;
                 done += count;
                 if count > 0 {
+                    // Not only when all that it sent is answered.
+                    if self.hear_arrived() == Flow::End {
+                        return Ok(Flow::End);
+                    }
                     continue;
                 }
             }

@@ -15,7 +15,7 @@ use crate::access::User;
 
 /// What one client listens to.
 pub(crate) struct Subscriber {
-    listener: Listener,
+    listener: Arc<Listener>,
     channels: BTreeSet<Bytes>,
     patterns: BTreeSet<Bytes>,
     shard_channels: BTreeSet<Bytes>,
@@ -26,7 +26,7 @@ pub(crate) struct Subscriber {
 impl Subscriber {
     pub(crate) fn new(hub: &Hub) -> Self {
         Self {
-            listener: hub.listener(Limits::default()),
+            listener: Arc::new(hub.listener(Limits::default())),
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             shard_channels: BTreeSet::new(),
@@ -97,12 +97,25 @@ impl Subscriber {
         std::iter::once(first).chain(rest)
     }
 
-    /// One of the commands about subscriptions, for a piece of its names; a confirmation for each name goes to `out`, and
-    /// messages that come meanwhile.
+    /// Begins to listen to a piece of the names of a command that asks for that, which [`Subscriber::command`] confirms.
     ///
     /// # Errors
     /// What the hub met; names that were confirmed before are listened to.
-    pub(crate) async fn command(
+    pub(crate) fn begin(
+        &self,
+        command: Command,
+        names: &[Bytes],
+    ) -> impl Future<Output = Result<(), Error>> + use<> {
+        let (listener, names) = (Arc::clone(&self.listener), names.to_vec());
+        async move { listener.add(kind(command), names).await }
+    }
+
+    /// One of the commands about subscriptions, for a piece of its names, which were listened to; a confirmation for each
+    /// name goes to `out`, and messages that came meanwhile.
+    ///
+    /// # Errors
+    /// That the subscription has ended.
+    pub(crate) fn command(
         &mut self,
         command: Command,
         names: Vec<Bytes>,
@@ -112,7 +125,6 @@ impl Subscriber {
         let kind = kind(command);
         match command {
             Command::Channels | Command::Patterns | Command::ShardChannels => {
-                self.listener.add(kind, names.iter().cloned()).await?;
                 for name in names {
                     if self.set(kind).insert(name.clone()) {
                         self.names += name.len();

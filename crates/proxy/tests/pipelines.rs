@@ -410,6 +410,36 @@ fn a_reply_does_not_wait_for_what_takes_its_turn_alone() {
 }
 
 #[test]
+fn a_reply_does_not_wait_for_what_a_shard_is_asked_about_a_transaction_or_a_channel() {
+    let stage =
+        Stage::start("deadlines = { connect = \"5s\", reply = \"5s\" }\nheartbeat_frequency = \"1m\"");
+    stage.shards[1].stop();
+    let key = &stage.keys[1];
+    for words in [&["WATCH", key][..], &["SUBSCRIBE", key]] {
+        let mut asking = stage.client();
+        let asked = Instant::now();
+        asking.send_raw(&[pack(&["ECHO", "first"]), pack(words)].concat()).unwrap();
+        assert_eq!(asking.read().unwrap(), Reply::bulk("first"));
+        assert!(asked.elapsed() < Duration::from_secs(2), "{words:?}: {:?}", asked.elapsed());
+    }
+    stage.shards[1].cont();
+}
+
+#[test]
+fn who_listens_hears_messages_between_the_replies_to_a_long_pipeline() {
+    const REQUESTS: usize = 100;
+    let stage = Stage::start("");
+    stage.fill(1 << 20);
+    let mut listener = stage.client();
+    listener.command(&["HELLO", "3"]).unwrap();
+    listener.command(&["SUBSCRIBE", "news"]).unwrap();
+    listener.send_raw(&stage.gets(REQUESTS)).unwrap();
+    assert_eq!(stage.client().command(&["PUBLISH", "news", "now"]).unwrap(), Reply::Integer(1));
+    let before = (0..=REQUESTS).take_while(|_| !matches!(listener.read().unwrap(), Reply::Push(_))).count();
+    assert!(before < REQUESTS, "the message came behind {before} replies");
+}
+
+#[test]
 fn commands_of_all_kinds_are_answered_in_the_order_written() {
     let stage = Stage::start("deadlines = { reply = \"5s\", wait = \"5s\" }");
     let [a, b, c] = [&*stage.keys[0], &*stage.keys[1], &*stage.keys[2]];

@@ -93,7 +93,7 @@ impl Client {
         result: Result<Executed, Error>,
     ) -> io::Result<Flow> {
         let view = request.view();
-        let before = self.out.bytes.len();
+        let mut before = self.out.bytes.len();
         let mut flow = Flow::On;
         match result {
             Ok(Executed::Reply(reply)) => self.reply(&self.shown(engine, view, &reply)).await?,
@@ -105,8 +105,12 @@ impl Client {
                 return self.subscription(command, view).await;
             }
             Ok(Executed::Transaction { command, shard }) => {
-                let done =
-                    self.transaction.command(command, request, shard, engine, &mut self.out.bytes).await;
+                let (mut transaction, mut said) = (std::mem::take(&mut self.transaction), Vec::new());
+                let done = transaction.command(command, request, shard, engine, &mut said);
+                let done = self.meanwhile(done).await?;
+                self.transaction = transaction;
+                before = self.out.bytes.len();
+                self.out.bytes.extend_from_slice(&said);
                 match done {
                     Ok(Some(reply)) => self.reply(&reply).await?,
                     Ok(None) => self.count_error(before),
@@ -177,8 +181,14 @@ impl Client {
         let mut pieces =
             self.subscriber.get_or_insert_with(|| Box::new(Subscriber::new(hub))).pieces(command, request);
         let mut result = Ok(());
-        while let (Ok(()), Some(subscriber), Some(names)) = (&result, &mut self.subscriber, pieces.next()) {
-            result = subscriber.command(command, names, resp3, &mut self.out.bytes).await;
+        while let (Ok(()), Some(subscriber), Some(names)) = (&result, &self.subscriber, pieces.next()) {
+            if !ends {
+                let adding = subscriber.begin(command, &names);
+                result = self.meanwhile(adding).await?;
+            }
+            if let (Ok(()), Some(subscriber)) = (&result, &mut self.subscriber) {
+                result = subscriber.command(command, names, resp3, &mut self.out.bytes);
+            }
             if let Err(too_much) = self.count() {
                 self.dismiss(&too_much);
                 return Ok(Flow::End);

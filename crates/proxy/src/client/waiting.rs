@@ -1,6 +1,6 @@
 //! What a client does while it waits: for more to do, or for what a request of its own comes to.
 
-use std::future::{Future as _, pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -81,6 +81,27 @@ impl Client {
         }
         push_message(&mut self.out.bytes, self.identity.resp3, &message);
         Flow::On
+    }
+
+    /// Waits for what a request comes to that waits for no other client. What was answered before it is written when this
+    /// takes longer than a moment.
+    pub(super) async fn meanwhile<T>(&mut self, coming: impl Future<Output = T>) -> io::Result<T> {
+        let mut coming = pin!(coming);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut coming => return Ok(done),
+                () = self.context.ticker.moment(), if !self.out.bytes.is_empty() => self.flush().await?,
+            }
+        }
+    }
+
+    /// Passes on what has arrived for it.
+    pub(super) fn hear_arrived(&mut self) -> Flow {
+        match self.subscriber.as_deref().and_then(Subscriber::arrived) {
+            Some(first) => self.hear_all(first),
+            None => Flow::On,
+        }
     }
 
     /// Runs a request that may wait on a server, and watches the client meanwhile. What was answered before it is written
