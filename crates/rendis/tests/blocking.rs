@@ -11,7 +11,7 @@
 
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis::{Commands, ConnectionLike, RedisResult};
 use rendis::blocking::{Connection, Pool, Ring};
