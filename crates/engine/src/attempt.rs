@@ -324,8 +324,10 @@ fn failure_of(outcome: &Result<Replies<Reply>, Failure>, speaker: Speaker) -> Op
 /// How a call that got no reply failed, in the terms of `core::retry`.
 pub(crate) const fn unanswered(kind: Kind, sent: Sent) -> AttemptFailure {
     match (kind, sent) {
-        // Trying again would make an overload worse, and cannot mend a setting.
-        (Kind::Busy | Kind::Refused | Kind::Auth | Kind::Config | Kind::Tls, _) => AttemptFailure::Answered,
+        // Trying again would make an overload worse, and cannot mend a setting, or keys that are apart.
+        (Kind::Busy | Kind::Refused | Kind::Auth | Kind::Config | Kind::Tls | Kind::CrossShard, _) => {
+            AttemptFailure::Answered
+        }
         (_, Sent::No) => AttemptFailure::NotWritten,
         (_, Sent::Maybe) => AttemptFailure::OutcomeUnknown,
     }

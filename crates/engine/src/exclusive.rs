@@ -278,7 +278,7 @@ impl Drop for Dialling<'_> {
     }
 }
 
-/// A connection of one's own belongs to the runtime of who asks for it.
+/// Deadlines of a connection of one's own are kept by the runtime of who uses it.
 ///
 /// # Errors
 /// [`Kind::Config`] outside of a tokio runtime.

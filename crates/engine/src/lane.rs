@@ -147,7 +147,8 @@ async fn run(shared: Arc<Shared>) {
         // A lane that was closed meanwhile says nothing of its shard, which may be another server's now, nor does what is
         // wanting here.
         let votes = cause.kind != Kind::Busy && !queue.lock().is_closed();
-        if votes && (queue.missed() || shared.pulse.is_awaited()) {
+        let missed = queue.missed() || shared.pulse.is_awaited();
+        if votes && missed {
             shared.pulse.failed(&cause);
         }
         // The hurry may have come during a rest or while connecting.

@@ -4,6 +4,8 @@
 
 mod side;
 
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use rendis_testkit::{Client, RedisServer, Reply};
@@ -338,6 +340,19 @@ fn who_fails_to_log_in_and_leaves_keeps_no_place_and_does_not_delay_the_end() {
     let answers = String::from_utf8(client.read_to_end().unwrap()).unwrap();
     assert!(answers.lines().all(|line| line.starts_with("-WRONGPASS ")), "{answers}");
     assert_eq!(answers.lines().count(), 10);
+}
+
+#[test]
+fn who_stops_sending_is_told_of_a_wrong_password_no_sooner_than_others() {
+    let side = Side::start(1, &users());
+    let mut stream = TcpStream::connect(side.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(b"PING\r\nAUTH alice y\r\nPING\r\n").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let (begun, mut told) = (Instant::now(), String::new());
+    stream.read_to_string(&mut told).unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert!(told.ends_with("-WRONGPASS invalid username-password pair or user is disabled.\r\n"), "{told}");
 }
 
 #[test]

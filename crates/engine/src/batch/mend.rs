@@ -25,14 +25,15 @@ use crate::settings::OnDown;
 use crate::shard::Shard;
 
 impl Batch {
-    /// Whether another attempt may help: no reply came, and the ring may have changed or answer a read without the shard; or
-    /// a shard did not know a script, and can be told.
+    /// Whether another attempt may help: a shard gave no reply, or none is up, and the ring may have changed or answer a read
+    /// without it; or a shard did not know a script, and can be told.
     #[must_use]
     pub fn can_mend(answer: &Result<Reply, Error>) -> bool {
         match answer {
             Ok(reply) => is_unknown(reply),
             Err(error) => {
-                !error.is_late() && unanswered(error.kind(), error.sent()) != AttemptFailure::Answered
+                let met = error.shard().is_some() || error.kind() == Kind::ShardDown;
+                met && !error.is_late() && unanswered(error.kind(), error.sent()) != AttemptFailure::Answered
             }
         }
     }
@@ -180,5 +181,32 @@ fn again_or(result: Result<Executed, Error>, answer: Result<Reply, Error>) -> Re
         Ok(Executed::Reply(reply)) => Ok(reply),
         Ok(_) => answer,
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rendis_core::session::Failed;
+
+    use super::*;
+    use crate::error::{Cause, Endpoint};
+
+    #[test]
+    fn what_no_shard_was_asked_cannot_be_mended_unless_none_was_up() {
+        let endpoint = Arc::new(Endpoint { name: "a".to_owned(), address: "b:1".to_owned() });
+        let at = |kind, sent| Error::at(&endpoint, Failed { cause: Cause::new(kind, "why"), sent });
+        for (error, mended) in [
+            (Error::local(Kind::ShardDown, "none is up"), true),
+            (at(Kind::ShardDown, Sent::Maybe), true),
+            (at(Kind::Timeout, Sent::No), true),
+            (at(Kind::Protocol, Sent::Maybe), true),
+            (at(Kind::Busy, Sent::No), false),
+            (at(Kind::Auth, Sent::No), false),
+            (Error::local(Kind::CrossShard, "keys apart"), false),
+            (Error::local(Kind::Server, "wrong number of arguments"), false),
+            (Error::local(Kind::Refused, "not on a ring"), false),
+        ] {
+            assert_eq!(Batch::can_mend(&Err(error.clone())), mended, "{error:?}");
+        }
     }
 }

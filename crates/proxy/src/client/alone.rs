@@ -7,7 +7,9 @@
 //! ```
 
 use std::io;
+use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use rendis_core::command::{Class, Found, LocalCommand, Subscription};
 use rendis_core::plan::EXEC_ABORTED;
 use rendis_core::reply::{push_array, push_bulk};
@@ -97,10 +99,13 @@ impl Client {
         let mut flow = Flow::On;
         match result {
             Ok(Executed::Reply(reply)) => self.reply(&self.shown(engine, view, &reply)).await?,
-            Ok(Executed::Local(command)) => {
-                flow = self.local(command, view).await;
-                self.count_error(before);
-            }
+            Ok(Executed::Local(command)) => match self.local(command, view).await {
+                Ok(then) => {
+                    flow = then;
+                    self.count_error(before);
+                }
+                Err(failed) => return self.refuse_login(&failed).await,
+            },
             Ok(Executed::Subscription(command)) => {
                 return self.subscription(command, view).await;
             }
@@ -136,35 +141,47 @@ impl Client {
         }
     }
 
-    async fn local(&mut self, command: LocalCommand, request: Request<'_>) -> Flow {
+    async fn local(&mut self, command: LocalCommand, request: Request<'_>) -> Result<Flow, FailedLogin> {
         let listens = self.subscriber.is_some() && !self.identity.resp3;
         if command == LocalCommand::Ping && listens && request.count() <= 2 {
             push_array(&mut self.out.bytes, 2);
             push_bulk(&mut self.out.bytes, b"pong");
             push_bulk(&mut self.out.bytes, request.argument(1).unwrap_or_default());
-            return Flow::On;
+            return Ok(Flow::On);
         }
-        match local::answer(command, request, &mut self.identity, &self.context, &mut self.out.bytes).await {
-            After::Stay => Flow::On,
-            After::Close => Flow::End,
-            After::Reset => {
-                self.transaction = Transaction::default();
-                self.subscriber = None;
-                Flow::On
-            }
-            After::Refuse(failed) => self.refuse_login(&failed).await,
-        }
+        Ok(
+            match local::answer(command, request, &mut self.identity, &self.context, &mut self.out.bytes)
+                .await
+            {
+                After::Stay => Flow::On,
+                After::Close => Flow::End,
+                After::Reset => {
+                    self.transaction = Transaction::default();
+                    self.subscriber = None;
+                    Flow::On
+                }
+                After::Refuse(failed) => return Err(failed),
+            },
+        )
     }
 
-    /// Answers a wrong password, after a while: nobody waits for that while the client has gone or the ring drains.
-    async fn refuse_login(&mut self, failed: &FailedLogin) -> Flow {
-        let gone = tokio::select! {
-            () = tokio::time::sleep(failed.penalty) => false,
-            () = self.context.stop.draining() => false,
-            () = self.peer.ended() => true,
+    /// Answers a wrong password, after a while, unless the ring drains. A client that has left meanwhile, or only stopped
+    /// sending, has to go then, whatever else it sent.
+    async fn refuse_login(&mut self, failed: &FailedLogin) -> io::Result<Flow> {
+        let (context, penalty) = (Arc::clone(&self.context), failed.penalty);
+        let served = async {
+            tokio::select! {
+                () = tokio::time::sleep(penalty) => {}
+                () = context.stop.draining() => {}
+            }
         };
+        self.meanwhile(served).await?;
+        let before = self.out.bytes.len();
         push_line(&mut self.out.bytes, failed.why.to_string().as_bytes());
-        if gone || failed.last { Flow::End } else { Flow::On }
+        self.count_error(before);
+        self.hush(before);
+        let gone = self.peer.ended().now_or_never().is_some();
+        Ok(if gone || failed.last { Flow::End } else { Flow::On })
     }
 
     async fn subscription(&mut self, command: Subscription, request: Request<'_>) -> io::Result<Flow> {
