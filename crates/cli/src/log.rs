@@ -24,7 +24,7 @@ pub(crate) struct Log {
 
 impl Log {
     /// Starts it for the whole process, which has to keep the guard until its end: what was logged before it is dropped
-    /// is written by then, unless nobody takes it for a second.
+    /// is written by then, unless nobody takes it for a second; the guard says on standard output if it was not.
     pub(crate) fn start(format: LogFormat, level: LogLevel) -> (Self, WorkerGuard) {
         let (writer, guard) = NonBlockingBuilder::default()
             .buffered_lines_limit(MOST_LINES)

@@ -70,16 +70,16 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             };
             announce(&proxy);
             let served = Served { proxy, watch, watching, certificates, log, file: file.clone() };
-            let (proxy, ended) = match served.until_signal(&mut signals).await {
+            let (proxy, log, ended) = match served.until_signal(&mut signals).await {
                 Ok(ended) => ended,
                 Err(status) => return Ok(status),
             };
-            let drained = stop(proxy, Proxy::stop, &mut signals).await;
+            let drained = stop(proxy, Proxy::stop, &mut signals, log).await;
             ended.map(|()| drained)
         }
         (None, Some(count)) => {
             // Shards that go and come back are told at this level, and there is nowhere to ask for it.
-            let (_, _lines) = Log::start(arguments.log_format, config::LogLevel::Info);
+            let (log, _lines) = Log::start(arguments.log_format, config::LogLevel::Info);
             let listen = arguments.listen.as_deref();
             // A wrong address is told before there are servers.
             local_config(&[], listen.unwrap_or(USUAL))?;
@@ -96,7 +96,7 @@ async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             announce(&proxy);
             signals.end_local().await;
             // The servers go when this is over, whatever ends it.
-            Ok(stop(proxy, Proxy::stop_with_servers, &mut signals).await)
+            Ok(stop(proxy, Proxy::stop_with_servers, &mut signals, log).await)
         }
         (None, None) => Err(Failure::Usage("there is neither --config nor --local".to_owned())),
     }
@@ -115,22 +115,25 @@ struct Served {
 
 impl Served {
     /// Reloads when it is told to or, where that is wished, when a file has changed; renews certificates when theirs have.
-    /// Gives the proxy back when it is to end, and the fault if that is why.
+    /// Gives proxy and log back when it is to end, and the fault if that is why.
     ///
     /// # Errors
     /// The exit status, where a second signal did not wait.
-    async fn until_signal(mut self, signals: &mut Signals) -> Result<(Proxy, Result<(), Failure>), ExitCode> {
+    async fn until_signal(
+        mut self,
+        signals: &mut Signals,
+    ) -> Result<(Proxy, Log, Result<(), Failure>), ExitCode> {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let reloads = tokio::select! {
                 biased;
-                () = signals.ends.asked() => return Ok((self.proxy, Ok(()))),
+                () = signals.ends.asked() => return Ok((self.proxy, self.log, Ok(()))),
                 _ = signals.hangup.recv() => true,
                 _ = looks.tick() => {
                     if !self.proxy.is_whole() {
                         let fault = Failure::Failed("a thread has ended by a fault".to_owned());
-                        return Ok((self.proxy, Err(fault)));
+                        return Ok((self.proxy, self.log, Err(fault)));
                     }
                     self.log.tell_lost();
                     self.watching && self.watch.has_changed()
@@ -152,12 +155,17 @@ impl Served {
         let mut files = Vec::new();
         let config = config::load_noting(&self.file, Secrets::Read, &mut files);
         self.watch.follow(files);
-        match config.as_ref().map_err(ToString::to_string).and_then(|config| self.take(config)) {
-            Ok(()) => tracing::info!(file = %self.file.display(), "the configuration was reloaded"),
-            Err(error) => {
-                self.proxy.note_refused();
-                tracing::error!(%error, "the configuration was not reloaded: the one before stays in force");
-            }
+        let refused: Vec<String> = match &config {
+            Ok(config) => self.take(config).err().into_iter().collect(),
+            Err(error) => error.all().iter().map(ToString::to_string).collect(),
+        };
+        if refused.is_empty() {
+            tracing::info!(file = %self.file.display(), "the configuration was reloaded");
+        } else {
+            self.proxy.note_refused();
+        }
+        for error in refused {
+            tracing::error!(error, "the configuration was not reloaded: the one before stays in force");
         }
         tell(&[NotifyState::Ready]);
         self
@@ -182,15 +190,18 @@ impl Served {
 }
 
 /// Drains a proxy. A second signal ends the process at once.
-async fn stop(proxy: Proxy, stop: fn(Proxy), signals: &mut Signals) -> ExitCode {
+async fn stop(proxy: Proxy, stop: fn(Proxy), signals: &mut Signals, mut log: Log) -> ExitCode {
     tell(&[NotifyState::Stopping]);
     tracing::info!("shutting down");
     let Signals { ends, hangup } = signals;
+    // Whatever it was that asked for this.
+    ends.asked = true;
     let sockets = proxy.socket_files();
     let mut stopping = pin!(ends.during(move || stop(proxy)));
     loop {
         tokio::select! {
             stopped = &mut stopping => {
+                log.tell_lost();
                 match stopped {
                     Ok(()) => tracing::info!("stopped"),
                     Err(_) => sockets.remove(),

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rendis_testkit::{Certificates, Client, Cluster, Port, Reply};
+use rendis_testkit::{Certificates, Client, Cluster, Port, Reply, until};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -713,9 +713,9 @@ fn the_limit_of_open_files_is_raised_and_where_it_is_too_low_fewer_clients_are_l
     for server in file.servers.iter() {
         server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
     }
-    while !clients[0].command(&["DBSIZE"]).is_ok_and(|reply| reply == Reply::Integer(0)) {
-        std::thread::yield_now();
-    }
+    until("the shards are connected to again", || {
+        clients[0].command(&["DBSIZE"]).is_ok_and(|reply| reply == Reply::Integer(0))
+    });
     let info = clients[0].command(&["INFO", "clients"]).unwrap().text().to_owned();
     assert!(info.contains(&format!("maxclients:{}\r\n", clients.len())), "{info}");
     serve.signal(Signal::TERM);

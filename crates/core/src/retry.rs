@@ -241,8 +241,9 @@ impl Budget {
     }
 
     /// Takes one retry, if there is one. `now` is the time since the moment that [`Budget::new`] counted from,
-    /// `requests` the number of requests made so far, the retries granted here among them: those fill nothing. Neither
-    /// goes backwards; where one does, it counts as standing still.
+    /// `requests` the number of requests made so far, the retries granted here among them: those fill nothing. (One that
+    /// was granted and then not made keeps one request from filling.) Neither goes backwards; where one does, it counts as
+    /// standing still.
     pub fn withdraw(&mut self, now: Duration, requests: u64) -> Withdrawal {
         let elapsed = u64::try_from(now.saturating_sub(self.now).as_nanos()).unwrap_or(u64::MAX);
         let made = requests.saturating_sub(self.requests);

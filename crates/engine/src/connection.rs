@@ -43,6 +43,8 @@ pub struct Connection {
     read_deadline: Duration,
     write_deadline: Duration,
     broken: Option<Arc<Cause>>,
+    /// When its last user was done with it.
+    pub(crate) idle_since: Instant,
 }
 
 impl Connection {
@@ -60,6 +62,7 @@ impl Connection {
             read_deadline,
             write_deadline,
             broken: None,
+            idle_since: Instant::now(),
         }
     }
 

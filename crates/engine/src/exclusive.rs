@@ -15,7 +15,7 @@ use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleR
 use rendis_core::session::{Failed, Sent};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::connection::Connection;
 use crate::dial::Dialer;
@@ -192,7 +192,7 @@ async fn tend(pool: WeakPool<Manager>, counts: Arc<Counts>, idle_at_most: Durati
             return;
         }
         let Some(pool) = pool.upgrade() else { return };
-        pool.retain(|_, metrics| metrics.last_used() < idle_at_most);
+        pool.retain(|connection, _| connection.idle_since.elapsed() < idle_at_most);
         if pool.status().size == 0 {
             // Who leases one from here on has it tended again.
             counts.tended.store(false, Ordering::Release);
@@ -214,8 +214,9 @@ pub struct Lease {
 impl Lease {
     /// Gives the connection back, if it is clean; else it is closed.
     pub fn give_back(mut self) {
-        if let Some(object) = self.object.take() {
+        if let Some(mut object) = self.object.take() {
             if object.is_clean() {
+                object.idle_since = Instant::now();
                 drop(object);
             } else {
                 drop(Object::take(object));
@@ -322,7 +323,7 @@ impl managed::Manager for Manager {
 
 #[cfg(test)]
 mod tests {
-    use rendis_testkit::RedisServer;
+    use rendis_testkit::{RedisServer, eventually};
 
     use super::*;
     use crate::settings::{Deadlines, ShardSettings};
@@ -343,12 +344,12 @@ mod tests {
         assert!(pool.counts.tended.load(Ordering::Relaxed));
         let idle_at_most = Duration::from_millis(40);
         let tending = tokio::spawn(tend(pool.pool.weak(), Arc::clone(&pool.counts), idle_at_most));
-        while pool.stats().total != 1 {
-            tokio::time::sleep(idle_at_most / 4).await;
-        }
+        eventually("those that lay idle are closed", || pool.stats().total == 1).await;
+        let given_back = Instant::now();
         used.give_back();
         // None is left to tend.
         tending.await.unwrap();
+        assert!(given_back.elapsed() >= idle_at_most, "{:?}", given_back.elapsed());
         assert_eq!(pool.stats().total, 0);
         assert!(!pool.counts.tended.load(Ordering::Relaxed));
     }

@@ -128,7 +128,7 @@ impl Client {
                         return self.flush().await;
                     }
                     if self.wait().await? == Flow::End {
-                        // Of messages that came before the end.
+                        // Messages that came before the end still go out.
                         return self.flush().await;
                     }
                     continue;
@@ -178,7 +178,7 @@ impl Client {
                 let count = Box::pin(self.together(done)).await?;
                 done += count;
                 if count > 0 {
-                    // Not only when all that it sent is answered.
+                    // A client that keeps sending hears messages too.
                     if self.hear_arrived() == Flow::End {
                         return Ok(Flow::End);
                     }
@@ -338,7 +338,7 @@ impl Client {
     /// time to leave.
     fn let_go(&mut self) {
         (self.inbox, self.transaction, self.subscriber) = (Inbox::new(), Transaction::default(), None);
-        // Nothing is refused to who holds less.
+        // Holding less is never refused.
         let _ = self.count();
     }
 

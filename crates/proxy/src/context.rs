@@ -15,10 +15,9 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::access::Access;
 use crate::clients::Clients;
-use crate::config::{self, OnLost};
+use crate::config::{self, OnLost, ServerTls};
 use crate::memory::Memory;
 use crate::moderation::Moderation;
-use crate::server_tls;
 use crate::stats::Stats;
 use crate::stop::Stop;
 use crate::throttle::Throttle;
@@ -109,7 +108,7 @@ impl Shared {
             port: AtomicU16::new(0),
             rules: ArcSwap::from_pointee(Rules::new(ring)),
             epoch: AtomicU64::new(0),
-            tls: ArcSwapOption::new(ring.tls.as_ref().map(server_tls::config).transpose()?),
+            tls: ArcSwapOption::new(ring.tls.as_ref().map(ServerTls::server_config).transpose()?),
             threads: Mutex::new(Vec::new()),
         })
     }

@@ -3,7 +3,6 @@
 
 pub mod access;
 pub mod config;
-mod server_tls;
 mod settings;
 mod stop;
 mod ticker;

@@ -620,9 +620,15 @@ fn each_mistake_in_a_shard_names_line_field_found_and_allowed() {
         (format!("{name}url = \"rediss://b\"\ntls = {{ authority = \"ca.pem\" }}"), 10, "tls: unknown field"),
         (format!("{name}url = \"redis://b\"\npassword_file = \"hunter2\""), 10, "cannot be read"),
         (
-            format!("{name}url = \"redis://b\"\npassword_file = \"secrets/none\""),
+            format!("{name}url = \"redis://b\"\npassword_file = \"/run/secrets/none\""),
             10,
-            "password_file: the file \"/etc/secrets/none\" cannot be read",
+            "password_file: the file \"/run/secrets/none\" cannot be read",
+        ),
+        // A password in place of a file, which may have a slash in it.
+        (
+            format!("{name}url = \"redis://b\"\npassword_file = \"hunter2/q8fK\""),
+            10,
+            "password_file: the file of this name in \"/etc\" cannot be read",
         ),
         (
             format!("{name}url = \"redis://b\"\npassword_file = \"two-lines\""),

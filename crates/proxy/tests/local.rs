@@ -6,7 +6,7 @@ mod side;
 
 use std::collections::BTreeSet;
 
-use rendis_testkit::{Answer, Client, FakeServer, RedisServer, Reply};
+use rendis_testkit::{Answer, Client, FakeServer, RedisServer, Reply, until};
 use side::{Raw, Side, compare, wording, words};
 
 /// What clients send at their start and to look around, in one session. Replies with numbers of clients or the time
@@ -264,11 +264,7 @@ fn clients_of_all_threads_are_listed_until_they_leave() {
         client.send(&["QUIT"]).unwrap();
         client.read_to_end().unwrap();
     }
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while list(&["CLIENT", "LIST"]).lines().count() != 1 {
-        assert!(std::time::Instant::now() < deadline, "clients that left are still listed");
-        std::thread::yield_now();
-    }
+    until("clients that left are listed no more", || list(&["CLIENT", "LIST"]).lines().count() == 1);
 }
 
 #[test]
@@ -305,9 +301,7 @@ fn what_clients_do_is_listed_as_a_server_lists_it() {
             value.unwrap().to_owned()
         };
         let idle = |list: &str| list.lines().filter(|line| field(line, "idle") == "0").count();
-        while idle(&list()) != 1 {
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        until("all others are idle", || idle(&list()) == 1);
         // Only they are idle who do nothing. A second may begin in between, but not each time.
         let list = (0..3).map(|_| {
             clients[6].command(&["GET", "k"]).unwrap();

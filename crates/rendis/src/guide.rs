@@ -505,7 +505,7 @@ ring.set::<_, _, ()>("key", "value")?;
 //! |---|---|
 //! | `Timeout` of slow commands | [`RingBuilder::reply_timeout`] |
 //! | `Timeout` "no free connection" | [`RingBuilder::pool_size`]: blocking commands and watched transactions hold one each |
-//! | `Busy` | fewer calls at a time, or [`RingBuilder::queue_limits`] |
+//! | `Busy` | fewer calls at a time, or [`RingBuilder::queue_limits`]; where it says that no connection can be opened, the limit of open files |
 //! | a dead shard noticed too late, or a slow one too soon | [`RingBuilder::heartbeat_frequency`], [`RingBuilder::heartbeat_thresholds`] |
 //! | large values hold small ones up | [`RingBuilder::wires`]: two or more connections per shard; calls are then ordered on each only |
 //! | one shard far slower than the others | [`RingBuilder::slow_ejection`] |

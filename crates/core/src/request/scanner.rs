@@ -1,3 +1,5 @@
+//! Finds requests in a growing buffer.
+
 use super::{Request, Span, span};
 use crate::scan::{self, Limits, ScanError};
 

@@ -1,3 +1,5 @@
+//! Requests that are made argument by argument, and the headers of all frames.
+
 use super::{RequestBuf, Span, Spans, position, span};
 
 /// A request that is made argument by argument, where it is not known beforehand how many come.

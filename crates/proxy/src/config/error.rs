@@ -20,8 +20,8 @@ impl ConfigError {
         Self { file: file.to_owned(), line, message: message.into(), others: Vec::new() }
     }
 
-    /// This and all others that were found, in the order of the file: the first of each ring, and then the first of each of its
-    /// shards and users.
+    /// This and all others that were found, in the order of the file: of each ring the first before its shards, or else the
+    /// first of each of its shards and users, or else the first behind them.
     #[must_use]
     pub fn all(&self) -> Vec<&Self> {
         let mut all: Vec<_> = iter::once(self).chain(&self.others).collect();

@@ -43,6 +43,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rendis_engine::tls::SystemRoots;
 use toml::de::DeTable;
 
 pub use self::error::ConfigError;
@@ -195,7 +196,9 @@ fn of_bytes(
     let lookup = Lookup { variable: &variable, read: &read };
     let lookup = (secrets == Secrets::Read).then_some(lookup);
     let sources = Sources { file, directory, lookup };
-    of_text(Document { text, sources: &sources, tries_certificates: secrets == Secrets::Read })
+    let system = SystemRoots::default();
+    let tries_certificates = (secrets == Secrets::Read).then_some(&system);
+    of_text(Document { text, sources: &sources, tries_certificates })
 }
 
 /// Reads a configuration from its text. Whether its certificates and keys can be used is not looked at, as [`load`] does.
@@ -217,7 +220,7 @@ fn of_bytes(
 /// # Errors
 /// [`ConfigError`] for what is wrong.
 pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
-    of_text(Document { text, sources, tries_certificates: false })
+    of_text(Document { text, sources, tries_certificates: None })
 }
 
 fn of_text(document: Document<'_>) -> Result<Config, ConfigError> {
@@ -281,7 +284,8 @@ const LEVELS: [(&str, LogLevel); 6] = [
 ];
 
 /// Where the admin pages may be, which are without TLS, in words.
-const ADMIN: &str = "an IP address with a port (\"127.0.0.1:9180\", \"[::1]:9180\"), \"unix:/absolute/path\" without control characters; there is no TLS here";
+const ADMIN: &str = "an IP address with a port (\"127.0.0.1:9180\", \"[::1]:9180\"), \"unix:/absolute/path\" without \
+                     control characters; there is no TLS here";
 
 fn admin(section: &Section<'_>, listeners: &mut Listeners) -> Result<Listen, ConfigError> {
     let default = Listen::Tcp(([127, 0, 0, 1], 9180).into());

@@ -39,15 +39,19 @@ pub(super) fn filled(field: &Field<'_>) -> Result<Option<String>, ConfigError> {
     Ok(Some(filled))
 }
 
-/// The password in the file that the field names, without the line end that editors leave. A name without a directory is
-/// not repeated in errors, because it may be the password itself, by mistake; where it was looked for is.
+/// The password in the file that the field names, without the line end that editors leave. A name that does not begin at
+/// the root, or with a dot, is not repeated in errors, because it may be the password itself, by mistake, which may have a
+/// slash in it; where it was looked for is.
 pub(super) fn line(field: &Field<'_>) -> Result<Option<Secret>, ConfigError> {
     let path = path(field)?;
-    let shown = match path.parent() {
-        Some(directory) if !field.text()?.contains('/') => {
-            format!("the file of this name in {}", values::quoted(&directory.to_string_lossy()))
-        }
-        _ => named(&path),
+    let text = field.text()?;
+    let is_path = ["./", "../"].iter().any(|start| text.starts_with(start))
+        || text.strip_prefix('/').is_some_and(|rest| rest.contains('/'));
+    let shown = if is_path {
+        named(&path)
+    } else {
+        let directory = field.document().sources.directory.to_string_lossy();
+        format!("the file of this name in {}", values::quoted(&directory))
     };
     let wrong = |what: &str| field.error(&format!("{shown} {what}"));
     let Some(bytes) = file(field, &shown)? else { return Ok(None) };

@@ -9,6 +9,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use rendis_engine::tls::SystemRoots;
+
 use super::Sources;
 use super::error::ConfigError;
 use super::fields::Fields;
@@ -22,8 +24,8 @@ pub(super) type Span = Range<usize>;
 pub(super) struct Document<'a> {
     pub(super) text: &'a str,
     pub(super) sources: &'a Sources<'a>,
-    /// Whether certificates and keys that were read are tried.
-    pub(super) tries_certificates: bool,
+    /// Where certificates and keys that were read are tried: those that the system trusts.
+    pub(super) tries_certificates: Option<&'a SystemRoots>,
 }
 
 impl Document<'_> {

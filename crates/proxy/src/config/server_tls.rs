@@ -66,8 +66,12 @@ impl ServerTls {
     /// What clients are met with.
     ///
     /// # Errors
-    /// What is wrong with which file, in words, beginning with its field. Secrets are not repeated.
+    /// What is wrong with which file, in words, beginning with `tls` and its field. Secrets are not repeated.
     pub(crate) fn server_config(&self) -> Result<Arc<ServerConfig>, String> {
+        self.made().map_err(|wrong| format!("tls: {wrong}"))
+    }
+
+    fn made(&self) -> Result<Arc<ServerConfig>, String> {
         let identity = self.identity.as_ref().ok_or("the certificate was not read")?;
         let provider = Arc::new(crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -172,8 +176,8 @@ pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<Option<Serve
     let client_ca = section.read("client_ca", None, |field| pem_file(&field, "CERTIFICATE"))?;
     let required = required.map_or(Ok(true), Field::boolean)?;
     let tls = ServerTls { identity, client_ca, required, files };
-    if ring.document.tries_certificates {
-        tls.server_config().map_err(|wrong| field.error(&wrong))?;
+    if ring.document.tries_certificates.is_some() {
+        tls.made().map_err(|wrong| field.error(&wrong))?;
     }
     Ok(Some(tls))
 }

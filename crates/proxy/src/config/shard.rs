@@ -4,7 +4,7 @@ use rendis_core::placement::Node;
 use rendis_engine::address::{Address, ServerUrl};
 use rendis_engine::secret::Secret;
 use rendis_engine::settings::{ClientCertificate, TlsSettings};
-use rendis_engine::tls::{SystemRoots, Tls};
+use rendis_engine::tls::Tls;
 use toml::de::DeTable;
 
 use super::error::ConfigError;
@@ -82,8 +82,8 @@ pub(super) fn read(
         }
         Some(field) => {
             let settings = tls(&field)?;
-            if let (true, Address::Tcp { host, .. }) = (document.tries_certificates, &url.address) {
-                let tried = Tls::new(&settings, host, &SystemRoots::default());
+            if let (Some(system), Address::Tcp { host, .. }) = (document.tries_certificates, &url.address) {
+                let tried = Tls::new(&settings, host, system);
                 tried.map_err(|error| field.error(error.text()))?;
             }
             Some(settings)

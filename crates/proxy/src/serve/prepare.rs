@@ -10,10 +10,9 @@ use tokio_rustls::rustls::ServerConfig;
 use super::StartError;
 use super::room::Room;
 use super::worker::{ThreadListener, Wanted};
-use crate::config::{self, Listen};
+use crate::config::{self, Listen, ServerTls};
 use crate::context::{Rules, Shared};
 use crate::listen::Bound;
-use crate::server_tls;
 use crate::settings;
 
 /// A ring that the process serves.
@@ -36,7 +35,7 @@ impl ServedRing {
         if tls == *before {
             return Ok(Renewed::No);
         }
-        self.shared.tls.store(Some(server_tls::config(&tls)?));
+        self.shared.tls.store(Some(tls.server_config()?));
         self.config = Arc::new(config::Ring { tls: Some(tls), ..(*self.config).clone() });
         Ok(Renewed::Yes)
     }
@@ -118,7 +117,7 @@ pub(super) fn bounds(served_rings: &[ServedRing]) -> impl Iterator<Item = &Bound
 /// # Errors
 /// [`StartError::Ring`]
 pub(super) fn check(ring: &config::Ring) -> Result<(), StartError> {
-    let tls = || ring.tls.as_ref().map(server_tls::config).transpose();
+    let tls = || ring.tls.as_ref().map(ServerTls::server_config).transpose();
     settings::dialers(ring).and_then(|_| tls().map(drop)).map_err(|text| wrong(ring, text))
 }
 
@@ -146,7 +145,7 @@ fn one(
     let (id, shared, change) = match own {
         Some(own) => {
             let rules = Rules::new(ring);
-            let tls = ring.tls.as_ref().map(server_tls::config).transpose().map_err(wrong)?;
+            let tls = ring.tls.as_ref().map(ServerTls::server_config).transpose().map_err(wrong)?;
             (own.id, Arc::clone(&own.shared), Some(Change { rules, tls }))
         }
         None => {
