@@ -84,7 +84,7 @@ impl Engine {
             |shard: &&Arc<Shard>| current.members().iter().all(|member| !Arc::ptr_eq(&member.shard, shard));
         let new: Vec<Arc<Shard>> =
             next.members().iter().map(|member| &member.shard).filter(is_new).cloned().collect();
-        inner.coordinator.notify_new_shards(coordinator, || self.adopt(&new));
+        inner.coordinator.notify_new_shards(coordinator, || self.announce(&new));
         inner.publish(coordinator, &next)();
         let mut budget = inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.recount(settings.budget, requests(&inner.topology.load()));
@@ -93,7 +93,7 @@ impl Engine {
     }
 
     /// Tells whoever wants to know of new shards.
-    pub(super) fn adopt(&self, shards: &[Arc<Shard>]) {
+    pub(super) fn announce(&self, shards: &[Arc<Shard>]) {
         if let Some(told) = &self.inner.on_new_shard {
             shards.iter().for_each(|shard| told(shard));
         }

@@ -121,7 +121,7 @@ impl Engine {
         };
         let shards: Vec<Arc<Shard>> =
             engine.topology().members().iter().map(|member| Arc::clone(&member.shard)).collect();
-        engine.adopt(&shards);
+        engine.announce(&shards);
         let tried = join_all(shards.iter().map(|shard| shard.tried()));
         // Who takes longer is waited for no more.
         let _ = timeout(config.first_wait.unwrap_or(LONGEST), tried).await;
