@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use command::{all, pack};
 use proptest::prelude::*;
 use rendis_core::{
-    command::{Blocks, Class, Found, Row, Table},
+    command::{Blocks, Class, Found, OnlyKey, Row, Table},
     id::ShardId,
     merge::{Cursor, Scanned},
     plan::{Plan, RefusalKind, View, plan},
@@ -168,7 +168,9 @@ proptest! {
     #[test]
     fn the_only_key_that_is_told_at_a_glance_is_where_the_request_goes(request in call()) {
         let (table, view) = (Table::default(), request.view());
-        let Some((row, key)) = Table::only_key(|index| view.argument(index), view.count()) else { return Ok(()) };
+        let only = Table::only_key(|index| view.argument(index), view.count());
+        let Some(OnlyKey { row, key, place }) = only else { return Ok(()) };
+        prop_assert_eq!(Table::place(view.name()), Some(place));
         prop_assert!(matches!(table.find(view), Found::Row(found) if found.name() == row.name()));
         prop_assert_eq!(agree::keys(&table, request.view()), vec![key.to_vec()]);
         prop_assert_eq!(row.blocks(view), Blocks::No);

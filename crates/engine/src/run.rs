@@ -83,9 +83,9 @@ impl<'a, I: Item + Send + Sync + 'a> Run<'a, I> {
     /// The shard for a request with one key; `None` where it has to be planned.
     fn shard(&self) -> Option<Result<Arc<Shard>, Error>> {
         let item = self.item.as_ref()?;
-        let (row, key) = Table::only_key(|index| item.argument(index), item.count())?;
-        let shard = self.engine.shard_of(row, key)?;
-        self.engine.scripts().notice(row, |index| item.argument(index));
+        let only = Table::only_key(|index| item.argument(index), item.count())?;
+        let shard = self.engine.shard_of(only.row, only.key)?;
+        self.engine.scripts().notice(only.row, |index| item.argument(index));
         Some(shard)
     }
 

@@ -182,6 +182,7 @@ impl Known {
 }
 
 /// Whether a reply says, in the server's own words, that it does not know the script; then nothing of it ran.
+#[inline]
 pub(crate) fn is_unknown(reply: &Reply) -> bool {
     reply
         .as_error()

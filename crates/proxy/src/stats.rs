@@ -110,13 +110,11 @@ impl Count {
 pub(crate) struct Commands(Box<[Count]>);
 
 impl Commands {
-    /// Counts a request by its command's name, and gives the place of that.
-    pub(crate) fn add(&self, name: &[u8]) -> usize {
-        let place = Table::place(name).unwrap_or(Table::BUILT_IN);
+    /// Counts a request by its command's place.
+    fn add(&self, place: usize) {
         if let Some(count) = self.0.get(place) {
             count.add(1);
         }
-        place
     }
 
     /// The counts, in the order of the table; the last one is that of all others.
@@ -141,10 +139,17 @@ impl Default for Commands {
 }
 
 impl Stats {
-    /// Counts a request that was taken in, and gives the place of its command, see [`Commands::add`].
+    /// Counts a request that was taken in by its command's name, and gives the place of that.
     pub(crate) fn request(&self, name: &[u8]) -> usize {
-        self.requests.add(1);
-        self.commands.add(name)
+        let place = Table::place(name).unwrap_or(Table::BUILT_IN);
+        self.taken_in(&[place]);
+        place
+    }
+
+    /// Counts requests that were taken in by their commands' places.
+    pub(crate) fn taken_in(&self, places: &[usize]) {
+        self.requests.add(places.len());
+        places.iter().for_each(|place| self.commands.add(*place));
     }
 
     /// Counts an error of this proxy.

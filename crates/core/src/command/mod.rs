@@ -75,6 +75,17 @@ pub struct Table {
     learned: BTreeMap<Box<[u8]>, Arc<Row>>,
 }
 
+/// What is known at a glance of a request with one key; see [`Table::only_key`].
+#[derive(Clone, Copy, Debug)]
+pub struct OnlyKey<'a> {
+    /// The command's row.
+    pub row: &'static Row,
+    /// [`Table::place`] of it.
+    pub place: usize,
+    /// The key.
+    pub key: &'a [u8],
+}
+
 impl Table {
     /// How many rows can be learned. No server comes near it; past it, commands stay unknown.
     pub const MOST_LEARNED: usize = 4096;
@@ -129,7 +140,7 @@ impl Table {
     ///
     /// let glance = |words: &[&'static str]| {
     ///     let argument = |index: usize| words.get(index).map(|word| word.as_bytes());
-    ///     Table::only_key(argument, words.len()).map(|(row, key)| (row.name().to_owned(), key.to_vec()))
+    ///     Table::only_key(argument, words.len()).map(|only| (only.row.name().to_owned(), only.key.to_vec()))
     /// };
     /// assert_eq!(glance(&["GET", "a"]), Some(("get".to_owned(), b"a".to_vec())));
     /// assert_eq!(glance(&["EVAL", "return 1", "1", "a"]), Some(("eval".to_owned(), b"a".to_vec())));
@@ -138,11 +149,8 @@ impl Table {
     /// ```
     #[must_use]
     #[inline]
-    pub fn only_key<'a>(
-        argument: impl Fn(usize) -> Option<&'a [u8]>,
-        count: usize,
-    ) -> Option<(&'static Row, &'a [u8])> {
-        let row = index::find(argument(0)?)?;
+    pub fn only_key<'a>(argument: impl Fn(usize) -> Option<&'a [u8]>, count: usize) -> Option<OnlyKey<'a>> {
+        let (place, row) = index::place(argument(0)?)?;
         if !row.is_plain() || !row.takes(count) {
             return None;
         }
@@ -155,7 +163,7 @@ impl Table {
             }
             _ => return None,
         };
-        Some((row, argument(key)?))
+        Some(OnlyKey { row, place, key: argument(key)? })
     }
 
     /// The place of a built-in command among [`Table::rows`], by its name in any case (a container's for its subcommands):

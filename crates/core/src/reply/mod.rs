@@ -87,6 +87,13 @@ impl Kind {
             _ => return None,
         })
     }
+
+    /// The kind of the value that a whole frame holds (attributes before it passed over); `None` when it holds none.
+    #[must_use]
+    #[inline]
+    pub fn of_frame(frame: &[u8]) -> Option<Self> {
+        value(frame).first().and_then(|first| Self::of(*first))
+    }
 }
 
 /// One whole reply frame. Cheap to clone: the bytes are shared.
@@ -220,11 +227,12 @@ impl Reply {
     /// [`Kind::Null`].
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.value().first().and_then(|first| Kind::of(*first)).unwrap_or(Kind::Null)
+        Kind::of_frame(&self.0).unwrap_or(Kind::Null)
     }
 
     /// Whether it is an error, in either form.
     #[must_use]
+    #[inline]
     pub fn is_error(&self) -> bool {
         matches!(self.value().first(), Some(b'-' | b'!'))
     }
@@ -243,10 +251,13 @@ impl Reply {
 
     /// The error that it is, or `None`.
     #[must_use]
+    #[inline]
     pub fn as_error(&self) -> Option<ErrorLine<'_>> {
-        if !self.is_error() {
-            return None;
-        }
+        // Nearly no reply is one.
+        if self.is_error() { self.error_line() } else { None }
+    }
+
+    fn error_line(&self) -> Option<ErrorLine<'_>> {
         match Reader::new(self.value()).next() {
             Ok(Node::Error(line) | Node::BulkError(line)) => Some(ErrorLine::new(line)),
             _ => None,
@@ -286,9 +297,16 @@ impl Reply {
     }
 
     /// The frame without the attributes before its value.
+    #[inline]
     fn value(&self) -> &[u8] {
-        if self.0.first() == Some(&b'|') { read::without_attributes(&self.0) } else { &self.0 }
+        value(&self.0)
     }
+}
+
+/// A frame without the attributes before its value.
+#[inline]
+fn value(frame: &[u8]) -> &[u8] {
+    if frame.first() == Some(&b'|') { read::without_attributes(frame) } else { frame }
 }
 
 impl From<Bytes> for Reply {

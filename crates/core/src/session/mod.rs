@@ -277,8 +277,14 @@ impl<W, R, E: Clone> Session<W, R, E> {
         self.written += length(bytes);
     }
 
-    /// Pairs one reply with the request it belongs to; a caller to wake is pushed onto `woken`.
-    pub fn complete(&mut self, reply: R, woken: &mut Vec<W>) -> Arrival {
+    /// Pairs a reply with the request it belongs to, and with it as many of `more`, those that arrived behind it, as
+    /// belong to the same ticket; a caller to wake is pushed onto `woken`.
+    pub fn complete(
+        &mut self,
+        reply: R,
+        more: &mut impl ExactSizeIterator<Item = R>,
+        woken: &mut Vec<W>,
+    ) -> Arrival {
         let written = self.written;
         let entry = loop {
             match self.order.front_mut() {
@@ -287,19 +293,24 @@ impl<W, R, E: Clone> Session<W, R, E> {
                 _ => return Arrival::Unmatched,
             }
         };
-        entry.replies -= 1;
+        let taken = entry.replies.min(u32::try_from(more.len()).unwrap_or(u32::MAX).saturating_add(1));
+        entry.replies -= taken;
         let last = entry.replies == 0;
         let slot = entry.slot;
-        self.owed -= 1;
+        let taken = usize::try_from(taken).unwrap_or(usize::MAX);
+        self.owed -= taken;
         if last {
             self.pop();
         }
+        let more = more.take(taken - 1);
         let Some(slot) = slot.and_then(|slot| self.slot(slot)) else {
+            more.for_each(drop);
             return Arrival::Absorbed;
         };
         match slot {
             Slot::Streaming { waker, arrived, ended, .. } => {
                 arrived.push_back(reply);
+                arrived.extend(more);
                 woken.extend(waker.take());
                 if !last {
                     return Arrival::Collected;
@@ -309,6 +320,7 @@ impl<W, R, E: Clone> Session<W, R, E> {
             }
             Slot::Waiting { batch: Some(batch), .. } if !last => {
                 batch.push(reply);
+                batch.extend(more);
                 return Arrival::Collected;
             }
             _ => {}
@@ -318,6 +330,7 @@ impl<W, R, E: Clone> Session<W, R, E> {
                 None => Replies::One(reply),
                 Some(mut batch) => {
                     batch.push(reply);
+                    batch.extend(more);
                     Replies::Many(batch)
                 }
             };

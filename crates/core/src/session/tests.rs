@@ -1,5 +1,7 @@
 //! What a session promises, step by step and against a plain model.
 
+use std::iter;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -23,6 +25,11 @@ fn write_all(session: &mut Numbers) -> String {
     String::from_utf8(batch).unwrap()
 }
 
+/// One reply that arrives by itself.
+fn complete(session: &mut Numbers, reply: u32, woken: &mut Vec<u32>) -> Arrival {
+    session.complete(reply, &mut iter::empty(), woken)
+}
+
 #[test]
 fn replies_go_to_requests_in_order() {
     let mut session = session(10, 100);
@@ -30,13 +37,13 @@ fn replies_go_to_requests_in_order() {
     let one = push(&mut session, 1, "a", 1).unwrap();
     let many = push(&mut session, 2, "bb", 1).unwrap();
     assert_eq!(write_all(&mut session), "abb");
-    assert_eq!(session.complete(1, &mut woken), Arrival::Completed);
-    assert_eq!(session.complete(2, &mut woken), Arrival::Collected);
+    assert_eq!(complete(&mut session, 1, &mut woken), Arrival::Completed);
+    assert_eq!(complete(&mut session, 2, &mut woken), Arrival::Collected);
     assert_eq!(session.collect(&many), None);
-    assert_eq!(session.complete(3, &mut woken), Arrival::Completed);
+    assert_eq!(complete(&mut session, 3, &mut woken), Arrival::Completed);
     assert_eq!(session.collect(&one), Some(Ok(Replies::One(1))));
     assert_eq!(session.collect(&many), Some(Ok(Replies::Many(vec![2, 3]))));
-    assert_eq!(session.complete(4, &mut woken), Arrival::Unmatched);
+    assert_eq!(complete(&mut session, 4, &mut woken), Arrival::Unmatched);
     assert_eq!(woken, [7, 7]);
 }
 
@@ -44,12 +51,12 @@ fn replies_go_to_requests_in_order() {
 fn a_reply_before_its_request_was_written_is_unmatched() {
     let mut session = session(10, 100);
     let ticket = push(&mut session, 1, "a", 1).unwrap();
-    assert_eq!(session.complete(1, &mut Vec::new()), Arrival::Unmatched);
+    assert_eq!(complete(&mut session, 1, &mut Vec::new()), Arrival::Unmatched);
     let mut batch = Vec::new();
     session.take(&mut batch);
-    assert_eq!(session.complete(1, &mut Vec::new()), Arrival::Unmatched);
+    assert_eq!(complete(&mut session, 1, &mut Vec::new()), Arrival::Unmatched);
     session.wrote(1);
-    assert_eq!(session.complete(1, &mut Vec::new()), Arrival::Completed);
+    assert_eq!(complete(&mut session, 1, &mut Vec::new()), Arrival::Completed);
     assert!(session.collect(&ticket).is_some());
 }
 
@@ -72,7 +79,7 @@ fn what_was_not_written_whole_is_never_sent() {
     assert_eq!(outcome(&mut session, queued), Sent::No);
     let next = push(&mut session, 1, "d", 1).unwrap();
     assert_eq!(write_all(&mut session), "d");
-    assert_eq!(session.complete(9, &mut Vec::new()), Arrival::Completed);
+    assert_eq!(complete(&mut session, 9, &mut Vec::new()), Arrival::Completed);
     assert_eq!(session.collect(&next), Some(Ok(Replies::One(9))));
 }
 
@@ -83,9 +90,9 @@ fn a_batch_is_answered_while_it_is_written_and_may_have_run_once_it_began() {
     let later = push(&mut session, 2, "ccdd", 1).unwrap();
     let mut bytes = Vec::new();
     session.take(&mut bytes);
-    assert_eq!(session.complete(1, &mut Vec::new()), Arrival::Unmatched);
+    assert_eq!(complete(&mut session, 1, &mut Vec::new()), Arrival::Unmatched);
     session.wrote(2);
-    assert_eq!(session.complete(1, &mut Vec::new()), Arrival::Collected);
+    assert_eq!(complete(&mut session, 1, &mut Vec::new()), Arrival::Collected);
     session.fail(&"cut", &mut Vec::new());
     assert_eq!(session.collect(&batch), Some(Err(Failed { sent: Sent::Maybe, cause: "cut" })));
     assert_eq!(session.collect(&later), Some(Err(Failed { sent: Sent::No, cause: "cut" })));
@@ -103,19 +110,19 @@ fn a_stream_is_answered_reply_by_reply() {
     let (mut woken, mut got) = (Vec::new(), VecDeque::new());
     assert_eq!(session.receive(&stream, &mut got, || 8), Ok(Stream::Open));
     write_all(&mut session);
-    assert_eq!(session.complete(1, &mut woken), Arrival::Collected);
-    assert_eq!(session.complete(2, &mut woken), Arrival::Collected);
+    assert_eq!(complete(&mut session, 1, &mut woken), Arrival::Collected);
+    assert_eq!(complete(&mut session, 2, &mut woken), Arrival::Collected);
     assert_eq!(woken, [8], "woken once, by the first that it waited for");
     assert!(session.arrived(&stream).eq(&[1, 2]));
     assert_eq!(session.receive(&stream, &mut got, || 9), Ok(Stream::Open));
     assert_eq!(session.receive(&stream, &mut got, || 9), Ok(Stream::Open));
-    assert_eq!(session.complete(3, &mut woken), Arrival::Completed);
+    assert_eq!(complete(&mut session, 3, &mut woken), Arrival::Completed);
     assert_eq!(woken, [8, 9]);
     assert_eq!(session.receive(&stream, &mut got, || 9), Ok(Stream::Ended));
     assert_eq!((Vec::from(got), session.owed()), (vec![1, 2, 3], 0));
     let reused = push(&mut session, 1, "d", 1).unwrap();
     write_all(&mut session);
-    session.complete(4, &mut woken);
+    complete(&mut session, 4, &mut woken);
     assert_eq!(session.collect(&reused), Some(Ok(Replies::One(4))));
 }
 
@@ -126,7 +133,7 @@ fn a_stream_that_breaks_keeps_what_had_arrived() {
     write_all(&mut session);
     let queued = push_stream(&mut session, 2, "de");
     let dropped = push_stream(&mut session, 2, "fg");
-    session.complete(1, &mut Vec::new());
+    complete(&mut session, 1, &mut Vec::new());
     session.cancel(dropped);
     let mut woken = Vec::new();
     session.receive(&queued, &mut VecDeque::new(), || 7).unwrap();
@@ -154,7 +161,7 @@ fn what_is_withdrawn_leaves_nothing_behind() {
     assert_eq!(session.order.len(), 2);
     assert_eq!(write_all(&mut session), "ll");
     for (reply, ticket) in [(1, kept), (2, last)] {
-        assert_eq!(session.complete(reply, &mut Vec::new()), Arrival::Completed);
+        assert_eq!(complete(&mut session, reply, &mut Vec::new()), Arrival::Completed);
         assert_eq!(session.collect(&ticket), Some(Ok(Replies::One(reply))));
     }
 }
@@ -167,14 +174,14 @@ fn the_limits_refuse_and_one_large_request_passes_while_there_is_room_for_any() 
     write_all(&mut session);
     push(&mut session, 1, "a", 1).unwrap();
     assert_eq!(push(&mut session, 1, "a", 1), Err(Full), "two are owed");
-    session.complete(1, &mut Vec::new());
+    complete(&mut session, 1, &mut Vec::new());
     assert!(session.collect(&large).is_some());
     // What was written is no reason to refuse more bytes, and what was answered none to refuse more requests.
     write_all(&mut session);
     push(&mut session, 1, &"y".repeat(50), 1).unwrap();
     assert_eq!(push(&mut session, 3, "abc", 1), Err(Full));
     write_all(&mut session);
-    session.complete(2, &mut Vec::new());
+    complete(&mut session, 2, &mut Vec::new());
     push(&mut session, 3, "abc", 1).unwrap();
     assert_eq!(push(&mut session, 3, "abc", 1), Err(Full), "four are owed");
     // Bytes that wait do not keep a large request out, unless they fill their limit.
@@ -200,8 +207,8 @@ fn a_deadline_withdraws_the_queued_and_absorbs_the_written() {
     assert_eq!(session.collect(&written), Some(Err(Failed { sent: Sent::Maybe, cause: "late" })));
     assert_eq!(session.collect(&queued), Some(Err(Failed { sent: Sent::No, cause: "late" })));
     assert_eq!(write_all(&mut session), "cc");
-    assert_eq!(session.complete(1, &mut woken), Arrival::Absorbed);
-    assert_eq!(session.complete(2, &mut woken), Arrival::Completed);
+    assert_eq!(complete(&mut session, 1, &mut woken), Arrival::Absorbed);
+    assert_eq!(complete(&mut session, 2, &mut woken), Arrival::Completed);
     assert_eq!(session.collect(&later), Some(Ok(Replies::One(2))));
     assert_eq!(session.owed(), 0);
 }
@@ -238,23 +245,33 @@ proptest! {
                     }
                 }
                 2 => {
-                    if model.first().is_some_and(|expected| expected.written) {
-                        let mut expected = model.remove(0);
+                    let written = model.iter().filter(|expected| expected.written).count();
+                    let answered: Vec<Expected> = model.drain(..written.min(pick + 1)).collect();
+                    let owed: u32 = answered.iter().map(|expected| expected.replies).sum();
+                    let all = next_reply..next_reply + owed;
+                    // Together where `pick` is even, and one by one.
+                    let together = if pick % 2 == 0 { all.clone().len() } else { 1 };
+                    for arrived in all.collect::<Vec<_>>().chunks(together.max(1)) {
+                        let mut arrived = arrived.iter().copied();
+                        while let Some(reply) = arrived.next() {
+                            let arrival = session.complete(reply, &mut arrived, &mut Vec::new());
+                            prop_assert_ne!(arrival, Arrival::Unmatched);
+                        }
+                    }
+                    for expected in &answered {
                         let sent: Vec<u32> = (next_reply..next_reply + expected.replies).collect();
                         next_reply += expected.replies;
-                        for reply in &sent {
-                            prop_assert_ne!(session.complete(*reply, &mut Vec::new()), Arrival::Unmatched);
-                        }
-                        if let Some(ticket) = expected.ticket.take() {
-                            let got = match session.collect(&ticket) {
+                        if let Some(ticket) = &expected.ticket {
+                            let got = match session.collect(ticket) {
                                 Some(Ok(Replies::One(reply))) => vec![reply],
                                 Some(Ok(Replies::Many(replies))) => replies,
                                 other => panic!("{other:?}"),
                             };
                             prop_assert_eq!(got, sent);
                         }
-                    } else {
-                        prop_assert_eq!(session.complete(u32::MAX, &mut Vec::new()), Arrival::Unmatched);
+                    }
+                    if answered.is_empty() {
+                        prop_assert_eq!(complete(&mut session, u32::MAX, &mut Vec::new()), Arrival::Unmatched);
                     }
                 }
                 _ => {

@@ -28,6 +28,7 @@ impl Batch {
     /// Whether another attempt may help: a shard gave no reply, or none is up, and the ring may have changed or answer a read
     /// without it; or a shard did not know a script, and can be told.
     #[must_use]
+    #[inline]
     pub fn can_mend(answer: &Result<Reply, Error>) -> bool {
         match answer {
             Ok(reply) => is_unknown(reply),

@@ -40,8 +40,9 @@ use self::shard::{Frame, Load, Piece, ShardBatch};
 #[derive(Default)]
 pub struct Batch {
     topology: Option<Arc<Topology<Shard>>>,
-    /// For each request: what becomes of it.
+    /// For each request: what becomes of it, and its command's place.
     fates: Vec<Fate>,
+    commands: Vec<usize>,
     /// How many of them were answered.
     answered: usize,
     /// What is sent, in the order in which it was planned.
@@ -119,6 +120,7 @@ impl Batch {
                 Ok(topology) => topology,
                 Err(late) => {
                     self.fates.extend((0..most).map(|_| Fate::Refused(Box::new(late.clone()))));
+                    self.commands.extend((0..most).filter_map(&item).map(|item| place(&item)));
                     return most;
                 }
             };
@@ -134,9 +136,10 @@ impl Batch {
             if index > 0 && item.size() > MOST_BYTES {
                 break;
             }
-            let Some(fate) = self.plan(index, &item, engine, &topology, &table) else { break };
+            let Some((command, fate)) = self.plan(index, &item, engine, &topology, &table) else { break };
             bytes += item.size();
             self.fates.push(fate);
+            self.commands.push(command);
         }
         let write = |frame: &Frame, out: &mut Vec<u8>| match *frame {
             Frame::Whole(index) => {
@@ -150,6 +153,12 @@ impl Batch {
         }
         self.topology = Some(topology);
         self.fates.len()
+    }
+
+    /// Of each request that was sent its command's [`Table::place`]; [`Table::BUILT_IN`] where it has none.
+    #[must_use]
+    pub fn commands(&self) -> &[usize] {
+        &self.commands
     }
 
     /// The next answer in the order written; `None` when there are no more. An answer that is an error may have to be
@@ -186,6 +195,16 @@ impl Batch {
         Poll::Ready(Some(answer))
     }
 
+    /// The next answer, where it is one shard's reply that was taken from its wire already: what [`Batch::poll_next`] would
+    /// give, without a look at any wire. `None` says nothing of whether there are more.
+    #[inline]
+    pub fn next_taken(&mut self) -> Option<Reply> {
+        let Some(Fate::One(index)) = self.fates.get(self.answered) else { return None };
+        let reply = self.shards.get_mut(*index)?.pop_taken()?;
+        self.answered += 1;
+        Some(reply)
+    }
+
     /// The bytes of replies that are here and were not handed out.
     #[must_use]
     pub fn held(&self) -> usize {
@@ -196,6 +215,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.topology = None;
         self.fates.clear();
+        self.commands.clear();
         self.pieces.clear();
         self.answered = 0;
         self.paused = false;
@@ -205,7 +225,7 @@ impl Batch {
         self.used = 0;
     }
 
-    /// `None` when the request cannot stand in a batch.
+    /// The place of the request's command, and what becomes of it; `None` when it cannot stand in a batch.
     fn plan<I: Item>(
         &mut self,
         index: usize,
@@ -213,17 +233,30 @@ impl Batch {
         engine: &Engine,
         topology: &Topology<Shard>,
         table: &Table,
+    ) -> Option<(usize, Fate)> {
+        let Some(only) = Table::only_key(|index| item.argument(index), item.count()) else {
+            return Some((place(item), self.plan_any(index, item, engine, topology, table)?));
+        };
+        engine.scripts().notice(only.row, |index| item.argument(index));
+        let fate = match topology.locate(only.key) {
+            Some(id) => {
+                let load = Load { size: item.size(), reads: only.row.is_read() };
+                Fate::One(self.add(id, Frame::Whole(index), load))
+            }
+            None => Fate::Refused(Box::new(no_shard())),
+        };
+        Some((only.place, fate))
+    }
+
+    /// As [`Batch::plan`], for a request of any kind.
+    fn plan_any<I: Item>(
+        &mut self,
+        index: usize,
+        item: &I,
+        engine: &Engine,
+        topology: &Topology<Shard>,
+        table: &Table,
     ) -> Option<Fate> {
-        if let Some((row, key)) = Table::only_key(|index| item.argument(index), item.count()) {
-            engine.scripts().notice(row, |index| item.argument(index));
-            return Some(match topology.locate(key) {
-                Some(id) => {
-                    let load = Load { size: item.size(), reads: row.is_read() };
-                    Fate::One(self.add(id, Frame::Whole(index), load))
-                }
-                None => Fate::Refused(Box::new(no_shard())),
-            });
-        }
         let packed = item.pack();
         let found = table.find(packed.view());
         let settings = engine.settings();
@@ -298,6 +331,11 @@ impl Batch {
         }
         index
     }
+}
+
+/// The place of a request's command.
+fn place<I: Item>(item: &I) -> usize {
+    item.argument(0).and_then(Table::place).unwrap_or(Table::BUILT_IN)
 }
 
 /// Whether a request cannot stand in a batch, whatever the ring is: it blocks, walks over shards, is not known yet, or

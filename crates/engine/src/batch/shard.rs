@@ -168,11 +168,21 @@ impl ShardBatch {
 
     /// The next reply, or why there is none.
     pub(super) fn pop(&mut self) -> Result<Reply, Error> {
-        self.owed = self.owed.saturating_sub(1);
-        self.arrived.pop_front().ok_or_else(|| match &self.link {
-            Link::Failed(error) => error.clone(),
-            Link::Open(_) | Link::Over => too_few(),
+        self.pop_taken().ok_or_else(|| {
+            self.owed = self.owed.saturating_sub(1);
+            match &self.link {
+                Link::Failed(error) => error.clone(),
+                Link::Open(_) | Link::Over => too_few(),
+            }
         })
+    }
+
+    /// The next reply, where it was received.
+    #[inline]
+    pub(super) fn pop_taken(&mut self) -> Option<Reply> {
+        let reply = self.arrived.pop_front()?;
+        self.owed = self.owed.saturating_sub(1);
+        Some(reply)
     }
 
     /// The bytes of replies that are here and were not handed out.

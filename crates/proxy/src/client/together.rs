@@ -31,13 +31,17 @@ impl Client {
             std::mem::swap(&mut self.out.bytes, &mut scratch.bytes);
         }
         let count = scratch.batch.send(engine, |index| self.inbox.request(done + index), most).await;
-        let sent = self.inbox.requests(done).take(count);
-        if let Some(command) = sent.map(|request| self.context.stats.request(request.name())).last() {
-            self.identity.card().sent(command);
+        self.context.stats.taken_in(scratch.batch.commands());
+        if let Some(last) = scratch.batch.commands().last() {
+            self.identity.card().sent(*last);
         }
         let mut bytes = 0;
         for index in done..done + count {
-            let answer = self.next_answer().await?;
+            let taken = self.scratch.as_mut().and_then(|scratch| scratch.batch.next_taken());
+            let answer = match taken {
+                Some(reply) => Ok(reply),
+                None => self.next_answer().await?,
+            };
             let answer =
                 if Batch::can_mend(&answer) { Box::pin(self.mend(index, answer)).await? } else { answer };
             match &answer {

@@ -315,8 +315,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
         let mut start = 0;
         let mut broken = None;
         loop {
-            match self.scanner.scan(self.arrived.get(start..).unwrap_or_default()) {
+            let rest = self.arrived.get(start..).unwrap_or_default();
+            match self.scanner.scan(rest) {
                 Ok(Some(length)) => {
+                    if rest.get(..length).and_then(ReplyKind::of_frame) == Some(ReplyKind::Push) {
+                        broken = Some(unasked("a push"));
+                        break;
+                    }
                     self.frames.push(start..start + length);
                     start += length;
                 }
@@ -336,27 +341,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
             let mut state = self.queue.lock();
             state.session.wrote(std::mem::take(&mut self.unreported));
             let mut answered = false;
-            for frame in self.frames.drain(..) {
-                let reply = Reply::new(chunk.slice(frame));
-                let push = reply.kind() == ReplyKind::Push;
-                let arrival =
-                    if push { Arrival::Unmatched } else { state.session.complete(reply, &mut self.woken) };
-                match arrival {
+            let mut replies = self.frames.drain(..).map(|frame| Reply::new(chunk.slice(frame)));
+            while let Some(reply) = replies.next() {
+                match state.session.complete(reply, &mut replies, &mut self.woken) {
                     Arrival::Completed | Arrival::Collected => answered = true,
                     Arrival::Absorbed => {}
                     Arrival::Unmatched => {
-                        let what = if push { "a push" } else { "a reply" };
-                        broken = Some(Cause::new(Kind::Protocol, format!("{what} that nobody asked for")));
+                        broken = Some(unasked("a reply"));
                         break;
                     }
                 }
             }
+            drop(replies);
             if answered || state.session.owed() == 0 {
                 self.overdue_since = None;
             }
             broken = broken.or(self.canary.check(&mut state.session).err());
             drop(state);
-            self.frames.clear();
             self.woken.drain(..).for_each(Waker::wake);
         }
         broken.map_or(Ok(()), |cause| Err(End::Lost(cause)))
@@ -455,6 +456,10 @@ impl<S> Drop for Wire<'_, S> {
     }
 }
 
+fn unasked(what: &str) -> Arc<Cause> {
+    Cause::new(Kind::Protocol, format!("{what} that nobody asked for"))
+}
+
 fn gone(text: &str) -> End {
     End::Lost(Cause::new(Kind::ShardDown, text))
 }
@@ -492,73 +497,4 @@ const KEEP_AT_MOST: usize = 1 << 20;
 const PATIENCE: u32 = 2;
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-
-    use rendis_core::request::RequestBuf;
-    use rendis_core::session::{QueueLimits, Sent};
-    use tokio::io::ReadBuf;
-
-    use super::*;
-    use crate::queue::{Admission, Call};
-
-    /// A socket that takes `takes` bytes and then is gone, both ways.
-    struct Vanishing {
-        takes: usize,
-    }
-
-    impl AsyncRead for Vanishing {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl AsyncWrite for Vanishing {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            let taken = bytes.len().min(self.takes);
-            self.takes -= taken;
-            if taken == 0 { Poll::Pending } else { Poll::Ready(Ok(taken)) }
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    #[tokio::test]
-    async fn what_the_socket_took_before_it_vanished_may_have_run() {
-        let request = RequestBuf::pack([&b"INCR"[..], b"key"]);
-        let length = request.view().bytes().len();
-        for (takes, first, second) in [
-            (2 * length, Sent::Maybe, Sent::Maybe),
-            (length, Sent::Maybe, Sent::No),
-            (2 * length - 1, Sent::Maybe, Sent::No),
-            (length - 1, Sent::No, Sent::No),
-        ] {
-            let queue = Queue::new(QueueLimits::default());
-            let (pulse, deadlines) = (Pulse::default(), Deadlines::default());
-            let allowed = Duration::from_secs(9);
-            let calls = async {
-                tokio::join!(Call::new(&queue, &request, allowed), Call::new(&queue, &request, allowed))
-            };
-            let wire = async {
-                let served = serve(Vanishing { takes }, &queue, &pulse, &deadlines, false).await;
-                let End::Lost(cause) = served else {
-                    panic!("the socket is gone");
-                };
-                queue.fail(&cause, Admission::Open);
-            };
-            let ((one, two), ()) = tokio::join!(calls, wire);
-            assert_eq!(one.unwrap_err().sent, first, "{takes} of {length} bytes");
-            assert_eq!(two.unwrap_err().sent, second, "{takes} of {length} bytes");
-        }
-    }
-}
+mod tests;
