@@ -134,13 +134,8 @@ impl Policy {
     /// assert_eq!(policy.decide(&unsent, 0.5, || Withdrawal::Granted), again);
     /// ```
     pub fn decide(&self, failed: &Attempt, jitter: f64, budget: impl FnOnce() -> Withdrawal) -> Decision {
-        match (failed.failure, failed.repeat) {
-            (AttemptFailure::Answered, _) => return Decision::GiveUp(Reason::Answered),
-            (AttemptFailure::OutcomeUnknown, Repeat::Never) => return Decision::GiveUp(Reason::Unsafe),
-            (AttemptFailure::OutcomeUnknown, Repeat::IdempotentWrite) if !self.repeat_idempotent_writes => {
-                return Decision::GiveUp(Reason::Unsafe);
-            }
-            _ => {}
+        if let Err(reason) = self.check(failed.failure, failed.repeat) {
+            return Decision::GiveUp(reason);
         }
         if failed.attempts >= self.attempts.get() {
             return Decision::GiveUp(Reason::Attempts);
@@ -153,6 +148,21 @@ impl Policy {
             return Decision::GiveUp(Reason::Budget);
         }
         Decision::Again { after }
+    }
+
+    /// Whether it is safe to run a request again that failed so.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub const fn check(&self, failure: AttemptFailure, repeat: Repeat) -> Result<(), Reason> {
+        match (failure, repeat) {
+            (AttemptFailure::Answered, _) => Err(Reason::Answered),
+            (AttemptFailure::OutcomeUnknown, Repeat::Never) => Err(Reason::Unsafe),
+            (AttemptFailure::OutcomeUnknown, Repeat::IdempotentWrite) if !self.repeat_idempotent_writes => {
+                Err(Reason::Unsafe)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How long to wait after `attempts` tries.

@@ -108,6 +108,9 @@ impl Engine {
                 return outcome.map_err(|failure| told(self.error(&shard, failure), unknown));
             };
             unknown |= failure == AttemptFailure::OutcomeUnknown;
+            if failure == AttemptFailure::NotNow {
+                shard.pulse().doubt();
+            }
             if let Err(failure) = &outcome
                 && failure.cause.kind == Kind::ShardDown
             {
@@ -119,10 +122,10 @@ impl Engine {
             let attempt = Attempt { repeat, failure, attempts, remaining: Some(remaining) };
             match self.decide(&attempt) {
                 Decision::Again { after } => self.pause(after).await,
-                // It was never sent, and its keys are about to go to others, or the server is about to be back.
-                _ if failure == AttemptFailure::NotWritten
+                // It did not run, and its keys are about to go to others, or the server is about to be back.
+                _ if matches!(failure, AttemptFailure::NotWritten | AttemptFailure::NotNow)
                     && matches!(route, Route::Planned { .. } | Route::Together { .. })
-                    && self.out_or_back(&shard, connects, remaining).await => {}
+                    && self.out_or_back(&shard, connects, patience(failure, remaining)).await => {}
                 // It is missed for what it met first, though another attempt found nobody to connect to in time.
                 _ if late && repeat == Repeat::Read && self.settings().on_down == OnDown::Miss => {
                     let failure = lost.map_or(outcome, Err);
@@ -320,6 +323,17 @@ fn failure_of(outcome: &Result<Replies<Reply>, Failure>, speaker: Speaker) -> Op
         Err(failure) => Some(unanswered(failure.cause.kind, failure.sent)),
     }
 }
+
+/// How long a call that failed so waits, of the time it has, for its shard to be out of use: what a server says of itself a
+/// probe soon hears too.
+pub(crate) fn patience(failure: AttemptFailure, remaining: Duration) -> Duration {
+    match failure {
+        AttemptFailure::NotNow => remaining.min(PROBED_WITHIN),
+        _ => remaining,
+    }
+}
+
+const PROBED_WITHIN: Duration = Duration::from_millis(100);
 
 /// How a call that got no reply failed, in the terms of `core::retry`.
 pub(crate) const fn unanswered(kind: Kind, sent: Sent) -> AttemptFailure {

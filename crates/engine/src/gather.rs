@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use rendis_core::command::{
-    Blocks, Found, LocalCommand, Repeat, Response, Row, Subscription, Table, Transaction,
+    Blocks, Found, LocalCommand, Repeat, Response, Row, Speaker, Subscription, Table, Transaction,
 };
 use rendis_core::id::ShardId;
 use rendis_core::merge::{MergeError, Scanned, merge};
@@ -17,7 +17,7 @@ use rendis_core::session::{Failed, Replies, Sent};
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::time::Instant;
 
-use crate::attempt::{Route, exclusively, refused, single, unanswered};
+use crate::attempt::{Route, exclusively, patience, refused, single, unanswered};
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Cause, Error, Failure, Kind};
 use crate::frames::Slice;
@@ -210,8 +210,8 @@ impl Engine {
         join_all(cut.parts().map(part)).await
     }
 
-    /// A part is a command of the same kind. One that was never sent, or only reads, is dealt anew when its shard is taken
-    /// out, or back.
+    /// A part is a command of the same kind. One that did not run, or only reads, is dealt anew when its shard is taken out,
+    /// or back.
     async fn part(
         &self,
         began: Instant,
@@ -223,22 +223,22 @@ impl Engine {
         let id = slice.part.shard;
         let connects = topology.member(id).map_or(0, |member| member.shard.pulse().connects());
         let route = Route::Member(topology, id);
-        let error = match self.call(began, route, &slice, repeat).await.and_then(single) {
-            Ok(reply) => return Ok(reply),
-            Err(error) => error,
+        let outcome = self.call(began, route, &slice, repeat).await.and_then(single);
+        let failure = match &outcome {
+            Ok(reply) => match AttemptFailure::of(reply, Speaker::Server) {
+                Some(AttemptFailure::NotNow) => AttemptFailure::NotNow,
+                _ => return outcome,
+            },
+            Err(error) if error.is_late() => AttemptFailure::Answered,
+            Err(error) => unanswered(error.kind(), error.sent()),
         };
         let request = slice.part.pack(slice.whole);
         let request = request.view();
-        let again = match unanswered(error.kind(), error.sent()) {
-            AttemptFailure::NotWritten => true,
-            AttemptFailure::OutcomeUnknown => repeat == Repeat::Read,
-            AttemptFailure::NotNow | AttemptFailure::Answered => false,
-        };
+        let settings = self.settings();
         if let Some(member) = topology.member(id)
-            && again
-            && !error.is_late()
+            && settings.retry.check(failure, repeat).is_ok()
             && let remaining = self.manner_since(began, &member.shard).deadline
-            && self.out_or_back(&member.shard, connects, remaining).await
+            && self.out_or_back(&member.shard, connects, patience(failure, remaining)).await
             && let remaining = self.manner_since(began, &member.shard).deadline
             && let rest = self.for_the_rest(remaining)
             && let Executed::Reply(reply) =
@@ -246,7 +246,7 @@ impl Engine {
         {
             return Ok(reply);
         }
-        self.missed(request, table.find(request), error)
+        outcome.or_else(|error| self.missed(request, table.find(request), error))
     }
 
     async fn every(

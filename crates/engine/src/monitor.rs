@@ -2,7 +2,8 @@
 //!
 //! One task a shard, so that a shard that hangs delays no other's probe. Nor does a probe without an answer delay the
 //! next of a shard that is up: it is asked when it is due, on one more connection. So a shard that hangs is down one
-//! deadline and two intervals after the first probe, and not three deadlines. What a vote changes is told to the engine,
+//! deadline and two intervals after the first probe, and not three deadlines. Where calls are answered that the server
+//! cannot serve now, it is asked at once, so that what they are made again finds it out of use. What a vote changes is told to the engine,
 //! which alone decides what becomes of the ring.
 
 use std::sync::Arc;
@@ -45,7 +46,8 @@ pub(crate) async fn watch<R>(
     let most = usize::try_from(settings.votes.fall.get()).unwrap_or(usize::MAX);
     let mut probes = FuturesUnordered::from_iter([ask(None)]);
     let mut idle: Option<Connection> = None;
-    let mut next = Instant::now() + health.next_probe(fastrand::f64());
+    let mut last = Instant::now();
+    let mut next = last + health.next_probe(fastrand::f64());
     loop {
         let most = if health.status() == Status::Up { most } else { 1 };
         // What traffic says is heard also while a probe waits for its answer.
@@ -69,13 +71,20 @@ pub(crate) async fn watch<R>(
                     next = asked + health.next_probe(fastrand::f64());
                 }
             }
+            () = shard.pulse().next_doubt(), if health.status() == Status::Up => {
+                next = next.min(last + settings.votes.interval / DOUBTS);
+            }
             () = sleep_until(next), if probes.len() < most => {
                 probes.push(ask(idle.take()));
-                next = Instant::now() + health.next_probe(fastrand::f64());
+                last = Instant::now();
+                next = last + health.next_probe(fastrand::f64());
             }
         }
     }
 }
+
+/// How many probes an interval has at most where answers make the server doubtful, and probes find it well.
+const DOUBTS: u32 = 10;
 
 /// Counts connections that failed in a row.
 fn heard(health: &mut Health, failures: u32) -> Transition {

@@ -21,6 +21,8 @@ pub(crate) struct Pulse {
     /// What went wrong last, for people.
     trouble: Mutex<Option<Arc<Cause>>>,
     changed: Notify,
+    /// An answer said that the server cannot serve now.
+    doubted: Notify,
     /// How many connections of wires were made, and who waits for the next.
     connects: AtomicU64,
     connected: Notify,
@@ -106,6 +108,16 @@ impl Pulse {
         self.noticed(cause);
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.changed.notify_one();
+    }
+
+    /// The server answered that it cannot serve now (`LOADING`): the next probe comes soon.
+    pub(crate) fn doubt(&self) {
+        self.doubted.notify_one();
+    }
+
+    /// Waits for the next doubt. Cancel safe.
+    pub(crate) async fn next_doubt(&self) {
+        self.doubted.notified().await;
     }
 
     /// Something went wrong, which the monitor knows already.

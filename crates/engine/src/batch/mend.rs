@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rendis_core::command::{Found, Repeat};
+use rendis_core::command::{Found, Repeat, Speaker};
 use rendis_core::reply::Reply;
 use rendis_core::request::Request;
 use rendis_core::retry::{Attempt, AttemptFailure, Decision};
@@ -26,12 +26,12 @@ use crate::shard::Shard;
 
 impl Batch {
     /// Whether another attempt may help: a shard gave no reply, or none is up, and the ring may have changed or answer a read
-    /// without it; or a shard did not know a script, and can be told.
+    /// without it; a shard did not know a script, and can be told; or it could not serve at the moment.
     #[must_use]
     #[inline]
     pub fn can_mend(answer: &Result<Reply, Error>) -> bool {
         match answer {
-            Ok(reply) => is_unknown(reply),
+            Ok(reply) => reply.is_error() && (is_unknown(reply) || is_not_now(reply)),
             Err(error) => {
                 let met = error.shard().is_some() || error.kind() == Kind::ShardDown;
                 met && !error.is_late() && unanswered(error.kind(), error.sent()) != AttemptFailure::Answered
@@ -51,29 +51,36 @@ impl Batch {
         answer: Result<Reply, Error>,
     ) -> Result<Reply, Error> {
         runtime::breathe().await;
+        let packed = item.pack();
+        let table = engine.table().load_full();
+        let found = table.find(packed.view());
+        let (read, repeat, speaker) = match found {
+            Found::Row(row) => (row.is_read(), row.repeat(packed.view()), row.speaker()),
+            _ => (false, Repeat::Never, Speaker::PerhapsCode),
+        };
         let error = match &answer {
-            Ok(_) => {
-                let again = poll_fn(|context| self.poll_nothing_ran_since(context)).await;
+            Ok(reply) => {
+                let again = if is_unknown(reply) {
+                    poll_fn(|context| self.poll_nothing_ran_since(context, is_unknown)).await
+                } else {
+                    AttemptFailure::of(reply, speaker) == Some(AttemptFailure::NotNow)
+                        && (self.comes_in_its_turn(Sent::Maybe, read)
+                            || poll_fn(|context| self.poll_nothing_ran_since(context, is_not_now)).await)
+                        && self.may_repeat(engine, AttemptFailure::NotNow, None, repeat).await
+                };
                 return match self.rest(engine).filter(|_| again) {
-                    Some((rest, _)) => again_or(rest.run(item).await, answer),
+                    Some((rest, _)) => again_or(rest.run(&item).await, answer),
                     None => answer,
                 };
             }
             Err(error) => error.clone(),
-        };
-        let packed = item.pack();
-        let table = engine.table().load_full();
-        let found = table.find(packed.view());
-        let (read, repeat) = match found {
-            Found::Row(row) => (row.is_read(), row.repeat(packed.view())),
-            _ => (false, Repeat::Never),
         };
         let misses = read && engine.settings().on_down == OnDown::Miss;
         // Of a shard that does not serve nothing else can come.
         let hopeless = misses && !engine.serves(error.shard());
         let again = !hopeless
             && self.comes_in_its_turn(error.sent(), read)
-            && self.may_repeat(engine, &error, repeat).await;
+            && self.may_repeat(engine, unanswered(error.kind(), error.sent()), Some(&error), repeat).await;
         let answer = match self.rest(engine).filter(|_| again) {
             Some((rest, _)) => again_or(rest.run(&item).await, answer),
             None => answer,
@@ -124,10 +131,16 @@ impl Batch {
         }
     }
 
-    /// Whether a request that failed so may go out again, by the rules of single ones. It has waited then.
-    async fn may_repeat(&mut self, engine: &Engine, error: &Error, repeat: Repeat) -> bool {
+    /// Whether a request that failed so, with an error where it got no reply, may go out again, by the rules of single ones.
+    /// It has waited then.
+    async fn may_repeat(
+        &mut self,
+        engine: &Engine,
+        failure: AttemptFailure,
+        error: Option<&Error>,
+        repeat: Repeat,
+    ) -> bool {
         let Some((_, remaining)) = self.rest(engine) else { return false };
-        let failure = unanswered(error.kind(), error.sent());
         match engine.decide(&Attempt { repeat, failure, attempts: 1, remaining: Some(remaining) }) {
             Decision::Again { after } => {
                 // Of a batch that failed the first waits, for all.
@@ -137,7 +150,9 @@ impl Batch {
                 true
             }
             Decision::GiveUp(_) => {
-                let Some((shard, connects)) = self.failed_at(error) else { return false };
+                let Some((shard, connects)) = error.and_then(|error| self.failed_at(error)) else {
+                    return false;
+                };
                 failure == AttemptFailure::NotWritten && engine.out_or_back(&shard, connects, remaining).await
             }
         }
@@ -163,7 +178,7 @@ impl Batch {
 
     /// Whether nothing has run on the shard of the last answer since, so that what is made again there comes in its turn:
     /// what followed met the same error.
-    fn poll_nothing_ran_since(&mut self, context: &Context<'_>) -> Poll<bool> {
+    fn poll_nothing_ran_since(&mut self, context: &Context<'_>, met: fn(&Reply) -> bool) -> Poll<bool> {
         let Some(Fate::One(index)) = self.answered.checked_sub(1).and_then(|last| self.fates.get(last))
         else {
             return Poll::Ready(false);
@@ -172,8 +187,13 @@ impl Batch {
         if shard.poll_ended(context).is_pending() {
             return Poll::Pending;
         }
-        Poll::Ready(shard.all_owed_are(is_unknown))
+        Poll::Ready(shard.all_owed_are(met))
     }
+}
+
+/// Whether the server says that it did not run it and cannot now; a script can say so too.
+fn is_not_now(reply: &Reply) -> bool {
+    AttemptFailure::of(reply, Speaker::Server) == Some(AttemptFailure::NotNow)
 }
 
 /// What came of making a request again, which had this answer.

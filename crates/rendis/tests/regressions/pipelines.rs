@@ -2,11 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::AsyncCommands;
 use rendis::{OnDown, Ring, Sent};
-use rendis_testkit::{Cluster, RedisServer};
+use rendis_testkit::{Answer, Cluster, FakeServer, RedisServer};
 
 use crate::{only, own};
 
@@ -133,4 +135,31 @@ async fn an_atomic_pipeline_that_the_server_refuses_is_one_error() {
     let error = pipe.exec_async(&mut ring).await.unwrap_err();
     assert_eq!(error.code(), Some("NOPERM"), "{error}");
     assert_eq!(server.command(&["EXISTS", "key"]).integer(), 0, "nothing ran");
+}
+
+#[tokio::test]
+async fn what_a_loading_server_refused_is_not_made_again_behind_what_it_ran() {
+    for refused in [1, 3] {
+        let (sets, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let heard = Arc::clone(&seen);
+        let server = FakeServer::start(move |request| match request.name().as_str() {
+            "SET" => {
+                heard.lock().unwrap().push(String::from_utf8_lossy(&request.arguments[2]).into_owned());
+                let number = sets.fetch_add(1, Ordering::SeqCst);
+                if number < refused { Answer::text("-LOADING not yet\r\n") } else { Answer::ok() }
+            }
+            _ => Answer::handshake(request).unwrap_or_else(Answer::ok),
+        });
+        let mut ring = Ring::builder().shard("only", server.url()).build().await.unwrap();
+        let mut pipe = redis::pipe();
+        pipe.set("k", "1").set("k", "2").set("k", "3").ignore_errors();
+        let answers: Vec<redis::Value> = pipe.query_async(&mut ring).await.unwrap();
+        let errors = answers.iter().filter(|answer| matches!(answer, redis::Value::ServerError(_))).count();
+        let seen = seen.lock().unwrap().join(" ");
+        match refused {
+            // Two ran, and the first must not come after them.
+            1 => assert_eq!((errors, &*seen), (1, "1 2 3"), "{answers:?}"),
+            _ => assert_eq!((errors, &*seen), (0, "1 2 3 1 2 3"), "{answers:?}"),
+        }
+    }
 }

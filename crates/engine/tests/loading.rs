@@ -1,0 +1,98 @@
+//! Servers that load their data, on virtual time: what they refuse until then goes to others, whatever way it came.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod network;
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rendis_core::health::Probe;
+use rendis_core::placement::Spec;
+use rendis_core::request::RequestBuf;
+use rendis_engine::events::Event;
+use rendis_engine::gather::Executed;
+use rendis_engine::probe::Heartbeat;
+use rendis_engine::settings::Settings;
+use tokio::time::{Instant, sleep};
+
+use world::*;
+
+fn request(words: &[&str]) -> RequestBuf {
+    RequestBuf::pack(words.iter().map(|word| word.as_bytes()))
+}
+
+/// The frames of what a pipeline was answered.
+async fn pipeline(world: &World, requests: &[RequestBuf]) -> Vec<String> {
+    let answers = world.engine.pipeline(requests).await.into_iter();
+    let text = |answer| match answer {
+        Ok(Executed::Reply(reply)) => String::from_utf8_lossy(reply.frame()).into_owned(),
+        other => format!("{other:?}"),
+    };
+    answers.map(text).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_loading_server_refuses_goes_to_others_at_once() {
+    for way in ["single", "split", "pipeline", "split in a pipeline"] {
+        let world = World::start(&["a", "b"], Spec::go_redis(), Settings::default()).await;
+        let mut events = world.engine.events();
+        let (on_a, on_b) = (world.keys_on("a", 1).remove(0), world.keys_on("b", 1).remove(0));
+        // The next probe is far away.
+        sleep(millis(150)).await;
+        world.host("a").load(true);
+        let begun = Instant::now();
+        let (set, both) = (["SET", &on_a, "new"], ["MGET", &on_a, &on_b]);
+        match way {
+            "single" => world.set(&on_a, "new").await,
+            "split" => {
+                let Executed::Reply(reply) = world.engine.run(&request(&both)).await.unwrap() else {
+                    panic!("it has a reply");
+                };
+                assert_eq!(reply.frame(), b"*2\r\n_\r\n_\r\n");
+            }
+            "pipeline" => {
+                let many = [request(&set), request(&["GET", &on_b]), request(&["GET", &on_a]), request(&set)];
+                let answers = pipeline(&world, &many).await;
+                assert_eq!(answers, ["+OK\r\n", "_\r\n", "$3\r\nnew\r\n", "+OK\r\n"]);
+            }
+            _ => {
+                let answers = pipeline(&world, &[request(&both), request(&["GET", &on_b])]).await;
+                assert_eq!(answers, ["*2\r\n_\r\n_\r\n", "_\r\n"]);
+            }
+        }
+        assert!(begun.elapsed() < millis(60), "{way}: {:?}", begun.elapsed());
+        assert!(matches!(events.next().await.unwrap(), Event::Loading(_)), "{way}");
+        world.host("a").load(false);
+        world.until("a", true).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_of_a_server_that_its_probes_find_well_make_few_probes_more() {
+    let mut settings = Settings::default();
+    settings.health.votes.interval = Duration::from_secs(1);
+    let world = World::start(&["a"], Spec::go_redis(), settings).await;
+    let probes = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&probes);
+    let well = Heartbeat::Custom(Arc::new(move |_| {
+        asked.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::ready(Probe::Good))
+    }));
+    let (placement, settings) = (world.placement.clone(), world.settings.clone());
+    world.engine.reconfigure(&world.shards, placement, settings, well).unwrap();
+    world.host("a").load(true);
+    sleep(Duration::from_secs(5)).await;
+    let before = probes.load(Ordering::Relaxed);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        let answers = pipeline(&world, &[request(&["GET", "k"])]).await;
+        assert!(answers.iter().all(|answer| answer.starts_with("-LOADING ")), "{answers:?}");
+        sleep(millis(1)).await;
+    }
+    let more = probes.load(Ordering::Relaxed) - before;
+    assert!((6..=55).contains(&more), "{more} probes in five intervals");
+    assert!(world.serves("a"));
+}
