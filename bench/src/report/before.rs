@@ -43,6 +43,8 @@ Costs that profiles showed, and that are gone:
   Now they run after eight replies that make 16 KiB, and after 64 KiB however few.
 - A known script was hashed again by each `EVAL`. Now its text is compared.
 - The proxy copied replies that a client does not want, and kept a timer of the runtime for each client that waited.
+- The proxy asked for each reply of a pipeline through a future of its own, paired each by itself, and looked each command
+  up once more to count it. Now runs of replies are paired and handed out at once, and a batch says what it sent.
 
 Where a median is below 1 and 1 lies within its brackets, the rounds differ by more than the two revisions do; most of all
 with values of 1 MiB.
