@@ -284,6 +284,9 @@ impl RingBuilder {
     /// A server that cannot be reached or refuses the password is no error here, since the others serve: calls for its
     /// keys say what is wrong, and so does the log.
     ///
+    /// The ring can be used on any runtime, and works as long as the one that it was built on: when that has ended, calls
+    /// are refused, and subscriptions end with an error.
+    ///
     /// # Errors
     /// [`Kind::Config`], before anything is started: a URL that cannot be read, an empty or repeated name, no shard at
     /// all, a weight where the placement has none, a zero with which nothing would work (a deadline, an interval, wires,

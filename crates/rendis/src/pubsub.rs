@@ -29,8 +29,8 @@ impl Ring {
     /// Within the connect and the reply deadline together (default 2 s), naming the shard: [`Kind::ShardDown`] when
     /// one is down or cannot be reached, [`Kind::Timeout`] when it does not confirm, [`Kind::Auth`], [`Kind::Tls`] or
     /// [`Kind::Config`] when it cannot be talked to, [`Kind::Server`] when it refuses (an ACL, `SSUBSCRIBE` before
-    /// Redis 7, a script that runs all the time); [`Kind::Refused`] when the ring is closed; and [`Kind::Config`] outside
-    /// of a tokio runtime.
+    /// Redis 7, a script that runs all the time); [`Kind::Refused`] when the ring is closed, or the runtime has ended that
+    /// it was built on; and [`Kind::Config`] outside of a tokio runtime.
     ///
     /// [`Kind::ShardDown`]: crate::Kind::ShardDown
     /// [`Kind::Timeout`]: crate::Kind::Timeout
@@ -124,7 +124,7 @@ impl Ring {
 ///   16 384 messages, 64 MiB). What waited before is given first. Other subscriptions do not notice.
 /// - [`Kind::Server`](crate::Kind::Server) when a shard refused one of its channels later on, after a move or a
 ///   reconnect.
-/// - [`Kind::Refused`](crate::Kind::Refused) when the ring was closed.
+/// - [`Kind::Refused`](crate::Kind::Refused) when the ring was closed, or the runtime has ended that it was built on.
 #[derive(Debug)]
 pub struct Subscription {
     listener: Listener,

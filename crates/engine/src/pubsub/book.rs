@@ -73,7 +73,7 @@ impl Shared {
         if book.topics.is_empty()
             && let Some(mover) = book.mover.take()
         {
-            mover.abort();
+            mover.task.abort();
         }
         let wakers = std::mem::take(&mut book.wakers);
         let tickets = std::mem::take(&mut book.tickets);
@@ -91,14 +91,21 @@ pub(super) struct Book {
     pub(super) links: BTreeMap<LinkId, Link>,
     listeners: BTreeMap<ListenerId, Member>,
     /// The task that follows the topology while there are topics.
-    pub(super) mover: Option<AbortHandle>,
+    pub(super) mover: Option<Mover>,
     closed: Option<Error>,
-    pub(super) last: u64,
+    last: u64,
     /// Links without a task yet.
     pub(super) starting: Vec<LinkId>,
     /// To be woken when the lock is free.
     wakers: Vec<Waker>,
     pub(super) tickets: Vec<Arc<Ticket>>,
+}
+
+/// See [`Book::mover`].
+pub(super) struct Mover {
+    /// None comes twice.
+    pub(super) number: u64,
+    pub(super) task: AbortHandle,
 }
 
 /// A topic that somebody listens to.
@@ -137,8 +144,7 @@ struct Member {
 /// What listeners do.
 impl Book {
     pub(super) fn enter(&mut self, mailbox: &Arc<Mailbox>) -> ListenerId {
-        self.last += 1;
-        let id = ListenerId(self.last);
+        let id = ListenerId(self.number());
         if let Some(error) = &self.closed {
             self.wakers.extend(mailbox.fail(error.clone()));
         }
@@ -230,6 +236,12 @@ impl Book {
             }
             None => Error::new(late(), Sent::No, None),
         }
+    }
+
+    /// A number that was not given before.
+    pub(super) fn number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
     }
 
     /// Why no topic can be added any more.

@@ -1,7 +1,7 @@
 //! The door to subscriptions: hubs, listeners, and the task that follows the topology.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::TopicKind;
 use super::audience::{ListenerId, Ticket};
-use super::book::{Book, Joined, Shared, Source, Start};
+use super::book::{Book, Joined, Mover, Shared, Source, Start};
 use super::frame::{Verb, command};
 use super::link;
 use super::mailbox::{Limits, Mailbox, Message};
@@ -49,7 +49,7 @@ impl Hub {
         Self { inner: Arc::new(Inner { engine, shared: Arc::default(), runtime: None }) }
     }
 
-    /// The subscriptions of this engine, whose tasks run on this runtime.
+    /// The subscriptions of this engine, whose tasks run on this runtime. When it ends, so do they, as by [`Hub::close`].
     #[must_use]
     pub fn on(engine: Engine, runtime: Handle) -> Self {
         Self { inner: Arc::new(Inner { engine, shared: Arc::default(), runtime: Some(runtime) }) }
@@ -85,11 +85,25 @@ impl std::fmt::Debug for Hub {
 impl Inner {
     /// Begins to follow the topology, if that is not done yet. The receiver is made before the topology is looked at,
     /// so no change is missed.
-    fn follow(self: &Arc<Self>, book: &mut Book) {
-        if book.mover.is_none() {
-            let task = follow(self.engine.changes(), Arc::downgrade(self));
-            book.mover = Some(self.spawn(task));
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] where the runtime of the hub has ended.
+    fn follow(self: &Arc<Self>, book: &mut Book) -> Result<(), Error> {
+        if book.mover.is_some() {
+            return Ok(());
         }
+        let following = follow(self.engine.changes(), Arc::downgrade(self));
+        let number = book.number();
+        let begun = Arc::new(OnceLock::new());
+        let shared = Arc::downgrade(&self.shared);
+        let life = self.runtime.as_ref().map(|_| Life { shared, number, begun: Arc::clone(&begun) });
+        let task = self.spawn(async move {
+            let _life = life;
+            following.await;
+        });
+        book.mover = Some(Mover { number, task });
+        // A runtime that has ended drops the task at once, while the book is locked.
+        begun.set(()).map_err(|()| runtime_ended())
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
@@ -157,7 +171,7 @@ impl Listener {
     /// [`Kind::ShardDown`] when a shard is down or cannot be reached or no shard is up, [`Kind::Timeout`] when one does
     /// not confirm in time, [`Kind::Auth`], [`Kind::Tls`] or [`Kind::Config`] when it cannot be talked to (or there is no
     /// tokio runtime),
-    /// [`Kind::Server`] when it refuses, [`Kind::Refused`] when the engine or hub is closed; and whatever ended the
+    /// [`Kind::Server`] when it refuses, [`Kind::Refused`] when the engine or hub is closed, or its runtime has ended; and whatever ended the
     /// listener before.
     pub async fn add(&self, kind: TopicKind, names: impl IntoIterator<Item = Bytes>) -> Result<(), Error> {
         let named = |error: Error| error.of_command(command(Verb::Begin, kind));
@@ -189,7 +203,7 @@ impl Listener {
     ///
     /// # Errors
     /// [`Kind::Busy`] when the listener fell behind (see [`Limits`]), [`Kind::Server`] when a shard that topics moved
-    /// to, or that was reconnected, refused one of them, [`Kind::Refused`] when the hub was closed.
+    /// to, or that was reconnected, refused one of them, [`Kind::Refused`] when the hub was closed, or its runtime has ended.
     pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Result<Arc<Message>, Error>>> {
         self.mailbox.poll(context)
     }
@@ -249,7 +263,7 @@ impl Adding<'_> {
             if self.topics.is_empty() {
                 return Ok(());
             }
-            inner.follow(book);
+            inner.follow(book)?;
             let topology = inner.engine.topology();
             let placed = self.topics.iter().map(|topic| sources_up(&topology, topic));
             let placed = placed.collect::<Result<Vec<_>, _>>()?;
@@ -270,6 +284,29 @@ impl Drop for Adding<'_> {
             book.withdraw(&self.ticket, &self.topics);
             self.fresh.iter().for_each(|topic| book.leave(self.listener.id, topic));
         });
+    }
+}
+
+/// A part of the mover of a hub that has a runtime of its own. When it is dropped while the mover is needed, the runtime has
+/// been shut down, and nobody would ever hear anything again.
+struct Life {
+    shared: Weak<Shared>,
+    /// The mover's.
+    number: u64,
+    /// Set by whichever comes first: that the mover has begun, or its end.
+    begun: Arc<OnceLock<()>>,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        if self.begun.set(()).is_err() {
+            shared.change(|book| {
+                if book.mover.as_ref().is_some_and(|mover| mover.number == self.number) {
+                    book.close(&runtime_ended());
+                }
+            });
+        }
     }
 }
 
@@ -314,6 +351,10 @@ fn live(topology: &Topology<Shard>) -> Vec<Source> {
 
 fn source(shard: &Shard) -> Source {
     Source { endpoint: Arc::clone(shard.endpoint()), dialer: Arc::clone(shard.dialer()) }
+}
+
+fn runtime_ended() -> Error {
+    Error::local(Kind::Refused, "the runtime on which the ring was built has ended")
 }
 
 fn closed() -> Error {

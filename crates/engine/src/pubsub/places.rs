@@ -81,8 +81,7 @@ impl Book {
         if let Some((id, _)) = self.links.iter().find(|(_, link)| same(link)) {
             return *id;
         }
-        self.last += 1;
-        let id = LinkId(self.last);
+        let id = LinkId(self.number());
         let link = Link {
             source: source.clone(),
             slots: Slots::default(),

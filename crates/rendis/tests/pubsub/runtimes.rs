@@ -29,6 +29,47 @@ fn a_runtime_that_ends_takes_no_subscriptions_with_it() {
 }
 
 #[test]
+fn subscriptions_end_with_the_runtime_of_their_ring() {
+    let cluster = Cluster::start(1);
+    let short = Runtime::new().unwrap();
+    let ring = short.block_on(ring(&cluster));
+    let main = Builder::new_current_thread().enable_all().build().unwrap();
+    let mut waiting = main.block_on(ring.subscribe("x")).unwrap();
+    let idle = ring.subscription(SubscriptionLimits::default());
+    let ending = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        short.shutdown_background();
+    });
+    main.block_on(async {
+        let ended = timeout(Duration::from_secs(5), waiting.next()).await.expect("it is told");
+        let error = ended.expect("an error first").unwrap_err();
+        assert_eq!(error.kind(), Kind::Refused);
+        assert!(error.to_string().contains("the runtime on which the ring was built has ended"), "{error}");
+        assert!(waiting.next().await.is_none());
+        for _ in 0..2 {
+            let later = timeout(Duration::from_secs(5), idle.subscribe("y")).await.expect("it is told");
+            assert_eq!(later.unwrap_err().kind(), Kind::Refused);
+            let anew = timeout(Duration::from_secs(5), ring.subscribe("z")).await.expect("it is told");
+            assert_eq!(anew.unwrap_err().kind(), Kind::Refused);
+        }
+    });
+    ending.join().unwrap();
+}
+
+#[test]
+fn subscribing_to_a_ring_whose_runtime_has_ended_is_an_error() {
+    let cluster = Cluster::start(1);
+    let short = Runtime::new().unwrap();
+    let ring = short.block_on(ring(&cluster));
+    drop(short);
+    let main = Builder::new_current_thread().enable_all().build().unwrap();
+    main.block_on(async {
+        let late = timeout(Duration::from_secs(5), ring.subscribe("x")).await.expect("it is told");
+        assert_eq!(late.unwrap_err().kind(), Kind::Refused);
+    });
+}
+
+#[test]
 fn outside_of_a_runtime_is_an_error() {
     let cluster = Cluster::start(1);
     let main = Runtime::new().unwrap();
