@@ -1,6 +1,6 @@
 //! Whether a failed request is sent again.
 //!
-//! Two questions in one place, so that nobody else answers them: is it *safe* ([`Policy::decide`]: what the command
+//! Two questions in one place, so that nobody else answers them: is it *safe* ([`Policy::check`]: what the command
 //! does, and whether it may have run already), and is it *wise* (attempts, the caller's deadline, and a [`Budget`]
 //! shared by all requests, because retries are most numerous when servers can bear them least).
 //!

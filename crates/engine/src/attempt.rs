@@ -108,7 +108,8 @@ impl Engine {
                 return outcome.map_err(|failure| told(self.error(&shard, failure), unknown));
             };
             unknown |= failure == AttemptFailure::OutcomeUnknown;
-            if failure == AttemptFailure::NotNow {
+            // Said by code or not.
+            if failure_of(&outcome, Speaker::Server) == Some(AttemptFailure::NotNow) {
                 shard.pulse().doubt();
             }
             if let Err(failure) = &outcome

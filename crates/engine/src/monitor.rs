@@ -2,11 +2,12 @@
 //!
 //! One task a shard, so that a shard that hangs delays no other's probe. Nor does a probe without an answer delay the
 //! next of a shard that is up: it is asked when it is due, on one more connection. So a shard that hangs is down one
-//! deadline and two intervals after the first probe, and not three deadlines. Where calls are answered that the server
-//! cannot serve now, it is asked at once, so that what they are made again finds it out of use. What a vote changes is told to the engine,
-//! which alone decides what becomes of the ring.
+//! deadline and two intervals after the first probe, and not three deadlines. A server that answers calls with `LOADING` is
+//! asked soon, so that their next attempts find it out of use. What a vote changes is told to the engine, which alone
+//! decides what becomes of the ring.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -72,7 +73,7 @@ pub(crate) async fn watch<R>(
                 }
             }
             () = shard.pulse().next_doubt(), if health.status() == Status::Up => {
-                next = next.min(last + settings.votes.interval / DOUBTS);
+                next = next.min(last + DOUBT_AFTER.min(settings.votes.interval));
             }
             () = sleep_until(next), if probes.len() < most => {
                 probes.push(ask(idle.take()));
@@ -83,8 +84,9 @@ pub(crate) async fn watch<R>(
     }
 }
 
-/// How many probes an interval has at most where answers make the server doubtful, and probes find it well.
-const DOUBTS: u32 = 10;
+/// After a probe that found a server well so much time passes at least before what it answers to calls is a reason to ask
+/// it again. Less than calls wait for that ([`crate::attempt::patience`]).
+const DOUBT_AFTER: Duration = Duration::from_millis(50);
 
 /// Counts connections that failed in a row.
 fn heard(health: &mut Health, failures: u32) -> Transition {

@@ -24,6 +24,17 @@ fn request(words: &[&str]) -> RequestBuf {
     RequestBuf::pack(words.iter().map(|word| word.as_bytes()))
 }
 
+/// Has probes, which are counted, find every server well, whatever it answers to calls.
+fn find_well(world: &World, probes: &Arc<AtomicUsize>) {
+    let asked = Arc::clone(probes);
+    let well = Heartbeat::Custom(Arc::new(move |_| {
+        asked.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::ready(Probe::Good))
+    }));
+    let (placement, settings) = (world.placement.clone(), world.settings.clone());
+    world.engine.reconfigure(&world.shards, placement, settings, well).unwrap();
+}
+
 /// The frames of what a pipeline was answered.
 async fn pipeline(world: &World, requests: &[RequestBuf]) -> Vec<String> {
     let answers = world.engine.pipeline(requests).await.into_iter();
@@ -76,13 +87,7 @@ async fn refusals_of_a_server_that_its_probes_find_well_make_few_probes_more() {
     settings.health.votes.interval = Duration::from_secs(1);
     let world = World::start(&["a"], Spec::go_redis(), settings).await;
     let probes = Arc::new(AtomicUsize::new(0));
-    let asked = Arc::clone(&probes);
-    let well = Heartbeat::Custom(Arc::new(move |_| {
-        asked.fetch_add(1, Ordering::Relaxed);
-        Box::pin(std::future::ready(Probe::Good))
-    }));
-    let (placement, settings) = (world.placement.clone(), world.settings.clone());
-    world.engine.reconfigure(&world.shards, placement, settings, well).unwrap();
+    find_well(&world, &probes);
     world.host("a").load(true);
     sleep(Duration::from_secs(5)).await;
     let before = probes.load(Ordering::Relaxed);
@@ -93,6 +98,39 @@ async fn refusals_of_a_server_that_its_probes_find_well_make_few_probes_more() {
         sleep(millis(1)).await;
     }
     let more = probes.load(Ordering::Relaxed) - before;
-    assert!((6..=55).contains(&more), "{more} probes in five intervals");
+    assert!((20..=110).contains(&more), "{more} probes in five intervals");
     assert!(world.serves("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_that_a_loading_server_refuses_are_made_again_by_themselves() {
+    let world = World::start(&["a", "b"], Spec::go_redis(), Settings::default()).await;
+    let (on_a, on_b) = (world.keys_on("a", 1).remove(0), world.keys_on("b", 1).remove(0));
+    sleep(millis(150)).await;
+    world.host("a").load(true);
+    let mset = request(&["MSET", &on_a, "1", &on_b, "2"]);
+    let answers = pipeline(&world, &[mset.clone(), request(&["MGET", &on_a, &on_b])]).await;
+    assert_eq!(answers, ["+OK\r\n", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n"]);
+    let of_b = world.host("b").applied();
+    let of_b: Vec<_> = of_b.iter().map(|applied| applied.words.len()).collect();
+    // Each part by itself, and never the one that had run.
+    assert_eq!(of_b, [3, 3], "two parts of MSET");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_that_a_loading_server_refuses_again_is_answered_soon() {
+    for names in [&["a"][..], &["a", "b", "c"]] {
+        let world = World::start(names, Spec::go_redis(), Settings::default()).await;
+        find_well(&world, &Arc::default());
+        let key = world.keys_on("a", 1).remove(0);
+        // Retries are saved up.
+        for _ in 0..3000 {
+            let _ = world.get(&key).await;
+        }
+        world.host("a").load(true);
+        let begun = Instant::now();
+        let answers = pipeline(&world, &vec![request(&["GET", &key]); 200]).await;
+        assert!(answers.iter().all(|answer| answer.starts_with("-LOADING ")), "{answers:?}");
+        assert!(begun.elapsed() < millis(200), "{names:?}: {:?}", begun.elapsed());
+    }
 }

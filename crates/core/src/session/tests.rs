@@ -219,6 +219,8 @@ struct Expected {
     text: String,
     replies: u32,
     ticket: Option<Ticket>,
+    /// Its replies are taken as they arrive.
+    streams: bool,
     written: bool,
 }
 
@@ -235,8 +237,13 @@ proptest! {
             match step {
                 0 => {
                     let text = format!("[{}]", model.len());
-                    let ticket = push(&mut session, replies, &text, 1).unwrap();
-                    model.push(Expected { text, replies, ticket: Some(ticket), written: false });
+                    let streams = pick % 2 == 1;
+                    let ticket = match streams {
+                        true => push_stream(&mut session, replies, &text),
+                        false => push(&mut session, replies, &text, 1).unwrap(),
+                    };
+                    let ticket = Some(ticket);
+                    model.push(Expected { text, replies, ticket, streams, written: false });
                 }
                 1 => {
                     wire.push_str(&write_all(&mut session));
@@ -248,10 +255,9 @@ proptest! {
                     let written = model.iter().filter(|expected| expected.written).count();
                     let answered: Vec<Expected> = model.drain(..written.min(pick + 1)).collect();
                     let owed: u32 = answered.iter().map(|expected| expected.replies).sum();
-                    let all = next_reply..next_reply + owed;
-                    // Together where `pick` is even, and one by one.
-                    let together = if pick % 2 == 0 { all.clone().len() } else { 1 };
-                    for arrived in all.collect::<Vec<_>>().chunks(together.max(1)) {
+                    // So many arrive at a time, whosever they are.
+                    let all: Vec<u32> = (next_reply..next_reply + owed).collect();
+                    for arrived in all.chunks(1 + pick) {
                         let mut arrived = arrived.iter().copied();
                         while let Some(reply) = arrived.next() {
                             let arrival = session.complete(reply, &mut arrived, &mut Vec::new());
@@ -262,9 +268,15 @@ proptest! {
                         let sent: Vec<u32> = (next_reply..next_reply + expected.replies).collect();
                         next_reply += expected.replies;
                         if let Some(ticket) = &expected.ticket {
+                            let mut streamed = VecDeque::new();
                             let got = match session.collect(ticket) {
                                 Some(Ok(Replies::One(reply))) => vec![reply],
                                 Some(Ok(Replies::Many(replies))) => replies,
+                                None if expected.streams => {
+                                    let end = session.receive(ticket, &mut streamed, || 7);
+                                    prop_assert_eq!(end, Ok(Stream::Ended));
+                                    streamed.into()
+                                }
                                 other => panic!("{other:?}"),
                             };
                             prop_assert_eq!(got, sent);

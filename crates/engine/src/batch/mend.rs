@@ -4,9 +4,9 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rendis_core::command::{Found, Repeat, Speaker};
 use rendis_core::reply::Reply;
 use rendis_core::request::Request;
@@ -31,7 +31,7 @@ impl Batch {
     #[inline]
     pub fn can_mend(answer: &Result<Reply, Error>) -> bool {
         match answer {
-            Ok(reply) => reply.is_error() && (is_unknown(reply) || is_not_now(reply)),
+            Ok(reply) => is_unknown(reply) || is_not_now(reply),
             Err(error) => {
                 let met = error.shard().is_some() || error.kind() == Kind::ShardDown;
                 met && !error.is_late() && unanswered(error.kind(), error.sent()) != AttemptFailure::Answered
@@ -54,26 +54,27 @@ impl Batch {
         let packed = item.pack();
         let table = engine.table().load_full();
         let found = table.find(packed.view());
-        let (read, repeat, speaker) = match found {
-            Found::Row(row) => (row.is_read(), row.repeat(packed.view()), row.speaker()),
-            _ => (false, Repeat::Never, Speaker::PerhapsCode),
-        };
         let error = match &answer {
-            Ok(reply) => {
-                let again = if is_unknown(reply) {
-                    poll_fn(|context| self.poll_nothing_ran_since(context, is_unknown)).await
-                } else {
-                    AttemptFailure::of(reply, speaker) == Some(AttemptFailure::NotNow)
-                        && (self.comes_in_its_turn(Sent::Maybe, read)
-                            || poll_fn(|context| self.poll_nothing_ran_since(context, is_not_now)).await)
-                        && self.may_repeat(engine, AttemptFailure::NotNow, None, repeat).await
+            Ok(reply) if is_unknown(reply) => {
+                let shard = match self.last() {
+                    Some((_, Fate::One(shard))) => Some(*shard),
+                    _ => None,
+                };
+                let again = match shard {
+                    Some(shard) => self.nothing_ran_since(shard, is_unknown).await,
+                    None => false,
                 };
                 return match self.rest(engine).filter(|_| again) {
                     Some((rest, _)) => again_or(rest.run(&item).await, answer),
                     None => answer,
                 };
             }
+            Ok(reply) => return self.mend_refused(engine, &item, packed.view(), found, reply.clone()).await,
             Err(error) => error.clone(),
+        };
+        let (read, repeat) = match found {
+            Found::Row(row) => (row.is_read(), row.repeat(packed.view())),
+            _ => (false, Repeat::Never),
         };
         let misses = read && engine.settings().on_down == OnDown::Miss;
         // Of a shard that does not serve nothing else can come.
@@ -94,6 +95,81 @@ impl Batch {
         }
     }
 
+    /// Makes a request again that a server says it cannot run now, or those parts of it. Once that was in vain, what else
+    /// of the batch is refused so is answered at once.
+    async fn mend_refused<I: Item + Send + Sync>(
+        &mut self,
+        engine: &Engine,
+        item: &I,
+        request: Request<'_>,
+        found: Found<'_>,
+        reply: Reply,
+    ) -> Result<Reply, Error> {
+        let (Found::Row(row), Some((index, fate))) = (found, self.last()) else { return Ok(reply) };
+        let (read, repeat) = (row.is_read(), row.repeat(request));
+        // Which shards refused it, and as which of its parts.
+        let refused: Vec<(usize, usize)> = match fate {
+            Fate::One(shard) => vec![(0, *shard)],
+            Fate::Merged(merged) if merged.cut.is_some() => {
+                let parts = merged.shards.iter().zip(&merged.parts).enumerate();
+                let refused = parts.filter(|(_, (_, part))| part.as_ref().is_ok_and(is_not_now));
+                refused.map(|(number, (shard, _))| (number, *shard)).collect()
+            }
+            Fate::Merged(_) | Fate::Refused(_) => Vec::new(),
+        };
+        self.doubt(&refused);
+        if self.refused_again || AttemptFailure::of(&reply, row.speaker()) != Some(AttemptFailure::NotNow) {
+            return Ok(reply);
+        }
+        for (_, shard) in &refused {
+            let Some(sent) = self.shards.get(*shard) else { return Ok(reply) };
+            // Code that runs behind it could say the same of itself.
+            let in_turn = (read && sent.writes_nothing_behind(index))
+                || (sent.runs_no_code_behind(index) && self.nothing_ran_since(*shard, is_not_now).await);
+            if !in_turn {
+                return Ok(reply);
+            }
+        }
+        if refused.is_empty() || !self.may_repeat(engine, AttemptFailure::NotNow, None, repeat).await {
+            return Ok(reply);
+        }
+        let Some((rest, _)) = self.rest(engine) else { return Ok(reply) };
+        let answer = match self.last() {
+            Some((_, Fate::Merged(merged))) => {
+                let part = |number| merged.cut.as_ref().and_then(|cut| cut.part(number));
+                let again = refused.iter().filter_map(|(number, _)| {
+                    let (part, rest) = (part(*number)?.pack(request), &rest);
+                    Some(async move { (*number, rest.run(&part).await) })
+                });
+                let mut parts = merged.parts.clone();
+                for (number, result) in join_all(again).await {
+                    if let Some(part) = parts.get_mut(number) {
+                        *part = again_or(result, part.clone());
+                    }
+                }
+                merged.merge(parts, &self.shards, self.topology.as_deref())
+            }
+            _ => again_or(rest.run(item).await, Ok(reply)),
+        };
+        self.refused_again = answer.as_ref().is_ok_and(is_not_now);
+        answer
+    }
+
+    /// The shards that refused something are asked soon how they are.
+    fn doubt(&self, refused: &[(usize, usize)]) {
+        let Some(topology) = &self.topology else { return };
+        let shards = refused.iter().filter_map(|(_, shard)| self.shards.get(*shard));
+        for member in shards.filter_map(|shard| topology.member(shard.id())) {
+            member.shard.pulse().doubt();
+        }
+    }
+
+    /// The index and the fate of the request that was answered last.
+    fn last(&self) -> Option<(usize, &Fate)> {
+        let index = self.answered.checked_sub(1)?;
+        Some((index, self.fates.get(index)?))
+    }
+
     /// What the read that was answered last answers where shards are down and the ring is set so: what the others hold.
     fn missed(
         &self,
@@ -102,8 +178,9 @@ impl Batch {
         found: Found<'_>,
         error: &Error,
     ) -> Result<Reply, Error> {
-        let last = self.answered.checked_sub(1).and_then(|last| self.fates.get(last));
-        let Some(Fate::Merged(merge)) = last else { return engine.missed(request, found, error.clone()) };
+        let Some((_, Fate::Merged(merge))) = self.last() else {
+            return engine.missed(request, found, error.clone());
+        };
         let parts = merge.parts.iter().enumerate().map(|(number, part)| match part {
             Ok(reply) => Ok(reply.clone()),
             Err(error) => match merge.cut.as_ref().and_then(|cut| cut.part(number)) {
@@ -117,16 +194,16 @@ impl Batch {
     /// Whether the request that was answered last sees what it would have seen, when it is run now: nothing that it could meet
     /// was written behind it.
     fn comes_in_its_turn(&self, sent: Sent, read: bool) -> bool {
-        let Some(index) = self.answered.checked_sub(1) else { return false };
+        let Some((index, fate)) = self.last() else { return false };
         let undisturbed =
             |shard: &usize| self.shards.get(*shard).is_some_and(|shard| shard.writes_nothing_behind(index));
-        match (self.fates.get(index), sent) {
+        match (fate, sent) {
             // What goes to a shard goes out as a whole: nothing behind it has run either.
-            (Some(Fate::One(_) | Fate::Refused(_)), Sent::No) => true,
-            (Some(Fate::One(shard)), Sent::Maybe) => read && undisturbed(shard),
+            (Fate::One(_) | Fate::Refused(_), Sent::No) => true,
+            (Fate::One(shard), Sent::Maybe) => read && undisturbed(shard),
             // Some parts of a read may have run, with what is behind them.
-            (Some(Fate::Merged(merged)), _) if read => merged.shards.iter().all(undisturbed),
-            (Some(Fate::Merged(_)), Sent::No) => true,
+            (Fate::Merged(merged), _) if read => merged.shards.iter().all(undisturbed),
+            (Fate::Merged(_), Sent::No) => true,
             _ => false,
         }
     }
@@ -176,24 +253,18 @@ impl Batch {
         (!remaining.is_zero()).then(|| (engine.for_the_rest(remaining), remaining))
     }
 
-    /// Whether nothing has run on the shard of the last answer since, so that what is made again there comes in its turn:
-    /// what followed met the same error.
-    fn poll_nothing_ran_since(&mut self, context: &Context<'_>, met: fn(&Reply) -> bool) -> Poll<bool> {
-        let Some(Fate::One(index)) = self.answered.checked_sub(1).and_then(|last| self.fates.get(last))
-        else {
-            return Poll::Ready(false);
-        };
-        let Some(shard) = self.shards.get_mut(*index) else { return Poll::Ready(false) };
-        if shard.poll_ended(context).is_pending() {
-            return Poll::Pending;
-        }
-        Poll::Ready(shard.all_owed_are(met))
+    /// Whether nothing has run on a shard behind what was answered last, so that what is made again there comes in its turn:
+    /// all that followed met the same refusal.
+    async fn nothing_ran_since(&mut self, shard: usize, refusal: fn(&Reply) -> bool) -> bool {
+        let Some(shard) = self.shards.get_mut(shard) else { return false };
+        poll_fn(|context| shard.poll_refused(refusal, context)).await
     }
 }
 
 /// Whether the server says that it did not run it and cannot now; a script can say so too.
-fn is_not_now(reply: &Reply) -> bool {
-    AttemptFailure::of(reply, Speaker::Server) == Some(AttemptFailure::NotNow)
+#[inline]
+pub(super) fn is_not_now(reply: &Reply) -> bool {
+    reply.is_error() && AttemptFailure::of(reply, Speaker::Server) == Some(AttemptFailure::NotNow)
 }
 
 /// What came of making a request again, which had this answer.

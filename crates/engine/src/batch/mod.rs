@@ -30,6 +30,7 @@ use crate::frames::Item;
 use crate::gather::merged;
 use crate::shard::Shard;
 
+use self::mend::is_not_now;
 use self::shard::{Frame, Load, Piece, ShardBatch};
 
 /// As many requests from the front of a pipeline as can be sent at once: sent, and answered in the order written, each
@@ -52,6 +53,8 @@ pub struct Batch {
     used: usize,
     /// Something was made again, after a pause.
     paused: bool,
+    /// Something was made again that a server had refused, and refused again.
+    refused_again: bool,
     /// When it was sent.
     began: Option<Instant>,
 }
@@ -76,7 +79,7 @@ struct Merged {
     response: Response,
     /// Whether the command only reads.
     read: bool,
-    /// Of a read that failed, what each part was answered.
+    /// What each part was answered, of a read that failed or what a server refused for now.
     parts: Vec<Result<Reply, Error>>,
 }
 
@@ -185,7 +188,11 @@ impl Batch {
                 let mut pop =
                     |index: &usize| shards.get_mut(*index).map_or_else(|| Err(no_shard()), ShardBatch::pop);
                 let parts: Vec<_> = merge.shards.iter().map(&mut pop).collect();
-                if merge.read && parts.iter().any(Result::is_err) {
+                let failed = |part: &Result<Reply, Error>| match part {
+                    Ok(reply) => is_not_now(reply),
+                    Err(_) => merge.read,
+                };
+                if parts.iter().any(failed) {
                     merge.parts.clone_from(&parts);
                 }
                 merge.merge(parts, shards, self.topology.as_deref())
@@ -218,7 +225,7 @@ impl Batch {
         self.commands.clear();
         self.pieces.clear();
         self.answered = 0;
-        self.paused = false;
+        (self.paused, self.refused_again) = (false, false);
         for shard in self.shards.iter_mut().take(self.used) {
             shard.clear();
         }
@@ -240,7 +247,7 @@ impl Batch {
         engine.scripts().notice(only.row, |index| item.argument(index));
         let fate = match topology.locate(only.key) {
             Some(id) => {
-                let load = Load { size: item.size(), reads: only.row.is_read() };
+                let load = Load::of(only.row, item.size());
                 Fate::One(self.add(id, Frame::Whole(index), load))
             }
             None => Fate::Refused(Box::new(no_shard())),
@@ -272,7 +279,10 @@ impl Batch {
             engine.scripts().notice(row, |index| request.argument(index));
         }
         let read = matches!(found, Found::Row(row) if row.is_read());
-        let load = |size| Load { size, reads: read };
+        let load = |size| match found {
+            Found::Row(row) => Load::of(row, size),
+            _ => Load { size, reads: false, code: true },
+        };
         Some(match planned {
             Plan::One(id) => Fate::One(self.add(id, Frame::Whole(index), load(item.size()))),
             Plan::Split { cut, response } => {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
+use rendis_core::command::{Row, Speaker};
 use rendis_core::id::ShardId;
 use rendis_core::reply::Reply;
 use rendis_core::session::{Sent, Stream};
@@ -41,6 +42,14 @@ impl Frame {
 pub(super) struct Load {
     pub(super) size: usize,
     pub(super) reads: bool,
+    /// It runs code that somebody else wrote, which may answer as servers do of themselves.
+    pub(super) code: bool,
+}
+
+impl Load {
+    pub(super) fn of(row: &Row, size: usize) -> Self {
+        Self { size, reads: row.is_read(), code: row.speaker() == Speaker::PerhapsCode }
+    }
 }
 
 /// What goes to one shard, and what came back.
@@ -53,6 +62,10 @@ pub(super) struct ShardBatch {
     size: usize,
     /// The index of the last request that may write.
     last_write: Option<usize>,
+    /// And of the last that runs code.
+    last_code: Option<usize>,
+    /// All replies that were not handed out are known to be one refusal.
+    refused: bool,
     /// How many connections the shard had made when this was sent.
     connects: u64,
     arrived: VecDeque<Reply>,
@@ -76,7 +89,8 @@ impl ShardBatch {
     pub(super) fn begin(&mut self, id: ShardId, pieces: &mut Vec<Piece>, frame: Frame, load: Load) {
         self.id = id;
         self.first = pieces.len();
-        (self.owed, self.size, self.last_write) = (0, 0, None);
+        (self.owed, self.size, self.refused) = (0, 0, false);
+        (self.last_write, self.last_code) = (None, None);
         self.push(pieces, frame, load);
     }
 
@@ -96,12 +110,20 @@ impl ShardBatch {
         if !load.reads {
             self.last_write = Some(frame.request());
         }
+        if load.code {
+            self.last_code = Some(frame.request());
+        }
         pieces.push(Piece { frame, next: usize::MAX });
     }
 
     /// Whether no request behind this one, which may write, was sent here.
     pub(super) fn writes_nothing_behind(&self, request: usize) -> bool {
         self.last_write.is_none_or(|last| last <= request)
+    }
+
+    /// Whether no request behind this one, which runs code, was sent here.
+    pub(super) fn runs_no_code_behind(&self, request: usize) -> bool {
+        self.last_code.is_none_or(|last| last <= request)
     }
 
     /// How many connections the shard had made when this was sent.
@@ -136,22 +158,26 @@ impl ShardBatch {
         self.arrived.clear();
     }
 
-    /// Whether all replies that were not handed out are there, and of this kind.
-    pub(super) fn all_owed_are(&self, kind: impl Fn(&Reply) -> bool) -> bool {
-        self.arrived.len() == self.owed && self.arrived.iter().all(kind)
-    }
-
     /// Ready when there is a reply, or will be none.
     pub(super) fn poll_ready(&mut self, context: &Context<'_>) -> Poll<()> {
         if self.arrived.is_empty() { self.receive(context) } else { Poll::Ready(()) }
     }
 
-    /// Ready when all of its replies are there that will ever be.
-    pub(super) fn poll_ended(&mut self, context: &Context<'_>) -> Poll<()> {
-        while matches!(self.link, Link::Open(_)) {
-            ready!(self.receive(context));
+    /// Whether all replies that were not handed out are this refusal. Ready as soon as one is known not to be.
+    pub(super) fn poll_refused(&mut self, refusal: fn(&Reply) -> bool, context: &Context<'_>) -> Poll<bool> {
+        while !self.refused {
+            if !self.arrived.iter().all(refusal) {
+                return Poll::Ready(false);
+            }
+            if matches!(self.link, Link::Open(_)) {
+                ready!(self.receive(context));
+            } else if self.arrived.len() == self.owed {
+                self.refused = true;
+            } else {
+                return Poll::Ready(false);
+            }
         }
-        Poll::Ready(())
+        Poll::Ready(true)
     }
 
     fn receive(&mut self, context: &Context<'_>) -> Poll<()> {
@@ -206,6 +232,8 @@ impl Default for ShardBatch {
             owed: 0,
             size: 0,
             last_write: None,
+            last_code: None,
+            refused: false,
             connects: 0,
             arrived: VecDeque::new(),
             link: Link::Over,

@@ -163,3 +163,29 @@ async fn what_a_loading_server_refused_is_not_made_again_behind_what_it_ran() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_a_loading_server_refused_is_not_made_again_behind_a_script_that_says_so_too() {
+    let sets = Arc::new(AtomicUsize::new(0));
+    let heard = Arc::clone(&sets);
+    let server = FakeServer::start(move |request| match request.name().as_str() {
+        "SET" => {
+            heard.fetch_add(1, Ordering::SeqCst);
+            Answer::text("-LOADING not yet\r\n")
+        }
+        // It ran, and this is its own error.
+        "EVAL" => Answer::text("-LOADING of the data that I want\r\n"),
+        _ => Answer::handshake(request).unwrap_or_else(Answer::ok),
+    });
+    let mut ring = Ring::builder().shard("only", server.url()).build().await.unwrap();
+    let mut pipe = redis::pipe();
+    pipe.set("k", "1")
+        .cmd("EVAL")
+        .arg("return redis.call('SET', KEYS[1], 2)")
+        .arg(1)
+        .arg("k")
+        .ignore_errors();
+    let answers: Vec<redis::Value> = pipe.query_async(&mut ring).await.unwrap();
+    assert!(answers.iter().all(|answer| matches!(answer, redis::Value::ServerError(_))), "{answers:?}");
+    assert_eq!(sets.load(Ordering::SeqCst), 1);
+}
