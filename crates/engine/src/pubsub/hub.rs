@@ -170,9 +170,8 @@ impl Listener {
     /// # Errors
     /// [`Kind::ShardDown`] when a shard is down or cannot be reached or no shard is up, [`Kind::Timeout`] when one does
     /// not confirm in time, [`Kind::Auth`], [`Kind::Tls`] or [`Kind::Config`] when it cannot be talked to (or there is no
-    /// tokio runtime),
-    /// [`Kind::Server`] when it refuses, [`Kind::Refused`] when the engine or hub is closed, or its runtime has ended; and whatever ended the
-    /// listener before.
+    /// tokio runtime), [`Kind::Server`] when it refuses, [`Kind::Refused`] when the engine or hub is closed, or its runtime
+    /// has ended; and whatever ended the listener before.
     pub async fn add(&self, kind: TopicKind, names: impl IntoIterator<Item = Bytes>) -> Result<(), Error> {
         let named = |error: Error| error.of_command(command(Verb::Begin, kind));
         if Handle::try_current().is_err() {
@@ -203,7 +202,8 @@ impl Listener {
     ///
     /// # Errors
     /// [`Kind::Busy`] when the listener fell behind (see [`Limits`]), [`Kind::Server`] when a shard that topics moved
-    /// to, or that was reconnected, refused one of them, [`Kind::Refused`] when the hub was closed, or its runtime has ended.
+    /// to, or that was reconnected, refused one of them, [`Kind::Refused`] when the hub was closed, or its runtime has
+    /// ended.
     pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Result<Arc<Message>, Error>>> {
         self.mailbox.poll(context)
     }
