@@ -199,12 +199,14 @@ impl Engine {
                 () = shard.pulse().connected_after(connects) => {}
             }
         };
-        runtime::within(self.runtime(), async { timeout(within, out_or_back).await.is_ok() }).await
+        let told = async { timeout(within, out_or_back).await.is_ok() };
+        runtime::within(self.runtime(), told).await.unwrap_or(false)
     }
 
     /// Waits so long, whatever runtime the caller is on.
     pub(crate) async fn pause(&self, time: Duration) {
-        runtime::within(self.runtime(), async { sleep(time).await }).await;
+        // Whose runtime has ended is told so at the next attempt.
+        let _ = runtime::within(self.runtime(), async { sleep(time).await }).await;
     }
 
     /// Waits until the topology and the standing of this shard in it are as wanted; a shard that was removed has none, and

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use rendis_core::command::{Categories, Class, Flags, Found, Library, Row};
 use rendis_core::request::Request;
+use rendis_core::session::Sent;
 use rendis_core::topology::{Member, Standing, Topology};
 use tokio::time::{Instant, timeout_at};
 
 use crate::engine::Engine;
 use crate::error::{Error, Kind};
 use crate::ledger::{Epoch, Noted};
-use crate::runtime::within;
+use crate::runtime::{self, within};
 use crate::settings::OnReturn;
 use crate::shard::Shard;
 
@@ -31,7 +32,8 @@ impl Engine {
         if all_live(&topology) {
             return Ok(topology);
         }
-        Box::pin(within(self.runtime(), self.entered(requests))).await
+        let entered = Box::pin(within(self.runtime(), self.entered(requests))).await;
+        entered.unwrap_or_else(|| Err(Error::new(runtime::ended(), Sent::No, None)))
     }
 
     /// [`Engine::topology_for`] where a shard is away.

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use crate::connection::Connection;
 use crate::dial::Dialer;
 use crate::error::{Cause, Error, Failure, Kind};
-use crate::runtime::within;
+use crate::runtime::{self, within};
 
 /// How often connections were asked for, and what there is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,12 +114,13 @@ impl Exclusive {
     /// A connection of one's own. Cancel safe: a dropped future loses its place in the queue and nothing else.
     ///
     /// # Errors
-    /// [`Kind::Timeout`] when none became free in time, [`Kind::Refused`] after [`Exclusive::close`], [`Kind::Config`]
-    /// outside of a tokio runtime, or what dialling met. Nothing was sent in any case.
+    /// [`Kind::Timeout`] when none became free in time, [`Kind::Refused`] after [`Exclusive::close`] or the end of the
+    /// ring's runtime, [`Kind::Config`] outside of a tokio runtime, or what dialling met. Nothing was sent in any case.
     pub async fn lease(&self) -> Result<Lease, Failure> {
         must_be_on_a_runtime()?;
         let Some(runtime) = &self.runtime else { return self.take().await };
-        let lease = within(runtime, self.take()).await?;
+        let taken = within(runtime, self.take()).await;
+        let lease = taken.unwrap_or_else(|| Err(Failed { sent: Sent::No, cause: runtime::ended() }))?;
         if !self.counts.tended.swap(true, Ordering::AcqRel) {
             runtime.spawn(tend(self.pool.weak(), Arc::clone(&self.counts), IDLE_AT_MOST));
         }

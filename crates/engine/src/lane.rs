@@ -27,6 +27,7 @@ use crate::error::{Cause, Failure, Kind, Late};
 use crate::frames::Frames;
 use crate::pulse::Pulse;
 use crate::queue::{Admission, Call, Queue, WireStats};
+use crate::runtime;
 use crate::settings::Deadlines;
 use crate::wire::{self, End};
 
@@ -129,7 +130,10 @@ struct Answerer<'s>(&'s Queue);
 
 impl Drop for Answerer<'_> {
     fn drop(&mut self) {
-        let cause = Cause::new(Kind::ShardDown, "the connection's task has ended");
+        let cause = match std::thread::panicking() {
+            true => Cause::new(Kind::ShardDown, "the connection's task has panicked"),
+            false => runtime::ended(),
+        };
         self.0.fail(&cause, Admission::Closed(Arc::clone(&cause)));
     }
 }

@@ -10,9 +10,10 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use redis::AsyncCommands;
-use rendis::{OnDown, Ring};
+use rendis::{Error, Kind, OnDown, Ring};
 use rendis_testkit::{Cluster, RedisServer, until};
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 /// A runtime of one thread, which runs as long as somebody waits for what is on it.
 fn idle() -> Runtime {
@@ -94,6 +95,71 @@ fn without_a_runtime_a_shard_can_die_as_with_one() {
     cluster[0].restart();
     until("the shard is back", || ring.len() == 2);
     set_and_get();
+}
+
+/// Whether it says that the ring's runtime has ended.
+fn says_so(error: &redis::RedisError) -> bool {
+    // That of a pipeline has those of its commands in it.
+    let refused = Error::of(error).is_none_or(|own| own.kind() == Kind::Refused);
+    refused && error.to_string().contains("the runtime on which the ring was built has ended")
+}
+
+#[test]
+fn what_is_called_when_the_runtime_of_the_ring_has_ended_is_refused_with_the_reason() {
+    let cluster = Cluster::start(2);
+    let own = busy();
+    let shards = [("a", cluster.urls().remove(0)), ("b", cluster.urls().remove(1))];
+    let ring = own.block_on(Ring::builder().shards(shards).build()).unwrap();
+    drop(own);
+    let calls = || {
+        let mut ring = ring.clone();
+        async move {
+            let keys = ["a", "b", "c", "d"];
+            let mut errors = vec![
+                ring.get::<_, ()>("a").await.unwrap_err(),
+                ring.set::<_, _, ()>("a", 1).await.unwrap_err(),
+                ring.mget::<_, ()>(&keys).await.unwrap_err(),
+                redis::pipe().get("a").get("b").query_async::<()>(&mut ring).await.unwrap_err(),
+                redis::pipe().atomic().get("a").query_async::<()>(&mut ring).await.unwrap_err(),
+            ];
+            if tokio::runtime::Handle::try_current().is_ok() {
+                errors.push(ring.blpop::<_, ()>("a", 1.0).await.unwrap_err());
+                errors.push(ring.watch("a", async |_| Ok(())).await.unwrap_err());
+            }
+            errors
+        }
+    };
+    let within = async { timeout(Duration::from_secs(10), calls()).await.unwrap() };
+    for error in idle().block_on(within).iter().chain(&bare(calls())) {
+        assert!(says_so(error), "{error}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_dead_shard_when_the_runtime_of_the_ring_ends_is_told() {
+    let cluster = Cluster::start(2);
+    let (own, other) = (busy(), busy());
+    let shards = [("a", cluster.urls().remove(0)), ("b", cluster.urls().remove(1))];
+    let ring = own.block_on(Ring::builder().shards(shards).build()).unwrap();
+    let callers: Vec<_> = (0..64)
+        .map(|number| {
+            let mut ring = ring.clone();
+            other.spawn(async move {
+                loop {
+                    match ring.get::<_, Option<String>>(format!("key{number}")).await {
+                        Err(error) if says_so(&error) => return,
+                        _ => tokio::task::yield_now().await,
+                    }
+                }
+            })
+        })
+        .collect();
+    cluster[0].kill();
+    thread::sleep(Duration::from_millis(20));
+    own.shutdown_background();
+    for caller in callers {
+        other.block_on(async { timeout(Duration::from_secs(10), caller).await }).unwrap().unwrap();
+    }
 }
 
 /// Asks again at once, until it is answered.

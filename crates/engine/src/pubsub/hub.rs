@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rendis_core::session::Sent;
 use rendis_core::topology::Topology;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -21,6 +22,7 @@ use super::mailbox::{Limits, Mailbox, Message};
 use super::slots::Topic;
 use crate::engine::{Engine, no_shard, serving};
 use crate::error::{Error, Kind};
+use crate::runtime;
 use crate::shard::Shard;
 
 /// The subscriptions of one engine. Cheap to clone.
@@ -188,7 +190,8 @@ impl Listener {
         if confirmed.is_ok() {
             adding.fresh.clear();
         }
-        confirmed.map_err(named)
+        // What ended the listener says more than that it was given up.
+        confirmed.map_err(|error| named(self.mailbox.ended().unwrap_or(error)))
     }
 
     /// Listens to these topics no more. Messages that wait in the queue are still given. Names that it does not listen
@@ -354,7 +357,7 @@ fn source(shard: &Shard) -> Source {
 }
 
 fn runtime_ended() -> Error {
-    Error::local(Kind::Refused, "the runtime on which the ring was built has ended")
+    Error::new(runtime::ended(), Sent::No, None)
 }
 
 fn closed() -> Error {
