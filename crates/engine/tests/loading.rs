@@ -15,7 +15,7 @@ use rendis_core::request::RequestBuf;
 use rendis_engine::events::Event;
 use rendis_engine::gather::Executed;
 use rendis_engine::probe::Heartbeat;
-use rendis_engine::settings::Settings;
+use rendis_engine::settings::{OnDown, Settings};
 use tokio::time::{Instant, sleep};
 
 use world::*;
@@ -109,7 +109,7 @@ async fn parts_that_a_loading_server_refuses_are_made_again_by_themselves() {
     sleep(millis(150)).await;
     world.host("a").load(true);
     let mset = request(&["MSET", &on_a, "1", &on_b, "2"]);
-    let answers = pipeline(&world, &[mset.clone(), request(&["MGET", &on_a, &on_b])]).await;
+    let answers = pipeline(&world, &[mset, request(&["MGET", &on_a, &on_b])]).await;
     assert_eq!(answers, ["+OK\r\n", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n"]);
     let of_b = world.host("b").applied();
     let of_b: Vec<_> = of_b.iter().map(|applied| applied.words.len()).collect();
@@ -132,5 +132,23 @@ async fn a_pipeline_that_a_loading_server_refuses_again_is_answered_soon() {
         let answers = pipeline(&world, &vec![request(&["GET", &key]); 200]).await;
         assert!(answers.iter().all(|answer| answer.starts_with("-LOADING ")), "{answers:?}");
         assert!(begun.elapsed() < millis(200), "{names:?}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_split_read_that_meets_a_dead_and_a_loading_server_is_missed_on_both() {
+    for loading in ["a", "b"] {
+        let settings = Settings { on_down: OnDown::Miss, ..Settings::default() };
+        let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
+        let dead = if loading == "a" { "b" } else { "a" };
+        let keys = ["a", "b", "c"].map(|name| world.keys_on(name, 1).remove(0));
+        world.set(&keys[2], "here").await;
+        world.host(dead).kill(true);
+        world.until(dead, false).await;
+        sleep(millis(150)).await;
+        world.host(loading).load(true);
+        let mget = request(&["MGET", &keys[0], &keys[1], &keys[2]]);
+        let answers = pipeline(&world, &[mget, request(&["GET", &keys[2]])]).await;
+        assert_eq!(answers, ["*3\r\n_\r\n_\r\n$4\r\nhere\r\n", "$4\r\nhere\r\n"], "{loading} loads");
     }
 }

@@ -264,8 +264,8 @@
 //! | answered `LOADING` or `TRYAGAIN` | any command except scripts, functions and those of modules, which may have run and answered so themselves; in a pipeline only while nothing that it could see has run behind it |
 //! | `Busy`, `Auth`, `Tls`, `Config`, any other error reply | never |
 //!
-//! By default there are up to three attempts, and one more for a call that began in a pipeline, or that its shard's end
-//! sends elsewhere. The pause before the second is random, up to 10 ms; before the third,
+//! By default there are up to three attempts, one more for a call that began in a pipeline, and one more where its shard is
+//! taken out. The pause before the second is random, up to 10 ms; before the third,
 //! up to 20 ms. All attempts share one reply deadline, and an attempt that ended at its deadline is not retried: a read
 //! from a server that hangs costs one reply deadline, not three. All retries of a ring together are limited to 20 % of its
 //! calls plus ten per second.

@@ -13,6 +13,7 @@ use rendis_core::request::Request;
 use rendis_core::retry::{Attempt, AttemptFailure, Decision};
 use rendis_core::session::Sent;
 
+use super::shard::ShardBatch;
 use super::{Batch, Fate};
 use crate::attempt::unanswered;
 use crate::engine::Engine;
@@ -77,8 +78,9 @@ impl Batch {
             _ => (false, Repeat::Never),
         };
         let misses = read && engine.settings().on_down == OnDown::Miss;
-        // Of a shard that does not serve nothing else can come.
-        let hopeless = misses && !engine.serves(error.shard());
+        // Of a shard that does not serve nothing else can come; of one that refused a part of it something can.
+        let refused = matches!(self.last(), Some((_, fate @ Fate::Merged(_))) if !fate.refused().is_empty());
+        let hopeless = misses && !refused && !engine.serves(error.shard());
         let again = !hopeless
             && self.comes_in_its_turn(error.sent(), read)
             && self.may_repeat(engine, unanswered(error.kind(), error.sent()), Some(&error), repeat).await;
@@ -95,8 +97,8 @@ impl Batch {
         }
     }
 
-    /// Makes a request again that a server says it cannot run now, or those parts of it. Once that was in vain, what else
-    /// of the batch is refused so is answered at once.
+    /// Makes a request again that servers say they cannot run now: all of a read, if it comes in its turn, and else what was
+    /// refused. Once that was in vain, what else the same shards refuse is answered at once.
     async fn mend_refused<I: Item + Send + Sync>(
         &mut self,
         engine: &Engine,
@@ -107,37 +109,25 @@ impl Batch {
     ) -> Result<Reply, Error> {
         let (Found::Row(row), Some((index, fate))) = (found, self.last()) else { return Ok(reply) };
         let (read, repeat) = (row.is_read(), row.repeat(request));
-        // Which shards refused it, and as which of its parts.
-        let refused: Vec<(usize, usize)> = match fate {
-            Fate::One(shard) => vec![(0, *shard)],
-            Fate::Merged(merged) if merged.cut.is_some() => {
-                let parts = merged.shards.iter().zip(&merged.parts).enumerate();
-                let refused = parts.filter(|(_, (_, part))| part.as_ref().is_ok_and(is_not_now));
-                refused.map(|(number, (shard, _))| (number, *shard)).collect()
-            }
-            Fate::Merged(_) | Fate::Refused(_) => Vec::new(),
-        };
+        let refused = fate.refused();
+        let divisible =
+            matches!(fate, Fate::Merged(merged) if merged.cut.is_some()) || matches!(fate, Fate::One(_));
         self.doubt(&refused);
-        if self.refused_again || AttemptFailure::of(&reply, row.speaker()) != Some(AttemptFailure::NotNow) {
+        let now = AttemptFailure::of(&reply, row.speaker()) == Some(AttemptFailure::NotNow);
+        let in_vain = |part: &Refused| self.shards.get(part.shard).is_none_or(ShardBatch::refuses);
+        if !now || refused.iter().any(in_vain) {
             return Ok(reply);
         }
-        for (_, shard) in &refused {
-            let Some(sent) = self.shards.get(*shard) else { return Ok(reply) };
-            // Code that runs behind it could say the same of itself.
-            let in_turn = (read && sent.writes_nothing_behind(index))
-                || (sent.runs_no_code_behind(index) && self.nothing_ran_since(*shard, is_not_now).await);
-            if !in_turn {
-                return Ok(reply);
-            }
-        }
-        if refused.is_empty() || !self.may_repeat(engine, AttemptFailure::NotNow, None, repeat).await {
+        let whole = read && self.comes_in_its_turn(Sent::Maybe, read);
+        let again = whole || (divisible && self.come_in_their_turn(&refused, index, read).await);
+        if !again || !self.may_repeat(engine, AttemptFailure::NotNow, None, repeat).await {
             return Ok(reply);
         }
         let Some((rest, _)) = self.rest(engine) else { return Ok(reply) };
         let answer = match self.last() {
-            Some((_, Fate::Merged(merged))) => {
+            Some((_, Fate::Merged(merged))) if !whole => {
                 let part = |number| merged.cut.as_ref().and_then(|cut| cut.part(number));
-                let again = refused.iter().filter_map(|(number, _)| {
+                let again = refused.iter().filter_map(|Refused { number, .. }| {
                     let (part, rest) = (part(*number)?.pack(request), &rest);
                     Some(async move { (*number, rest.run(&part).await) })
                 });
@@ -151,17 +141,36 @@ impl Batch {
             }
             _ => again_or(rest.run(item).await, Ok(reply)),
         };
-        self.refused_again = answer.as_ref().is_ok_and(is_not_now);
+        if answer.as_ref().is_ok_and(is_not_now) {
+            for part in &refused {
+                self.shards.get_mut(part.shard).into_iter().for_each(ShardBatch::refuses_on);
+            }
+        }
         answer
     }
 
     /// The shards that refused something are asked soon how they are.
-    fn doubt(&self, refused: &[(usize, usize)]) {
+    fn doubt(&self, refused: &[Refused]) {
         let Some(topology) = &self.topology else { return };
-        let shards = refused.iter().filter_map(|(_, shard)| self.shards.get(*shard));
+        let shards = refused.iter().filter_map(|part| self.shards.get(part.shard));
         for member in shards.filter_map(|shard| topology.member(shard.id())) {
             member.shard.pulse().doubt();
         }
+    }
+
+    /// Whether what was refused of the request with this index, which was answered last, comes in its turn when it is made
+    /// again.
+    async fn come_in_their_turn(&mut self, refused: &[Refused], index: usize, read: bool) -> bool {
+        for part in refused {
+            let Some(shard) = self.shards.get(part.shard) else { return false };
+            // Code that runs behind it could say the same of itself.
+            let in_turn = (read && shard.writes_nothing_behind(index))
+                || (shard.runs_no_code_behind(index) && self.nothing_ran_since(part.shard, is_not_now).await);
+            if !in_turn {
+                return false;
+            }
+        }
+        true
     }
 
     /// The index and the fate of the request that was answered last.
@@ -258,6 +267,27 @@ impl Batch {
     async fn nothing_ran_since(&mut self, shard: usize, refusal: fn(&Reply) -> bool) -> bool {
         let Some(shard) = self.shards.get_mut(shard) else { return false };
         poll_fn(|context| shard.poll_refused(refusal, context)).await
+    }
+}
+
+/// What a shard of the batch says that it cannot run now.
+struct Refused {
+    shard: usize,
+    /// The number of the part, of a request that has several.
+    number: usize,
+}
+
+impl Fate {
+    fn refused(&self) -> Vec<Refused> {
+        match self {
+            Self::One(shard) => vec![Refused { shard: *shard, number: 0 }],
+            Self::Merged(merged) => {
+                let parts = merged.shards.iter().zip(&merged.parts).enumerate();
+                let refused = parts.filter(|(_, (_, part))| part.as_ref().is_ok_and(is_not_now));
+                refused.map(|(number, (shard, _))| Refused { shard: *shard, number }).collect()
+            }
+            Self::Refused(_) => Vec::new(),
+        }
     }
 }
 

@@ -53,8 +53,6 @@ pub struct Batch {
     used: usize,
     /// Something was made again, after a pause.
     paused: bool,
-    /// Something was made again that a server had refused, and refused again.
-    refused_again: bool,
     /// When it was sent.
     began: Option<Instant>,
 }
@@ -225,7 +223,7 @@ impl Batch {
         self.commands.clear();
         self.pieces.clear();
         self.answered = 0;
-        (self.paused, self.refused_again) = (false, false);
+        self.paused = false;
         for shard in self.shards.iter_mut().take(self.used) {
             shard.clear();
         }

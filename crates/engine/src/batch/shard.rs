@@ -64,8 +64,10 @@ pub(super) struct ShardBatch {
     last_write: Option<usize>,
     /// And of the last that runs code.
     last_code: Option<usize>,
-    /// All replies that were not handed out are known to be one refusal.
-    refused: bool,
+    /// So many of `arrived`, from the first on, are known to be one refusal.
+    refused: usize,
+    /// What it refused was made again, and refused again.
+    refuses: bool,
     /// How many connections the shard had made when this was sent.
     connects: u64,
     arrived: VecDeque<Reply>,
@@ -89,7 +91,8 @@ impl ShardBatch {
     pub(super) fn begin(&mut self, id: ShardId, pieces: &mut Vec<Piece>, frame: Frame, load: Load) {
         self.id = id;
         self.first = pieces.len();
-        (self.owed, self.size, self.refused) = (0, 0, false);
+        (self.owed, self.size) = (0, 0);
+        (self.refused, self.refuses) = (0, false);
         (self.last_write, self.last_code) = (None, None);
         self.push(pieces, frame, load);
     }
@@ -163,21 +166,29 @@ impl ShardBatch {
         if self.arrived.is_empty() { self.receive(context) } else { Poll::Ready(()) }
     }
 
-    /// Whether all replies that were not handed out are this refusal. Ready as soon as one is known not to be.
+    /// Whether all replies that were not handed out are this refusal. Ready as soon as one is known not to be. Each reply is
+    /// looked at once, so it has to be the refusal that the last reply was which was handed out.
     pub(super) fn poll_refused(&mut self, refusal: fn(&Reply) -> bool, context: &Context<'_>) -> Poll<bool> {
-        while !self.refused {
-            if !self.arrived.iter().all(refusal) {
+        loop {
+            self.refused += self.arrived.iter().skip(self.refused).take_while(|reply| refusal(reply)).count();
+            if self.refused < self.arrived.len() {
                 return Poll::Ready(false);
             }
-            if matches!(self.link, Link::Open(_)) {
-                ready!(self.receive(context));
-            } else if self.arrived.len() == self.owed {
-                self.refused = true;
-            } else {
-                return Poll::Ready(false);
+            if !matches!(self.link, Link::Open(_)) {
+                return Poll::Ready(self.arrived.len() == self.owed);
             }
+            ready!(self.receive(context));
         }
-        Poll::Ready(true)
+    }
+
+    /// Whether it goes on refusing what is made again.
+    pub(super) const fn refuses(&self) -> bool {
+        self.refuses
+    }
+
+    /// What was made again it has refused again.
+    pub(super) const fn refuses_on(&mut self) {
+        self.refuses = true;
     }
 
     fn receive(&mut self, context: &Context<'_>) -> Poll<()> {
@@ -208,6 +219,7 @@ impl ShardBatch {
     pub(super) fn pop_taken(&mut self) -> Option<Reply> {
         let reply = self.arrived.pop_front()?;
         self.owed = self.owed.saturating_sub(1);
+        self.refused = self.refused.saturating_sub(1);
         Some(reply)
     }
 
@@ -233,7 +245,8 @@ impl Default for ShardBatch {
             size: 0,
             last_write: None,
             last_code: None,
-            refused: false,
+            refused: 0,
+            refuses: false,
             connects: 0,
             arrived: VecDeque::new(),
             link: Link::Over,
