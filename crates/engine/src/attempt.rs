@@ -200,13 +200,13 @@ impl Engine {
             }
         };
         let told = async { timeout(within, out_or_back).await.is_ok() };
-        runtime::within(self.runtime(), told).await.unwrap_or(false)
+        runtime::unless_ended(self.runtime(), told).await.unwrap_or(false)
     }
 
     /// Waits so long, whatever runtime the caller is on.
     pub(crate) async fn pause(&self, time: Duration) {
         // Whose runtime has ended is told so at the next attempt.
-        let _ = runtime::within(self.runtime(), async { sleep(time).await }).await;
+        let _ = runtime::unless_ended(self.runtime(), async { sleep(time).await }).await;
     }
 
     /// Waits until the topology and the standing of this shard in it are as wanted; a shard that was removed has none, and

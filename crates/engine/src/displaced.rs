@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::engine::Engine;
 use crate::error::{Error, Kind};
 use crate::ledger::{Epoch, Noted};
-use crate::runtime::{self, within};
+use crate::runtime::{self, unless_ended, within};
 use crate::settings::OnReturn;
 use crate::shard::Shard;
 
@@ -32,8 +32,7 @@ impl Engine {
         if all_live(&topology) {
             return Ok(topology);
         }
-        let entered = Box::pin(within(self.runtime(), self.entered(requests))).await;
-        entered.unwrap_or_else(|| Err(Error::new(runtime::ended(), Sent::No, None)))
+        Box::pin(within(self.runtime(), self.entered(requests))).await
     }
 
     /// [`Engine::topology_for`] where a shard is away.
@@ -53,7 +52,11 @@ impl Engine {
             }
             match self.enter(epoch, &topology, requests.clone()) {
                 Noted::Closed => {
-                    if timeout_at(began + self.allowed(), self.ledger().settled()).await.is_err() {
+                    let settled = async { timeout_at(began + self.allowed(), self.ledger().settled()).await };
+                    let Some(settled) = unless_ended(self.runtime(), settled).await else {
+                        return Err(Error::new(runtime::ended(), Sent::No, None));
+                    };
+                    if settled.is_err() {
                         let text =
                             format!("a shard was returning, and did not get ready in {:?}", self.whole());
                         return Err(Error::local(Kind::Timeout, text));

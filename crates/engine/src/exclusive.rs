@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use crate::connection::Connection;
 use crate::dial::Dialer;
 use crate::error::{Cause, Error, Failure, Kind};
-use crate::runtime::{self, within};
+use crate::runtime::{self, unless_ended};
 
 /// How often connections were asked for, and what there is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Exclusive {
     pub async fn lease(&self) -> Result<Lease, Failure> {
         must_be_on_a_runtime()?;
         let Some(runtime) = &self.runtime else { return self.take().await };
-        let taken = within(runtime, self.take()).await;
+        let taken = unless_ended(runtime, self.take()).await;
         let lease = taken.unwrap_or_else(|| Err(Failed { sent: Sent::No, cause: runtime::ended() }))?;
         if !self.counts.tended.swap(true, Ordering::AcqRel) {
             runtime.spawn(tend(self.pool.weak(), Arc::clone(&self.counts), IDLE_AT_MOST));

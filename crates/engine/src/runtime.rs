@@ -10,16 +10,26 @@ use tokio::task::coop::consume_budget;
 
 use crate::error::{Cause, Kind};
 
-/// Runs a future where it is, with sockets and timers of this runtime; `None` where that has been shut down, which those
-/// would panic at. Cancel safe where the future is. For what is rare: each step costs a task.
-pub(crate) async fn within<F: Future>(runtime: &Handle, future: F) -> Option<F::Output> {
+/// Runs a future where it is, with sockets and timers of this runtime. Cancel safe where the future is.
+///
+/// # Panics
+/// Where the future polls them and the runtime has been shut down: see [`unless_ended`].
+pub(crate) async fn within<F: Future>(runtime: &Handle, future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|context| {
-        if has_ended(runtime) {
-            return Poll::Ready(None);
-        }
         let _entered = runtime.enter();
-        future.as_mut().poll(context).map(Some)
+        future.as_mut().poll(context)
+    })
+    .await
+}
+
+/// As [`within`]; `None` where the runtime has been shut down. (It still panics where that happens in the very moment in
+/// which the future is polled.) For what is rare: each step costs a task, which the runtime clears away when it next runs.
+pub(crate) async fn unless_ended<F: Future>(runtime: &Handle, future: F) -> Option<F::Output> {
+    let mut inside = pin!(within(runtime, future));
+    poll_fn(|context| match has_ended(runtime) {
+        true => Poll::Ready(None),
+        false => inside.as_mut().poll(context).map(Some),
     })
     .await
 }

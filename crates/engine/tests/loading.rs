@@ -16,6 +16,7 @@ use rendis_engine::events::Event;
 use rendis_engine::gather::Executed;
 use rendis_engine::probe::Heartbeat;
 use rendis_engine::settings::{OnDown, Settings};
+use rendis_engine::shard::Shard;
 use tokio::time::{Instant, sleep};
 
 use world::*;
@@ -151,4 +152,27 @@ async fn a_split_read_that_meets_a_dead_and_a_loading_server_is_missed_on_both()
         let answers = pipeline(&world, &[mget, request(&["GET", &keys[2]])]).await;
         assert_eq!(answers, ["*3\r\n_\r\n_\r\n$4\r\nhere\r\n", "$4\r\nhere\r\n"], "{loading} loads");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn split_reads_of_a_dead_server_and_one_that_goes_on_loading_are_answered_soon() {
+    let settings = Settings { on_down: OnDown::Miss, ..Settings::default() };
+    let world = World::start(&["a", "b"], Spec::go_redis(), settings).await;
+    let keys = ["a", "b"].map(|name| world.keys_on(name, 1).remove(0));
+    // Retries are saved up.
+    for _ in 0..3000 {
+        let _ = world.get(&keys[1]).await;
+    }
+    world.host("a").kill(true);
+    world.until("a", false).await;
+    let probe = |shard: Arc<Shard>| if shard.name() == "a" { Probe::Failed } else { Probe::Good };
+    let heartbeat = Heartbeat::Custom(Arc::new(move |shard| Box::pin(std::future::ready(probe(shard)))));
+    let (placement, settings) = (world.placement.clone(), world.settings.clone());
+    world.engine.reconfigure(&world.shards, placement, settings, heartbeat).unwrap();
+    sleep(millis(150)).await;
+    world.host("b").load(true);
+    let begun = Instant::now();
+    let answers = pipeline(&world, &vec![request(&["MGET", &keys[0], &keys[1]]); 200]).await;
+    assert!(answers.iter().all(|answer| answer.starts_with("-LOADING ")), "{answers:?}");
+    assert!(begun.elapsed() < millis(200), "{:?}", begun.elapsed());
 }

@@ -79,8 +79,13 @@ impl Batch {
         };
         let misses = read && engine.settings().on_down == OnDown::Miss;
         // Of a shard that does not serve nothing else can come; of one that refused a part of it something can.
-        let refused = matches!(self.last(), Some((_, fate @ Fate::Merged(_))) if !fate.refused().is_empty());
-        let hopeless = misses && !refused && !engine.serves(error.shard());
+        let refused = match self.last() {
+            Some((_, fate @ Fate::Merged(_))) => fate.refused(),
+            _ => Vec::new(),
+        };
+        self.doubt(&refused);
+        let waits = !refused.is_empty() && !self.refuse_on(&refused);
+        let hopeless = misses && !waits && !engine.serves(error.shard());
         let again = !hopeless
             && self.comes_in_its_turn(error.sent(), read)
             && self.may_repeat(engine, unanswered(error.kind(), error.sent()), Some(&error), repeat).await;
@@ -88,6 +93,9 @@ impl Batch {
             Some((rest, _)) => again_or(rest.run(&item).await, answer),
             None => answer,
         };
+        if again {
+            self.notice_refusal(&refused, &answer);
+        }
         match answer {
             // It is missed for what it met first, though later nobody could be connected to in time.
             Err(late) if misses && matches!(late.kind(), Kind::ShardDown | Kind::Timeout) => {
@@ -114,8 +122,7 @@ impl Batch {
             matches!(fate, Fate::Merged(merged) if merged.cut.is_some()) || matches!(fate, Fate::One(_));
         self.doubt(&refused);
         let now = AttemptFailure::of(&reply, row.speaker()) == Some(AttemptFailure::NotNow);
-        let in_vain = |part: &Refused| self.shards.get(part.shard).is_none_or(ShardBatch::refuses);
-        if !now || refused.iter().any(in_vain) {
+        if !now || self.refuse_on(&refused) {
             return Ok(reply);
         }
         let whole = read && self.comes_in_its_turn(Sent::Maybe, read);
@@ -141,12 +148,22 @@ impl Batch {
             }
             _ => again_or(rest.run(item).await, Ok(reply)),
         };
-        if answer.as_ref().is_ok_and(is_not_now) {
-            for part in &refused {
+        self.notice_refusal(&refused, &answer);
+        answer
+    }
+
+    /// Whether one of the shards that refused something goes on refusing what is made again.
+    fn refuse_on(&self, refused: &[Refused]) -> bool {
+        refused.iter().any(|part| self.shards.get(part.shard).is_none_or(ShardBatch::refuses))
+    }
+
+    /// What these shards had refused was made again, and this is the answer.
+    fn notice_refusal(&mut self, refused: &[Refused], answer: &Result<Reply, Error>) {
+        if answer.as_ref().map_or(true, is_not_now) {
+            for part in refused {
                 self.shards.get_mut(part.shard).into_iter().for_each(ShardBatch::refuses_on);
             }
         }
-        answer
     }
 
     /// The shards that refused something are asked soon how they are.
