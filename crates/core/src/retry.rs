@@ -150,10 +150,20 @@ impl Policy {
         Decision::Again { after }
     }
 
-    /// Whether it is safe to run a request again that failed so.
+    /// Whether it is safe to run a request again that failed so, by the table of this module, however often it was tried.
+    ///
+    /// ```
+    /// use rendis_core::command::Repeat;
+    /// use rendis_core::retry::{AttemptFailure, Policy, Reason};
+    ///
+    /// let policy = Policy::default();
+    /// assert_eq!(policy.check(AttemptFailure::NotNow, Repeat::Never), Ok(()));
+    /// assert_eq!(policy.check(AttemptFailure::OutcomeUnknown, Repeat::Read), Ok(()));
+    /// assert_eq!(policy.check(AttemptFailure::OutcomeUnknown, Repeat::Never), Err(Reason::Unsafe));
+    /// ```
     ///
     /// # Errors
-    /// Why it is not.
+    /// [`Reason::Unsafe`] or [`Reason::Answered`].
     pub const fn check(&self, failure: AttemptFailure, repeat: Repeat) -> Result<(), Reason> {
         match (failure, repeat) {
             (AttemptFailure::Answered, _) => Err(Reason::Answered),

@@ -89,6 +89,12 @@ impl Kind {
     }
 
     /// The kind of the value that a whole frame holds (attributes before it passed over); `None` when it holds none.
+    ///
+    /// ```
+    /// use rendis_core::reply::Kind;
+    ///
+    /// assert_eq!(Kind::of_frame(b"|1\r\n+ttl\r\n:3\r\n$1\r\nx\r\n"), Some(Kind::Bulk));
+    /// ```
     #[must_use]
     #[inline]
     pub fn of_frame(frame: &[u8]) -> Option<Self> {
