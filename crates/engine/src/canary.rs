@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rendis_core::reply::Reply;
 use rendis_core::request::RequestBuf;
-use rendis_core::session::{Replies, Session, Ticket};
+use rendis_core::session::{Chain, Replies, Session, Ticket};
 
 use crate::error::{Cause, Kind};
 use crate::frames::Frames as _;
@@ -54,8 +54,8 @@ impl Canary {
         }
         let number = fastrand::u64(LEAST..);
         let question = RequestBuf::pack([&b"PING"[..], number.to_string().as_bytes()]);
-        let write = |out: &mut Vec<u8>| question.write(out);
-        let pushed = session.push(question.replies(), question.size(), deadline, waker.clone(), write);
+        let append = |out: &mut Chain| question.append(out);
+        let pushed = session.push(question.replies(), question.size(), deadline, waker.clone(), append);
         // A full queue has more urgent things to say.
         if let Ok(ticket) = pushed {
             self.state = State::Asked { ticket, number };

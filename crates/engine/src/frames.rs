@@ -1,8 +1,9 @@
 //! What a caller hands in: whole request frames, still in the caller's hands until they are copied, once, into the
-//! buffer that goes to the socket.
+//! buffer that goes to the socket. A [`SharedRequest`] goes there as it is.
 
 use rendis_core::plan::Part;
-use rendis_core::request::{Request, RequestBuf};
+use rendis_core::request::{Request, RequestBuf, SharedRequest};
+use rendis_core::session::Chain;
 
 /// One request or a batch of them, as whole frames.
 ///
@@ -16,6 +17,11 @@ pub trait Frames {
 
     /// Appends the frames.
     fn write(&self, out: &mut Vec<u8>);
+
+    /// Appends the frames to what goes to a shared wire: the same bytes, copied or handed over.
+    fn append(&self, out: &mut Chain) {
+        self.write(out.buffer());
+    }
 }
 
 /// One request whose arguments can be looked at, whether or not it is packed yet.
@@ -110,6 +116,20 @@ impl Item for RequestBuf {
     }
 }
 
+impl Item for SharedRequest {
+    fn argument(&self, index: usize) -> Option<&[u8]> {
+        self.view().argument(index)
+    }
+
+    fn count(&self) -> usize {
+        self.view().count()
+    }
+
+    fn pack(&self) -> Packed<'_> {
+        Packed::Lent(self.view())
+    }
+}
+
 impl Frames for Request<'_> {
     fn replies(&self) -> u32 {
         1
@@ -135,6 +155,24 @@ impl Frames for RequestBuf {
 
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.view().bytes());
+    }
+}
+
+impl Frames for SharedRequest {
+    fn replies(&self) -> u32 {
+        1
+    }
+
+    fn size(&self) -> usize {
+        self.bytes().len()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.bytes());
+    }
+
+    fn append(&self, out: &mut Chain) {
+        out.attach(self.bytes().clone());
     }
 }
 
@@ -186,5 +224,32 @@ impl<F: Frames + ?Sized> Frames for &F {
 
     fn write(&self, out: &mut Vec<u8>) {
         (**self).write(out);
+    }
+
+    fn append(&self, out: &mut Chain) {
+        (**self).append(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rendis_core::request::RequestScanner;
+    use rendis_core::scan::Limits;
+
+    use super::*;
+
+    #[test]
+    fn what_is_shared_goes_out_in_its_own_buffer() {
+        let bytes = bytes::Bytes::from(RequestBuf::pack([&b"SET"[..], b"k", b"v"]).into_bytes());
+        let mut scanner = RequestScanner::new(Limits::REQUEST);
+        assert_eq!(scanner.scan(&bytes), Ok(Some(bytes.len())));
+        let shared = SharedRequest::new(bytes.clone(), scanner.spans());
+        let (mut chain, mut copied) = (Chain::default(), Vec::new());
+        shared.view().append(&mut chain);
+        Frames::append(&&shared, &mut chain);
+        shared.write(&mut copied);
+        let (copy, own) = (chain.piece(0), chain.piece(bytes.len()));
+        assert_eq!((copy, own, copied.as_slice()), (&bytes[..], &bytes[..], &bytes[..]));
+        assert!(own.as_ptr() == bytes.as_ptr() && copy.as_ptr() != bytes.as_ptr());
     }
 }

@@ -116,7 +116,7 @@ impl Queue {
         waker: Waker,
     ) -> Result<Pushed, Failure> {
         self.append(frames, allowed, |session, size, deadline| {
-            session.push(frames.replies(), size, deadline, waker, |out| frames.write(out))
+            session.push(frames.replies(), size, deadline, waker, |out| frames.append(out))
         })
     }
 
@@ -129,7 +129,7 @@ impl Queue {
         room: VecDeque<Reply>,
     ) -> Result<Ticket, Failure> {
         let pushed = self.append(frames, allowed, |session, size, deadline| {
-            session.push_stream(frames.replies(), size, deadline, room, |out| frames.write(out))
+            session.push_stream(frames.replies(), size, deadline, room, |out| frames.append(out))
         });
         pushed.map(|(ticket, _)| ticket)
     }

@@ -5,9 +5,10 @@
 //!                     │
 //!                     └─ one that concerns the connection itself, blocks, or walks over shards: by itself
 //! ```
-//! Requests are views of the read buffer; a reply is copied once, from the buffer of the shard's wire into the buffer
-//! that goes to the client. The client is read from again when what it sent is answered, so one that does not read its
-//! replies is not read from either.
+//! Requests are views of the read buffer, and a large one that comes alone is handed over to the shard's wire in it; a
+//! reply is copied once, from the buffer of the shard's wire into the buffer that goes to the client, unless it is large.
+//! The client is read from again when what it sent is answered, so one that does not read its replies is not read from
+//! either.
 
 mod alone;
 mod leaving;
@@ -237,10 +238,17 @@ impl Client {
         }
         self.identity.card().sent(self.context.stats.request(only.name()));
         let begun = self.context.stats.begin();
-        let result = {
-            let _waits = self.context.moderation.waits();
+        let waits = self.context.moderation.waits();
+        let result = if only.bytes().len() < HAND_OVER {
             engine.run(only).await
+        } else {
+            // The room for it is not in every client's task.
+            match self.inbox.take_only() {
+                Some(only) => Box::pin(engine.run(only)).await,
+                None => return Ok(false),
+            }
         };
+        drop(waits);
         self.context.stats.end(begun);
         match result {
             Ok(Executed::Reply(reply)) => self.reply(&reply).await?,
@@ -353,6 +361,10 @@ const USER_GONE: &str = "the user was removed, or has another password; log in a
 
 /// Why what a user queued does not run.
 const USER_CHANGED: &str = "the rules of the user were changed";
+
+/// A request of this size goes to the shard's socket in the buffer in which it arrived. SET of 64 MiB has the process hold
+/// 73 MiB at most, where a copy made it 136; of 256 KiB, it takes 0.4 times the user time, and about the same in all.
+const HAND_OVER: usize = 64 << 10;
 
 /// A reply of this size is written from where it lies.
 const WRITE_THROUGH: usize = 32 << 10;

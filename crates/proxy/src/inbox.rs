@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::{Buf, BytesMut};
-use rendis_core::request::{Request, RequestBuf, RequestScanner, Span};
+use rendis_core::request::{Request, RequestBuf, RequestScanner, SharedRequest, Span};
 use rendis_core::scan::{Limits, ScanError};
 
 /// The bytes a client sent and that were not worked off yet, and the whole requests among them.
@@ -127,6 +127,15 @@ impl Inbox {
     pub(crate) fn request(&self, index: usize) -> Option<Request<'_>> {
         let found = self.found.get(index)?;
         Some(Request::new(self.arrived.get(found.bytes.clone())?, self.spans.get(found.spans.clone())?))
+    }
+
+    /// Takes the only request found out of what has arrived, in its buffer. It still counts as found.
+    pub(crate) fn take_only(&mut self) -> Option<SharedRequest> {
+        let [found] = self.found.as_slice() else { return None };
+        let mut bytes = self.arrived.split_to(found.bytes.end);
+        self.looked -= found.bytes.end;
+        bytes.advance(found.bytes.start);
+        Some(SharedRequest::new(bytes.freeze(), self.spans.get(found.spans.clone())?))
     }
 
     /// All requests found, from `index` on.
@@ -309,6 +318,29 @@ mod tests {
             let room = inbox.room();
             inbox.arrived.reserve(room);
             assert!(inbox.arrived.capacity() <= ROOM_AT_MOST, "{}", inbox.arrived.capacity());
+        }
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_what_came_behind_it() {
+        let (taken, next) =
+            (RequestBuf::pack([&b"SET"[..], b"k", &[b'x'; 100]]), RequestBuf::pack([&b"GET"[..], b"k"]));
+        for (passed, behind) in [("", 0), ("*0\r\n", 0), ("", 5), ("*0\r\n*0\r\n", 5)] {
+            let mut inbox = Inbox::new();
+            let (first, rest) = next.view().bytes().split_at(behind);
+            inbox.arrived.extend_from_slice(&[passed.as_bytes(), taken.view().bytes(), first].concat());
+            assert!(matches!(inbox.look(false).unwrap(), Front::Requests));
+            let request = inbox.take_only().unwrap();
+            assert_eq!(request.bytes(), taken.view().bytes());
+            assert_eq!(request.view().argument(1), Some(&b"k"[..]));
+            assert_eq!(inbox.found(), 1);
+            inbox.clear();
+            inbox.arrived.extend_from_slice(rest);
+            assert!(matches!(inbox.look(false).unwrap(), Front::Requests));
+            assert_eq!(inbox.request(0).unwrap().bytes(), next.view().bytes());
+            inbox.arrived.extend_from_slice(taken.view().bytes());
+            assert!(matches!(inbox.look(false).unwrap(), Front::Requests));
+            assert!(inbox.take_only().is_none(), "there are two");
         }
     }
 

@@ -1,12 +1,13 @@
 //! A request frame: its bytes and the ranges of its arguments.
 //!
 //! A [`Request`] is a view, two words and a slice of ranges: nothing is copied to look at a command. A
-//! [`RequestBuf`] owns both, for requests that are made here (parts of a split command, replayed commands). `scanner` finds
-//! them in what arrives, `writer` makes them.
+//! [`RequestBuf`] owns both, for requests that are made here (parts of a split command, replayed commands), and a
+//! [`SharedRequest`] keeps the buffer in which a large one arrived. `scanner` finds them in what arrives, `writer` makes them.
 
 mod scanner;
 mod writer;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 pub use self::scanner::RequestScanner;
@@ -185,6 +186,51 @@ impl RequestBuf {
 }
 
 impl std::fmt::Debug for RequestBuf {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.view().fmt(out)
+    }
+}
+
+/// A request in the buffer in which it arrived, which others can keep as well: a large one is handed over and not copied.
+///
+/// ```
+/// use bytes::Bytes;
+/// use rendis_core::{request::{RequestScanner, SharedRequest}, scan::Limits};
+///
+/// let bytes = Bytes::from_static(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n");
+/// let mut scanner = RequestScanner::new(Limits::REQUEST);
+/// assert_eq!(scanner.scan(&bytes), Ok(Some(bytes.len())));
+/// let request = SharedRequest::new(bytes.clone(), scanner.spans());
+/// assert_eq!(request.view().argument(1), Some(&b"k"[..]));
+/// assert_eq!(request.bytes().as_ptr(), bytes.as_ptr());
+/// ```
+#[derive(Clone)]
+pub struct SharedRequest {
+    bytes: Bytes,
+    spans: Spans,
+}
+
+impl SharedRequest {
+    /// The request `bytes`, whose arguments lie at `spans`, as a [`RequestScanner`] found them.
+    #[must_use]
+    pub fn new(bytes: Bytes, spans: &[Span]) -> Self {
+        Self { bytes, spans: spans.into() }
+    }
+
+    /// The view of it.
+    #[must_use]
+    pub fn view(&self) -> Request<'_> {
+        Request::new(&self.bytes, &self.spans)
+    }
+
+    /// The frame alone.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl std::fmt::Debug for SharedRequest {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.view().fmt(out)
     }

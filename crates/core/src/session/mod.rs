@@ -23,12 +23,14 @@
 //!
 //! Type parameters: `W` wakes a caller, `R` is a reply, `E` says why a connection ended.
 
+mod chain;
 mod outcome;
 
 use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
+pub use self::chain::Chain;
 pub use self::outcome::{
     Arrival, Failed, Full, Outcome, Overdue, QueueLimits, Replies, Sent, Stream, Ticket,
 };
@@ -38,7 +40,7 @@ pub use self::outcome::{
 pub struct Session<W, R, E> {
     limits: QueueLimits,
     /// Appended and not yet taken by the writer.
-    outgoing: Vec<u8>,
+    outgoing: Chain,
     /// One entry per ticket that is still owed replies or was withdrawn, oldest first.
     order: VecDeque<Entry>,
     /// The sequence number of the first entry in `order`.
@@ -97,7 +99,7 @@ impl<W, R, E: Clone> Session<W, R, E> {
     pub fn new(limits: QueueLimits) -> Self {
         Self {
             limits,
-            outgoing: Vec::new(),
+            outgoing: Chain::default(),
             order: VecDeque::new(),
             first: 0,
             slots: Vec::new(),
@@ -124,7 +126,7 @@ impl<W, R, E: Clone> Session<W, R, E> {
         size: usize,
         deadline: Duration,
         waker: W,
-        write: impl FnOnce(&mut Vec<u8>),
+        write: impl FnOnce(&mut Chain),
     ) -> Result<Ticket, Full> {
         let batch = (replies != 1).then(|| Vec::with_capacity(usize::try_from(replies).unwrap_or_default()));
         self.append(replies, size, deadline, write, |sequence| Slot::Waiting { sequence, waker, batch })
@@ -141,7 +143,7 @@ impl<W, R, E: Clone> Session<W, R, E> {
         size: usize,
         deadline: Duration,
         room: VecDeque<R>,
-        write: impl FnOnce(&mut Vec<u8>),
+        write: impl FnOnce(&mut Chain),
     ) -> Result<Ticket, Full> {
         let slot = |sequence| Slot::Streaming { sequence, waker: None, arrived: room, ended: None };
         self.append(replies, size, deadline, write, slot)
@@ -152,7 +154,7 @@ impl<W, R, E: Clone> Session<W, R, E> {
         replies: u32,
         size: usize,
         deadline: Duration,
-        write: impl FnOnce(&mut Vec<u8>),
+        write: impl FnOnce(&mut Chain),
         slot: impl FnOnce(u64) -> Slot<W, R, E>,
     ) -> Result<Ticket, Full> {
         let count = usize::try_from(replies).unwrap_or(usize::MAX);
@@ -264,7 +266,7 @@ impl<W, R, E: Clone> Session<W, R, E> {
     }
 
     /// Moves all that is queued into `batch`, which has to be empty, and gives `batch`'s memory to the queue.
-    pub fn take(&mut self, batch: &mut Vec<u8>) {
+    pub fn take(&mut self, batch: &mut Chain) {
         if self.withdrawn {
             self.compact();
         }
@@ -348,7 +350,7 @@ impl<W, R, E: Clone> Session<W, R, E> {
             let sent = if entry.has_begun(self.written) { Sent::Maybe } else { Sent::No };
             self.fail_slot(entry.slot, Failed { sent, cause: cause.clone() }, woken);
         }
-        self.outgoing = Vec::new();
+        self.outgoing = Chain::default();
         self.taken = self.appended;
         self.written = self.appended;
         self.owed = 0;
@@ -487,10 +489,10 @@ impl<W, R, E: Clone> Session<W, R, E> {
             if entry.replies == 0 {
                 continue;
             }
-            let bytes = queue.get(place(entry.start)..place(entry.end)).unwrap_or_default();
-            self.outgoing.extend_from_slice(bytes);
+            let bytes = place(entry.start)..place(entry.end);
             entry.start = end;
             end += length(bytes.len());
+            queue.append_to(&mut self.outgoing, bytes);
             entry.end = end;
             let moved = self.first + length(self.order.len());
             if let Some(Slot::Waiting { sequence, .. } | Slot::Streaming { sequence, .. }) =

@@ -13,16 +13,27 @@ fn session(requests: usize, bytes: usize) -> Numbers {
 }
 
 fn push(session: &mut Numbers, replies: u32, text: &str, deadline: u64) -> Result<Ticket, Full> {
-    session.push(replies, text.len(), Duration::from_millis(deadline), 7, |out| {
-        out.extend_from_slice(text.as_bytes());
-    })
+    session.push(replies, text.len(), Duration::from_millis(deadline), 7, |out| append(text, out))
+}
+
+/// Some texts are copied and others handed over.
+fn append(text: &str, out: &mut Chain) {
+    if text.len().is_multiple_of(2) {
+        out.buffer().extend_from_slice(text.as_bytes());
+    } else {
+        out.attach(text.to_owned().into());
+    }
 }
 
 fn write_all(session: &mut Numbers) -> String {
-    let mut batch = Vec::new();
+    let mut batch = Chain::default();
     session.take(&mut batch);
     session.wrote(batch.len());
-    String::from_utf8(batch).unwrap()
+    let mut bytes = Vec::new();
+    while let piece @ [_, ..] = batch.piece(bytes.len()) {
+        bytes.extend_from_slice(piece);
+    }
+    String::from_utf8(bytes).unwrap()
 }
 
 /// One reply that arrives by itself.
@@ -52,7 +63,7 @@ fn a_reply_before_its_request_was_written_is_unmatched() {
     let mut session = session(10, 100);
     let ticket = push(&mut session, 1, "a", 1).unwrap();
     assert_eq!(complete(&mut session, 1, &mut Vec::new()), Arrival::Unmatched);
-    let mut batch = Vec::new();
+    let mut batch = Chain::default();
     session.take(&mut batch);
     assert_eq!(complete(&mut session, 1, &mut Vec::new()), Arrival::Unmatched);
     session.wrote(1);
@@ -65,7 +76,7 @@ fn what_was_not_written_whole_is_never_sent() {
     let mut session = session(10, 100);
     let written = push(&mut session, 1, "aaaa", 1).unwrap();
     let half = push(&mut session, 1, "bbbb", 1).unwrap();
-    let mut batch = Vec::new();
+    let mut batch = Chain::default();
     session.take(&mut batch);
     session.wrote(6);
     let queued = push(&mut session, 1, "cccc", 1).unwrap();
@@ -88,7 +99,7 @@ fn a_batch_is_answered_while_it_is_written_and_may_have_run_once_it_began() {
     let mut session = session(10, 100);
     let batch = push(&mut session, 2, "aabb", 1).unwrap();
     let later = push(&mut session, 2, "ccdd", 1).unwrap();
-    let mut bytes = Vec::new();
+    let mut bytes = Chain::default();
     session.take(&mut bytes);
     assert_eq!(complete(&mut session, 1, &mut Vec::new()), Arrival::Unmatched);
     session.wrote(2);
@@ -99,7 +110,7 @@ fn a_batch_is_answered_while_it_is_written_and_may_have_run_once_it_began() {
 }
 
 fn push_stream(session: &mut Numbers, replies: u32, text: &str) -> Ticket {
-    let write = |out: &mut Vec<u8>| out.extend_from_slice(text.as_bytes());
+    let write = |out: &mut Chain| append(text, out);
     session.push_stream(replies, text.len(), Duration::from_millis(5), VecDeque::new(), write).unwrap()
 }
 
@@ -153,7 +164,7 @@ fn what_is_withdrawn_leaves_nothing_behind() {
     for _ in 0..1000 {
         let dropped = push(&mut session, 1, "dd", 1).unwrap();
         session.cancel(dropped);
-        let mut bytes = Vec::new();
+        let mut bytes = Chain::default();
         session.take(&mut bytes);
         session.wrote(bytes.len());
     }

@@ -4,7 +4,8 @@
 //! replies are not read would otherwise hold both sides for ever. Each turn writes what can be written and reads what
 //! can be read, and sleeps only when neither moved.
 //!
-//! Writing: the whole queue is taken at once and goes out in one system call as long as the socket takes it. A runtime of
+//! Writing: the whole queue is taken at once and goes out in one system call as long as the socket takes it (large requests
+//! that were handed over, and not copied, in one of their own). A runtime of
 //! several threads runs a woken task next, so there the wire, when it was woken by one of many callers, first lets the
 //! other ready tasks run once, so that all of them join the same write (without this, 512 callers on two threads got a
 //! third of their throughput). A single-threaded runtime runs woken tasks in turn, and the wire comes after them anyway.
@@ -27,7 +28,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rendis_core::reply::{Kind as ReplyKind, Reply};
 use rendis_core::scan::{Limits, Scanner};
-use rendis_core::session::Arrival;
+use rendis_core::session::{Arrival, Chain};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::yield_now;
@@ -64,7 +65,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         queue,
         pulse,
         deadlines,
-        batch: Vec::new(),
+        batch: Chain::default(),
         accepted: 0,
         unreported: 0,
         writes: 0,
@@ -119,7 +120,7 @@ struct Wire<'q, S> {
     deadlines: &'q Deadlines,
 
     /// What was taken from the queue, how much of it the socket accepted, and how much of that the session was told.
-    batch: Vec<u8>,
+    batch: Chain,
     accepted: usize,
     unreported: usize,
     /// Writes that the queue was not told of yet.
@@ -181,18 +182,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<'_, S> {
 
     fn write(&mut self, context: &mut Context<'_>) -> Result<Turn, End> {
         if self.accepted == self.batch.len() {
-            self.batch.clear();
+            self.batch.clear(KEEP_AT_MOST);
             self.accepted = 0;
-            if self.batch.capacity() > KEEP_AT_MOST {
-                self.batch = Vec::new();
-            }
             if !self.fill(context)? {
                 self.flush(context)?;
                 return Ok(Turn::Waits);
             }
         }
         let mut turn = Turn::Waits;
-        while let Some(rest @ [_, ..]) = self.batch.get(self.accepted..) {
+        while let rest @ [_, ..] = self.batch.piece(self.accepted) {
             match Pin::new(&mut self.stream).poll_write(context, rest) {
                 Poll::Ready(Ok(0)) => return Err(gone("connection closed while writing")),
                 Poll::Ready(Ok(count)) => {
