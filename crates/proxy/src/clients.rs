@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use rendis_core::command::Table;
 use rustix::time::{ClockId, clock_gettime};
+use tokio::task::AbortHandle;
 
 /// Who is connected.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Card {
     pub(crate) address: String,
     pub(crate) local_address: String,
     pub(crate) since: Instant,
+    /// The task that serves it, from shortly after it came.
+    task: OnceLock<AbortHandle>,
     facts: Mutex<Facts>,
     /// Its last command by [`Table::place`]; one that is not among those has the number behind them.
     command: AtomicUsize,
@@ -60,6 +63,7 @@ impl Clients {
             address,
             local_address,
             since: Instant::now(),
+            task: OnceLock::new(),
             facts: Mutex::default(),
             command: AtomicUsize::new(Table::BUILT_IN),
             active: AtomicU64::new(seconds()),
@@ -91,6 +95,21 @@ impl Clients {
 }
 
 impl Card {
+    /// This task serves it.
+    pub(crate) fn is_served_by(&self, task: AbortHandle) {
+        // There is one for each.
+        let _ = self.task.set(task);
+    }
+
+    /// Ends it, whatever it does: its connection is closed at once. What it asked for may have run. False where it has
+    /// hardly come yet.
+    pub(crate) fn kill(&self) -> bool {
+        self.task.get().is_some_and(|task| {
+            task.abort();
+            true
+        })
+    }
+
     /// What is known now.
     pub(crate) fn facts(&self) -> Facts {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -40,7 +40,10 @@ impl Embedded {
     pub fn serve(&self, client: Box<dyn Io>) -> tokio::task::JoinHandle<()> {
         let here = || "embedded:0".to_owned();
         let identity = Box::new(Identity::new(&self.context.shared, here(), here()));
-        tokio::spawn(client::serve(Peer::Other(client), identity, Arc::clone(&self.context)))
+        let card = Arc::clone(identity.card());
+        let task = tokio::spawn(client::serve(Peer::Other(client), identity, Arc::clone(&self.context)));
+        card.is_served_by(task.abort_handle());
+        task
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod client;
 mod info;
+mod kill;
 mod session;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -79,6 +80,7 @@ pub(crate) async fn answer(
         L::ClientSetName => client::set_name(request, identity, out),
         L::ClientSetInfo => client::set_info(request, identity, out),
         L::ClientInfo => client::info(identity, out),
+        L::ClientKill => return kill::kill(request, identity, &context.shared, out),
         L::ClientList => client::list(request, identity, &context.shared, out),
         L::ClientNoEvict => client::no_evict(request, identity, out),
         L::ClientNoTouch => client::no_touch(request, identity, out),

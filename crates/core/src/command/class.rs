@@ -91,6 +91,7 @@ pub enum LocalCommand {
     ClientGetRedir,
     ClientId,
     ClientInfo,
+    ClientKill,
     ClientList,
     ClientNoEvict,
     ClientNoTouch,

@@ -1782,7 +1782,7 @@ static CLIENT: [Row; 20] = [
         -3,
         Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
         &[],
-        Class::Refused { because: "it would act on the connections of the ring itself", allowable: true },
+        Class::Local(LocalCommand::ClientKill),
         PLAIN,
         &[],
     )

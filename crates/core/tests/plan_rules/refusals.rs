@@ -143,7 +143,7 @@ fn what_a_ring_does_not_do_is_refused_by_name_and_reason() {
         "waitaof 0 1 0",
         "module load x",
         "acl setuser x",
-        "client kill 1",
+        "client unblock 1",
         "client tracking on",
         "failover",
         "latency doctor",

@@ -50,6 +50,11 @@ impl Access {
         }
     }
 
+    /// Whether there is a user of this name.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.users.contains_key(name)
+    }
+
     /// Who a client is that has not logged in: the user `default` where that needs no password.
     #[must_use]
     pub fn initial(&self) -> Option<Arc<User>> {

@@ -113,7 +113,8 @@ fn welcome(arrival: Arrival, target: Target) {
         _ => None,
     };
     let identity = Box::new(Identity::new(&context.shared, from, to));
-    tokio::spawn(async move {
+    let card = Arc::clone(identity.card());
+    let task = tokio::spawn(async move {
         let _alive = alive;
         let Some(_place) = place else {
             // A handshake costs more than a client that is turned away should: with TLS it hears nothing.
@@ -130,6 +131,7 @@ fn welcome(arrival: Arrival, target: Target) {
         }
         client::serve(peer, identity, context).await;
     });
+    card.is_served_by(task.abort_handle());
 }
 
 /// The TLS handshake, within [`HANDSHAKE`]. `None` when it failed.

@@ -130,18 +130,9 @@ fn chosen(request: Request<'_>, shared: &Shared) -> Result<Vec<std::sync::Arc<Ca
     let syntax = || "syntax error".to_owned();
     let Some(word) = request.argument(2) else { return Ok(shared.clients.all()) };
     if is_word(word, "type") && request.count() == 4 {
-        let kind = request.argument(3).unwrap_or_default();
+        let kind = Kind::parse(request.argument(3).unwrap_or_default())?;
         let mut cards = shared.clients.all();
-        let is = |names: &[&str]| names.iter().any(|name| is_word(kind, name));
-        if is(&["normal"]) {
-            cards.retain(|card| card.facts().listens == [0; 3]);
-        } else if is(&["pubsub"]) {
-            cards.retain(|card| card.facts().listens != [0; 3]);
-        } else if is(&["master", "replica", "slave"]) {
-            cards.clear();
-        } else {
-            return Err(format!("Unknown client type '{}'", String::from_utf8_lossy(kind)));
-        }
+        cards.retain(|card| kind.is_of(card));
         return Ok(cards);
     }
     if is_word(word, "id") && request.count() > 3 {
@@ -154,6 +145,39 @@ fn chosen(request: Request<'_>, shared: &Shared) -> Result<Vec<std::sync::Arc<Ca
         return Ok(ids.into_iter().filter(|id| named.insert(*id)).filter_map(find).collect());
     }
     Err(syntax())
+}
+
+/// What kind of client a server's word means.
+pub(super) enum Kind {
+    Normal,
+    Listening,
+    /// Servers, of which none are clients here.
+    Replicating,
+}
+
+impl Kind {
+    /// # Errors
+    /// What a server says to another word.
+    pub(super) fn parse(word: &[u8]) -> Result<Self, String> {
+        let is = |names: &[&str]| names.iter().any(|name| is_word(word, name));
+        if is(&["normal"]) {
+            Ok(Self::Normal)
+        } else if is(&["pubsub"]) {
+            Ok(Self::Listening)
+        } else if is(&["master", "replica", "slave"]) {
+            Ok(Self::Replicating)
+        } else {
+            Err(format!("Unknown client type '{}'", String::from_utf8_lossy(word)))
+        }
+    }
+
+    pub(super) fn is_of(&self, card: &Card) -> bool {
+        match self {
+            Self::Normal => card.facts().listens == [0; 3],
+            Self::Listening => card.facts().listens != [0; 3],
+            Self::Replicating => false,
+        }
+    }
 }
 
 /// One client in one line, with all fields that a server has. What this proxy does not keep of each client (buffers) has

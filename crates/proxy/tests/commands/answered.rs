@@ -74,7 +74,7 @@ fn what_is_refused_is_refused_with_its_name_and_the_reason() {
         "WAIT 0 0",
         "MODULE LOAD path",
         "ACL SETUSER somebody",
-        "CLIENT KILL ID 7",
+        "CLIENT UNBLOCK 7",
         "CLIENT PAUSE 10",
         "CLIENT TRACKING ON",
         "CONFIG REWRITE",

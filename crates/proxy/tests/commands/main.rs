@@ -7,6 +7,7 @@ mod blocking;
 mod everywhere;
 mod failures;
 mod keys;
+mod kill;
 mod messages;
 mod misbehaving;
 #[path = "../ring/mod.rs"]
