@@ -20,8 +20,8 @@ impl ConfigError {
         Self { file: file.to_owned(), line, message: message.into(), others: Vec::new() }
     }
 
-    /// This and all others that were found, in the order of the file: of each ring the first before its shards, or else the
-    /// first of each of its shards and users, or else the first behind them.
+    /// This and all others that were found, in the order of the file: each of a ring, and the first of each of its shards and
+    /// users.
     #[must_use]
     pub fn all(&self) -> Vec<&Self> {
         let mut all: Vec<_> = iter::once(self).chain(&self.others).collect();
@@ -59,21 +59,30 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Errors as they are found in tables of which each can be read though another cannot.
+/// Errors as they are found in tables and fields of which each can be read though another cannot.
 #[derive(Default)]
 pub(super) struct Errors(Option<ConfigError>);
 
 impl Errors {
     /// What was read; an error is kept.
     pub(super) fn keep<T>(&mut self, read: Result<T, ConfigError>) -> Option<T> {
-        read.map_err(|mut error| match &mut self.0 {
+        read.map_err(|error| self.add(error)).ok()
+    }
+
+    /// Whether there was none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Keeps an error.
+    pub(super) fn add(&mut self, mut error: ConfigError) {
+        match &mut self.0 {
             Some(first) => {
                 let others = std::mem::take(&mut error.others);
                 first.others.extend(iter::once(error).chain(others));
             }
             none => *none = Some(error),
-        })
-        .ok()
+        }
     }
 
     /// What was made of the tables, where there was no error.

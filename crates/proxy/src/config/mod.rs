@@ -20,7 +20,7 @@
 //!
 //! Every field is documented, with its default, at the value it becomes; `rendis.example.toml` shows all of them.
 //! Unknown fields are errors. An error names file, line, field, what was found and what is allowed, and never repeats a
-//! password. There is one at a time for each ring, and for each of its shards and users.
+//! password. All of a ring's are told at once, and one at a time of each of its shards and users.
 //!
 //! What it does not decide: which placements there are and which shards they refuse (`rendis_core::placement`).
 
@@ -226,25 +226,28 @@ pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
 fn of_text(document: Document<'_>) -> Result<Config, ConfigError> {
     let Document { text, sources, .. } = document;
     let table = DeTable::parse(text).map_err(|error| not_toml(document, &error))?;
-    let section = Section::open(document, table.get_ref(), 0..0, String::new(), &fields::TOP)?;
+    let section = Section::new(document, table.get_ref(), 0..0, String::new());
+    let mut errors = Errors::default();
+    section.unknown(&fields::TOP).for_each(|error| errors.add(error));
     let mut listeners = Listeners::default();
-    let threads = section.read("threads", None, |field| field.integer::<u32>(1..=1024).map(Some))?;
-    let log = section.read("log", LogLevel::default(), |field| field.choice(&LEVELS))?;
-    let watch = section.read("watch", false, section::Field::boolean)?;
-    let shutdown_delay = section.read("shutdown_delay", Duration::ZERO, |field| {
+    let threads =
+        section.value(&mut errors, "threads", None, |field| field.integer::<u32>(1..=1024).map(Some));
+    let log = section.value(&mut errors, "log", LogLevel::default(), |field| field.choice(&LEVELS));
+    let watch = section.value(&mut errors, "watch", false, section::Field::boolean);
+    let shutdown_delay = section.value(&mut errors, "shutdown_delay", Duration::ZERO, |field| {
         field.duration(Duration::ZERO..=Duration::from_secs(3600))
-    })?;
-    let admin = match section.field("admin") {
-        Some(field) => Some(admin(&field.section(&fields::ADMIN)?, &mut listeners)?),
-        None => None,
-    };
-    let tables = section.read("ring", Vec::new(), |field| field.tables())?;
-    if tables.is_empty() {
-        return Err(ConfigError::new(sources.file, None, "there is no ring; allowed: at least one [[ring]]"));
+    });
+    let admin = section.value(&mut errors, "admin", None, |field| {
+        admin(&field.section(&fields::ADMIN)?, &mut listeners).map(Some)
+    });
+    let tables = errors.keep(section.read("ring", Vec::new(), |field| field.tables())).unwrap_or_default();
+    // Another mistake may be why there is none.
+    if tables.is_empty() && errors.is_empty() {
+        let message = "there is no ring; allowed: at least one [[ring]]";
+        errors.add(ConfigError::new(sources.file, None, message));
     }
     let mut names = HashSet::new();
     let mut rings = Vec::with_capacity(tables.len());
-    let mut errors = Errors::default();
     for (at, (table, span)) in tables.into_iter().enumerate() {
         let read = ring::read(document, table, span.clone(), at + 1, &mut listeners);
         let Some(ring) = errors.keep(read) else { continue };
@@ -252,7 +255,7 @@ fn of_text(document: Document<'_>) -> Result<Config, ConfigError> {
             let span = table.get("name").map_or(span, |name| name.span());
             let message =
                 format!("name: found {} for two rings; allowed: each name once", values::quoted(&ring.name));
-            errors.keep::<()>(Err(document.error(&span, message)));
+            errors.add(document.error(&span, message));
         }
         rings.push(ring);
     }

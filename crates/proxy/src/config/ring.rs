@@ -39,64 +39,90 @@ pub(super) fn read(
         Some(name) => format!("ring {}", values::quoted(name)),
         None => format!("ring {number}"),
     };
-    let section = Section::open(document, table, span, format!("{title}: "), &fields::RING)?;
-    let name = section.required("name")?.name()?;
-    let listen = addresses(&section)?;
-    for (address, span) in &listen {
-        listeners
-            .add(address, &title)
-            .map_err(|message| document.error(span, format!("{}{message}", section.place())))?;
-    }
-    let tls = server_tls::read(&section, &listen)?;
-    let placement = section.read("placement", Spec::default(), |field| spec(&field, section.place()))?;
+    let section = Section::new(document, table, span, format!("{title}: "));
+    spelt(&section)?;
     let mut errors = Errors::default();
-    let shards = errors.keep(shards(&section, &placement)).unwrap_or_default();
-    let users = errors.keep(users::read(&section, &listen)).unwrap_or_default();
-    let (shards, (users, no_auth)) = errors.or((shards, users))?;
-    let on_down = section.read("on_down", OnDown::Reroute, |field| {
+    let name = errors.keep(section.required("name").and_then(|field| field.name())).unwrap_or_default();
+    // What depends on something else is not looked at where that cannot be read.
+    let listen = errors.keep(addresses(&section));
+    for (address, span) in listen.iter().flatten() {
+        let added = listeners.add(address, &title);
+        errors.keep(added.map_err(|message| document.error(span, format!("{}{message}", section.place()))));
+    }
+    let tls = listen.as_ref().and_then(|listen| errors.keep(server_tls::read(&section, listen)));
+    let listen = listen.unwrap_or_default();
+    let placement =
+        errors.keep(section.read("placement", Spec::default(), |field| spec(&field, section.place())));
+    let shards = errors.keep(shards(&section, placement.as_ref()));
+    let (users, no_auth) = errors.keep(users::read(&section, &listen)).unwrap_or_default();
+    let on_down = section.value(&mut errors, "on_down", OnDown::Reroute, |field| {
         field.choice(&[("reroute", OnDown::Reroute), ("fail", OnDown::Fail), ("miss", OnDown::Miss)])
-    })?;
-    let max_ejected =
-        section.read("max_ejected", None, |field| max_ejected(&field, shards.len()).map(Some))?;
-    let slow_ejection = section.read("slow_ejection", None, |field| slow_ejection(&field).map(Some))?;
+    });
+    let on_return = section.value(&mut errors, "on_return", OnReturn::Forget, |field| {
+        field.choice(&[("forget", OnReturn::Forget), ("keep", OnReturn::Keep), ("flush", OnReturn::Flush)])
+    });
+    let on_lost = section.value(&mut errors, "on_lost", OnLost::Error, |field| {
+        field.choice(&[("error", OnLost::Error), ("close", OnLost::Close)])
+    });
+    let max_ejected = match &shards {
+        Some(shards) => section
+            .value(&mut errors, "max_ejected", None, |field| max_ejected(&field, shards.len()).map(Some)),
+        None => None,
+    };
+    let slow_ejection =
+        section.value(&mut errors, "slow_ejection", None, |field| slow_ejection(&field).map(Some));
     if let Some(field) =
         section.field("slow_ejection").filter(|_| on_down != OnDown::Reroute || max_ejected == Some(0))
     {
         let message =
             "no shard is ever taken out; allowed: with on_down = \"reroute\" and a max_ejected above 0";
-        return Err(field.error(message));
+        errors.add(field.error(message));
     }
-    Ok(Ring {
+    let health = health(&section, &mut errors);
+    let deadlines = section.value(&mut errors, "deadlines", Deadlines::default(), |field| deadlines(&field));
+    let retries = section.value(&mut errors, "retries", Retries::default(), |field| retries(&field));
+    let queue = section.value(&mut errors, "queue", QUEUE, |field| queue(&field));
+    let drain = section
+        .value(&mut errors, "drain", Duration::from_secs(10), |field| field.duration(Duration::ZERO..=HOUR));
+    let max_clients = section.value(&mut errors, "max_clients", 10_000, |field| field.integer(1..=1_000_000));
+    let client_memory = section.value(&mut errors, "client_memory", 1 << 30, |field| field.bytes(64 << 20));
+    let allow = section.value(&mut errors, "allow", Allow::default(), |field| commands(&field));
+    errors.or(Ring {
         name,
         listen: listen.into_iter().map(|(address, _)| address).collect(),
-        tls,
-        placement,
+        tls: tls.flatten(),
+        placement: placement.unwrap_or_default(),
         on_down,
-        on_return: section.read("on_return", OnReturn::Forget, |field| {
-            field.choice(&[
-                ("forget", OnReturn::Forget),
-                ("keep", OnReturn::Keep),
-                ("flush", OnReturn::Flush),
-            ])
-        })?,
-        on_lost: section.read("on_lost", OnLost::Error, |field| {
-            field.choice(&[("error", OnLost::Error), ("close", OnLost::Close)])
-        })?,
+        on_return,
+        on_lost,
         max_ejected,
         slow_ejection,
-        health: health(&section)?,
-        deadlines: section.read("deadlines", Deadlines::default(), |field| deadlines(&field))?,
-        retries: section.read("retries", Retries::default(), |field| retries(&field))?,
-        queue: section.read("queue", QUEUE, |field| queue(&field))?,
-        drain: section
-            .read("drain", Duration::from_secs(10), |field| field.duration(Duration::ZERO..=HOUR))?,
-        max_clients: section.read("max_clients", 10_000, |field| field.integer(1..=1_000_000))?,
-        client_memory: section.read("client_memory", 1 << 30, |field| field.bytes(64 << 20))?,
-        allow: section.read("allow", Allow::default(), |field| commands(&field))?,
+        health,
+        deadlines,
+        retries,
+        queue,
+        drain,
+        max_clients,
+        client_memory,
+        allow,
         no_auth,
         users,
-        shards,
+        shards: shards.unwrap_or_default(),
     })
+}
+
+/// Where there are unknown fields, nothing else is looked at but shards and users by themselves: what seems to be missing,
+/// or to be at its default, may be what was misspelt.
+fn spelt(section: &Section<'_>) -> Result<(), ConfigError> {
+    let mut errors = Errors::default();
+    section.unknown(&fields::RING).for_each(|error| errors.add(error));
+    if !errors.is_empty() {
+        if section.field("shard").is_some() {
+            errors.keep(shards(section, None));
+        }
+        errors.keep(users::read(section, &[]));
+    }
+    errors.or(())
 }
 
 fn addresses(section: &Section<'_>) -> Result<Vec<listen::Placed>, ConfigError> {
@@ -152,7 +178,8 @@ fn spec(field: &Field<'_>, place: &str) -> Result<Spec, ConfigError> {
     })
 }
 
-fn shards(section: &Section<'_>, spec: &Spec) -> Result<Vec<Shard>, ConfigError> {
+/// All of them; without a placement it is not looked at whether they suit it.
+fn shards(section: &Section<'_>, spec: Option<&Spec>) -> Result<Vec<Shard>, ConfigError> {
     let document = section.document;
     let tables = section.read("shard", Vec::new(), |field| field.tables())?;
     if tables.is_empty() {
@@ -170,13 +197,14 @@ fn shards(section: &Section<'_>, spec: &Spec) -> Result<Vec<Shard>, ConfigError>
             let name = values::quoted(&one.shard.name);
             let message =
                 format!("{}name: found {name} for two shards; allowed: each name once", section.place());
-            errors.keep::<()>(Err(document.error(&one.name, message)));
+            errors.add(document.error(&one.name, message));
         }
         placed.push(one);
     }
     let placed = errors.or(placed)?;
     let nodes: Vec<Node> = placed.iter().map(|one| one.shard.node()).collect();
-    if let Err(error) = Placement::build(spec, &nodes, &vec![true; nodes.len()]) {
+    let built = spec.map(|spec| Placement::build(spec, &nodes, &vec![true; nodes.len()]));
+    if let Some(Err(error)) = built {
         let find = |name: &String| lines.get(name).and_then(|at| placed.get(*at));
         let span = match &error {
             PlacementError::WeightUnsupported { shard, .. } | PlacementError::WeightZero { shard, .. } => {
@@ -198,18 +226,18 @@ fn shards(section: &Section<'_>, spec: &Spec) -> Result<Vec<Shard>, ConfigError>
     Ok(placed.into_iter().map(|one| one.shard).collect())
 }
 
-fn health(section: &Section<'_>) -> Result<Health, ConfigError> {
+fn health(section: &Section<'_>, errors: &mut Errors) -> Health {
     let default = Health::default();
-    Ok(Health {
-        frequency: section.read("heartbeat_frequency", default.frequency, |field| {
+    Health {
+        frequency: section.value(errors, "heartbeat_frequency", default.frequency, |field| {
             field.duration(Duration::from_millis(10)..=HOUR)
-        })?,
+        }),
         timeout: section
-            .read("heartbeat_timeout", default.timeout, |field| field.duration(MILLISECOND..=HOUR))?,
-        fall: section.read("fall", default.fall, |field| field.integer(1..=1000))?,
-        rise: section.read("rise", default.rise, |field| field.integer(1..=1000))?,
-        probe: section.read("probe", default.probe, |field| probe(&field))?,
-    })
+            .value(errors, "heartbeat_timeout", default.timeout, |field| field.duration(MILLISECOND..=HOUR)),
+        fall: section.value(errors, "fall", default.fall, |field| field.integer(1..=1000)),
+        rise: section.value(errors, "rise", default.rise, |field| field.integer(1..=1000)),
+        probe: section.value(errors, "probe", default.probe, |field| probe(&field)),
+    }
 }
 
 /// `probe`; a shard would look dead by one that waits, or that spoils the connection for those after it, and harm is done by

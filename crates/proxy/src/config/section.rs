@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use rendis_engine::tls::SystemRoots;
 
 use super::Sources;
-use super::error::ConfigError;
+use super::error::{ConfigError, Errors};
 use super::fields::Fields;
 use super::values;
 
@@ -37,7 +37,7 @@ impl Document<'_> {
     }
 }
 
-/// A table of the file, all of whose fields are known.
+/// A table of the file.
 pub(super) struct Section<'a> {
     pub(super) document: Document<'a>,
     table: &'a DeTable<'a>,
@@ -56,7 +56,17 @@ pub(super) struct Field<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// The table, after a look at the names of its fields.
+    /// The table, whose fields are to be looked at with [`Section::unknown`].
+    pub(super) const fn new(
+        document: Document<'a>,
+        table: &'a DeTable<'a>,
+        span: Span,
+        place: String,
+    ) -> Self {
+        Self { document, table, span, place }
+    }
+
+    /// The table, where all names of its fields are known.
     pub(super) fn open(
         document: Document<'a>,
         table: &'a DeTable<'a>,
@@ -64,12 +74,19 @@ impl<'a> Section<'a> {
         place: String,
         fields: &Fields,
     ) -> Result<Self, ConfigError> {
-        let unknown =
-            table.iter().map(|(key, _)| key).filter(|key| !fields.names.contains(&key.get_ref().as_ref()));
-        if let Some(key) = unknown.min_by_key(|key| key.span().start) {
-            return Err(document.error(&key.span(), format!("{place}{}", fields.unknown(key.get_ref()))));
-        }
-        Ok(Self { document, table, span, place })
+        let section = Self::new(document, table, span, place);
+        let unknown = section.unknown(fields).next();
+        unknown.map_or(Ok(section), Err)
+    }
+
+    /// An error about each field that is not among these, in the order of the file.
+    pub(super) fn unknown(&self, fields: &Fields) -> impl Iterator<Item = ConfigError> {
+        let mut keys: Vec<_> = self.table.iter().map(|(key, _)| key).collect();
+        keys.retain(|key| !fields.names.contains(&key.get_ref().as_ref()));
+        keys.sort_by_key(|key| key.span().start);
+        keys.into_iter().map(|key| {
+            self.document.error(&key.span(), format!("{}{}", self.place, fields.unknown(key.get_ref())))
+        })
     }
 
     /// An error about the table as a whole.
@@ -103,6 +120,17 @@ impl<'a> Section<'a> {
         read: impl FnOnce(Field<'a>) -> Result<T, ConfigError>,
     ) -> Result<T, ConfigError> {
         self.field(name).map_or(Ok(default), read)
+    }
+
+    /// As [`Section::read`], with the default where there is an error, which is kept.
+    pub(super) fn value<T: Clone>(
+        &self,
+        errors: &mut Errors,
+        name: &str,
+        default: T,
+        read: impl FnOnce(Field<'a>) -> Result<T, ConfigError>,
+    ) -> T {
+        errors.keep(self.read(name, default.clone(), read)).unwrap_or(default)
     }
 }
 

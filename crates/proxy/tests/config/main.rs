@@ -47,6 +47,7 @@ fn refused(text: &str) -> String {
     match parse(text) {
         Ok(config) => panic!("{text}\nwas read as {config:?}"),
         Err(error) => {
+            assert_eq!(error.all().len(), 1, "{:#?}", error.all());
             let message = error.to_string();
             assert!(!message.contains(char::is_control) && !message.contains("hunter"), "{message:?}");
             message

@@ -35,7 +35,7 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
         ("listen = []", "listen: found a list that is empty"),
         ("listen = [\"127.0.0.1:1\", 5]", "listen: found a list that is empty or not of strings"),
         (
-            "listen = [\"127.0.0.1:1\", \"0.0.0.0:1\"]",
+            "listen = [\"127.0.0.1:1\", \"0.0.0.0:1\"]\nno_auth = true",
             "found \"0.0.0.0:1\", but ring \"cache\" listens on \"127.0.0.1:1\"",
         ),
         (
@@ -185,9 +185,62 @@ fn each_ring_shard_and_user_tells_what_is_wrong_with_it_in_the_order_of_the_file
 }
 
 #[test]
+fn all_mistakes_in_a_ring_are_told_and_not_what_follows_from_them() {
+    let told = |text: &str| -> Vec<String> {
+        parse(text).unwrap_err().all().iter().map(ToString::to_string).collect()
+    };
+    let is = |text: &str, expected: &[&str]| {
+        let all = told(text);
+        assert_eq!(all.len(), expected.len(), "{all:#?}");
+        for (message, expected) in all.iter().zip(expected) {
+            assert!(message.starts_with(expected), "{message}\nis not\n{expected}");
+        }
+    };
+    let fields = "on_down = \"no\"\nfall = 0\nrise = 0\nplacement = { like = \"x\" }\nmax_ejected = 9\n\
+                  slow_ejection = { factor = 0 }\nallow = [\"GET\"]\nqueue = { bytes = 1 }";
+    is(
+        &format!("threads = 0\nlog = \"loud\"\n{}", ring(fields)),
+        &[
+            "f.toml:1: threads: ",
+            "f.toml:2: log: ",
+            "f.toml:5: ring \"cache\": on_down: ",
+            "f.toml:6: ring \"cache\": fall: ",
+            "f.toml:7: ring \"cache\": rise: ",
+            "f.toml:8: ring \"cache\": placement: ",
+            "f.toml:9: ring \"cache\": max_ejected: ",
+            "f.toml:10: ring \"cache\": slow_ejection: factor: ",
+            "f.toml:11: ring \"cache\": allow: ",
+            "f.toml:12: ring \"cache\": queue: bytes: ",
+        ],
+    );
+    // A misspelt field can be why another seems to be missing.
+    let misspelt = "[[ring]]\nnam = \"r\"\nlistne = \"0.0.0.0:1\"\nfall = 0\n[[ring.shrad]]\nname = \"a\"\n";
+    is(
+        misspelt,
+        &[
+            "f.toml:2: ring 1: unknown field \"nam\"",
+            "f.toml:3: ring 1: unknown field \"listne\"",
+            "f.toml:5: ring 1: unknown field \"shrad\"",
+        ],
+    );
+    is("[[rign]]\nname = \"r\"\n", &["f.toml:1: unknown field \"rign\""]);
+    let users = "[[ring]]\nname = \"r\"\nlisten = \"0.0.0.0\"\nwat = 1\n[[ring.user]]\nname = \"\"\n";
+    let users = users.to_owned() + "[[ring.shard]]\nname = \"\"\n";
+    is(
+        &users,
+        &[
+            "f.toml:4: ring \"r\": unknown field \"wat\"",
+            "f.toml:6: ring \"r\": user \"\": name: ",
+            "f.toml:7: ring \"r\": shard \"\": the field url is missing",
+        ],
+    );
+}
+
+#[test]
 fn an_error_is_one_line_whatever_the_file_says() {
     let text = ring("listen = \"unix:/a\\nb\"");
-    let message = refused(&(text.clone() + &text.replace("\"cache\"", "\"other\"")));
+    let two = text.clone() + &text.replace("\"cache\"", "\"other\"");
+    let message = parse(&two).unwrap_err().to_string();
     let expected = r#"f.toml:3: ring "cache": listen: found "unix:/a\nb"; allowed: an IP address"#;
     assert!(message.starts_with(expected), "{message}");
     let message = refused(&ring("placement = { like = \"go-redis\", \"a\\nb\" = 1.5 }"));
@@ -338,7 +391,7 @@ fn mistakes_outside_of_rings() {
             "[[ring]]\nname = \"r\"\n".to_owned(),
             "f.toml:1: ring \"r\": there is no shard; allowed: at least one",
         ),
-        ("[[ring]]\n".to_owned(), "f.toml:1: ring 1: the field name is missing"),
+        (format!("[[ring]]\n{}", shard("a", "")), "f.toml:1: ring 1: the field name is missing"),
         (
             format!("{good}{}", ring("listen = \"127.0.0.1:1\"")),
             "f.toml:13: name: found \"cache\" for two rings",
