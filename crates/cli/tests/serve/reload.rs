@@ -240,6 +240,13 @@ fn certificates_are_renewed_when_their_files_change_and_clients_stay() {
     serve.logged("certificates were renewed");
     TlsClient::new(address, &all[2]).ping().unwrap();
     there.ping().unwrap();
+    // One that clients will not take is taken all the same, because it was asked for, and the log says what is wrong with it.
+    let expired = Certificates::expired();
+    put("ring.pem", expired.server_cert());
+    put("ring.key", expired.server_key());
+    let line = serve.logged("has expired");
+    assert!(line.contains("tls: cert: the certificate in the file "), "{line}");
+    there.ping().unwrap();
     serve.signal(Signal::TERM);
     let (status, rest) = serve.end();
     assert!(status.success() && !rest.contains("was reloaded"), "{rest}");

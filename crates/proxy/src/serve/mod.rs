@@ -19,6 +19,7 @@ mod prepare;
 use std::io;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use rendis_core::topology::Standing;
 use rendis_engine::dial::Dialer;
@@ -149,13 +150,19 @@ impl Proxy {
     }
 
     /// Reads the files of listeners' certificates, keys and clients' authorities again, whatever became of the configuration
-    /// file. New ones are for clients that come from now on. Of a ring where they cannot be used, those before stay, and the
-    /// log says why; other rings are not affected.
+    /// file. New ones are for clients that come from now on; the log says so, and where clients will find them out of date. Of a
+    /// ring where they cannot be used, those before stay, and the log says why; other rings are not affected.
     pub fn renew_certificates(&mut self) {
         for ring in &mut self.rings {
             let name = ring.config.name.clone();
             match ring.renew_certificates() {
-                Ok(Renewed::Yes) => tracing::info!(ring = name, "certificates were renewed"),
+                Ok(Renewed::Yes) => {
+                    tracing::info!(ring = name, "certificates were renewed");
+                    let tls = ring.config.tls.as_ref();
+                    if let Some(how) = tls.and_then(|tls| tls.out_of_date(SystemTime::now())) {
+                        tracing::warn!(ring = name, "{how}");
+                    }
+                }
                 Ok(Renewed::No) => {}
                 Err(error) => tracing::error!(
                     ring = name,
