@@ -176,10 +176,10 @@ impl Served {
         self.proxy.reload(config).map_err(|error| error.to_string())?;
         self.watching = config.watch;
         self.certificates.follow(config.certificate_files());
-        // Those that were not watched before may have changed since the configuration read them.
-        self.proxy.renew_certificates();
         self.log.set(config.log);
         warn_of(config);
+        // Those that were not watched before may have changed since the configuration read them.
+        self.proxy.renew_certificates();
         for (ring, address) in self.proxy.addresses() {
             if !before.iter().any(|(name, old)| (name, old) == (ring, address)) {
                 say(&listening(ring, address));

@@ -1,4 +1,4 @@
-//! The clients of a ring on all threads, as `CLIENT LIST` shows them.
+//! The clients of a ring on all threads, as `CLIENT LIST` shows them and `CLIENT KILL` ends them.
 //!
 //! A client writes its card when something about it changes. For requests it notes the last of those that it sent in one
 //! go, and when: two stores.
@@ -29,6 +29,8 @@ pub(crate) struct Card {
     pub(crate) since: Instant,
     /// The task that serves it, from shortly after it came.
     task: OnceLock<AbortHandle>,
+    /// It has to end.
+    killed: AtomicBool,
     facts: Mutex<Facts>,
     /// Its last command by [`Table::place`]; one that is not among those has the number behind them.
     command: AtomicUsize,
@@ -64,6 +66,7 @@ impl Clients {
             local_address,
             since: Instant::now(),
             task: OnceLock::new(),
+            killed: AtomicBool::new(false),
             facts: Mutex::default(),
             command: AtomicUsize::new(Table::BUILT_IN),
             active: AtomicU64::new(seconds()),
@@ -98,16 +101,20 @@ impl Card {
     /// This task serves it.
     pub(crate) fn is_served_by(&self, task: AbortHandle) {
         // There is one for each.
-        let _ = self.task.set(task);
+        let task = self.task.get_or_init(|| task);
+        if self.killed.load(Ordering::SeqCst) {
+            task.abort();
+        }
     }
 
-    /// Ends it, whatever it does: its connection is closed at once. What it asked for may have run. False where it has
-    /// hardly come yet.
+    /// Has it end, whatever it does, and its connection closed. What it asked for may have run, whole or in part, or run yet.
+    /// False where it was told already.
     pub(crate) fn kill(&self) -> bool {
-        self.task.get().is_some_and(|task| {
+        let first = !self.killed.swap(true, Ordering::SeqCst);
+        if let Some(task) = self.task.get() {
             task.abort();
-            true
-        })
+        }
+        first
     }
 
     /// What is known now.
@@ -175,6 +182,23 @@ fn seconds() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::Clients;
+
+    #[tokio::test]
+    async fn one_that_is_killed_before_its_task_is_known_ends_as_well() {
+        let clients = Clients::default();
+        for late in [false, true] {
+            let card = clients.enter("a:1".to_owned(), "b:2".to_owned());
+            let task = tokio::spawn(std::future::pending::<()>());
+            if !late {
+                card.is_served_by(task.abort_handle());
+            }
+            assert!(card.kill() && !card.kill());
+            if late {
+                card.is_served_by(task.abort_handle());
+            }
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+    }
 
     #[test]
     fn clients_are_listed_while_they_are_here() {

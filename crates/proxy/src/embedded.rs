@@ -36,7 +36,8 @@ impl Embedded {
         Ok(Self { context: Arc::new(context) })
     }
 
-    /// Begins to serve a client, in a task of its own; the handle ends when the client has left.
+    /// Begins to serve a client, in a task of its own; the handle ends when the client has left, and
+    /// is cancelled where `CLIENT KILL` ended it.
     pub fn serve(&self, client: Box<dyn Io>) -> tokio::task::JoinHandle<()> {
         let here = || "embedded:0".to_owned();
         let identity = Box::new(Identity::new(&self.context.shared, here(), here()));

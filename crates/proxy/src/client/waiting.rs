@@ -109,7 +109,7 @@ impl Client {
     ///
     /// Where the request waits for what others do, the client hears what it listens to, and its leaving is looked for
     /// beyond the window: `None` when it has gone, and what it waited for is given up, as it is when the ring ends. Anything
-    /// else is run to its end.
+    /// else is run to its end, unless `CLIENT KILL` ends the client.
     pub(super) async fn run_watched(
         &mut self,
         request: &RequestBuf,

@@ -20,7 +20,7 @@
 //!
 //! Every field is documented, with its default, at the value it becomes; `rendis.example.toml` shows all of them.
 //! Unknown fields are errors. An error names file, line, field, what was found and what is allowed, and never repeats a
-//! password. All of a ring's are told at once, and one at a time of each of its shards and users.
+//! password. Those of all fields of a ring are told at once, one at a time for each field, shard and user.
 //!
 //! What it does not decide: which placements there are and which shards they refuse (`rendis_core::placement`).
 

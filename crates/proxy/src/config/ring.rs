@@ -111,12 +111,20 @@ pub(super) fn read(
     })
 }
 
-/// Where there are unknown fields, nothing else is looked at but shards and users by themselves: what seems to be missing,
-/// or to be at its default, may be what was misspelt.
+/// Where there are unknown fields, or fields of the ring behind the head of a shard or user, nothing else is looked at but
+/// shards and users by themselves: what seems to be missing, or to be at its default, may be what was misspelt or misplaced.
 fn spelt(section: &Section<'_>) -> Result<(), ConfigError> {
     let mut errors = Errors::default();
     section.unknown(&fields::RING).for_each(|error| errors.add(error));
-    if !errors.is_empty() {
+    let misplaced = [("shard", &fields::SHARD), ("user", &fields::USER)].into_iter().any(|(name, own)| {
+        let tables = section.field(name).and_then(|field| field.tables().ok()).unwrap_or_default();
+        let mut names = tables.into_iter().flat_map(|(table, _)| table.keys());
+        names.any(|name| {
+            let name = name.get_ref().as_ref();
+            fields::RING.names.contains(&name) && !own.names.contains(&name)
+        })
+    });
+    if misplaced || !errors.is_empty() {
         if section.field("shard").is_some() {
             errors.keep(shards(section, None));
         }

@@ -136,7 +136,6 @@ fn chosen(request: Request<'_>, shared: &Shared) -> Result<Vec<std::sync::Arc<Ca
         return Ok(cards);
     }
     if is_word(word, "id") && request.count() > 3 {
-        let number = |id: &[u8]| std::str::from_utf8(id).ok()?.parse::<i64>().ok();
         let ids = request.arguments().skip(3).map(|id| number(id).ok_or("Invalid client ID"));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         // A line for each client, however often it is named.
@@ -145,6 +144,12 @@ fn chosen(request: Request<'_>, shared: &Shared) -> Result<Vec<std::sync::Arc<Ca
         return Ok(ids.into_iter().filter(|id| named.insert(*id)).filter_map(find).collect());
     }
     Err(syntax())
+}
+
+/// A number as servers take it: in the one form in which they write it.
+pub(super) fn number(text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.parse::<i64>().ok().filter(|number| number.to_string() == text)
 }
 
 /// What kind of client a server's word means.

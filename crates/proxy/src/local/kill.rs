@@ -8,7 +8,7 @@ use crate::context::Shared;
 use crate::identity::Identity;
 
 use super::After;
-use super::client::Kind;
+use super::client::{Kind, number};
 
 /// `CLIENT KILL address`, or `CLIENT KILL` with what the clients have to have in common. The client that asks is spared unless
 /// it says otherwise, and else hears the answer before it goes.
@@ -67,10 +67,7 @@ impl<'r> Chosen<'r> {
             let value = request.argument(at + 1).ok_or_else(syntax)?;
             let text = || String::from_utf8_lossy(value);
             if is_word(word, "id") {
-                let id = std::str::from_utf8(value)
-                    .ok()
-                    .and_then(|id| id.parse::<i64>().ok())
-                    .filter(|id| *id > 0);
+                let id = number(value).filter(|id| *id > 0);
                 chosen.id = Some(id.map(i64::unsigned_abs).ok_or("client-id should be greater than 0")?);
             } else if is_word(word, "type") {
                 chosen.kind = Some(Kind::parse(value)?);

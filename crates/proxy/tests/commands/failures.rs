@@ -1,5 +1,7 @@
 //! Shards that die.
 
+use std::time::Duration;
+
 use rendis_testkit::Reply;
 
 use crate::ring::until;
@@ -21,6 +23,29 @@ fn a_split_command_with_a_dead_part_fails_and_says_where() {
         Reply::array([Reply::bulk("1"), Reply::bulk("3")])
     );
     assert!(ask(&mut client, &["MGET", &keys[0], &keys[1]]).error().unwrap().starts_with("SHARDDOWN shard2"));
+}
+
+/// Half of it was written to a server that dies: it has not run, and goes to another in full.
+#[test]
+fn a_large_value_whose_shard_dies_while_it_is_written_is_sent_again_elsewhere() {
+    let stage = Stage::with(
+        "heartbeat_frequency = \"100ms\"\ndeadlines = { reply = \"20s\", write = \"20s\" }\nfall = 100",
+    );
+    let keys = stage.keys("k");
+    let value: Vec<u8> = (0_u32..8 << 20).flat_map(u32::to_le_bytes).collect();
+    let (mut client, mut other) = (stage.client(), stage.client());
+    ask(&mut other, &["GET", &keys[1]]);
+    stage.shards[1].stop();
+    client.send(&[b"SET", keys[1].as_bytes(), &value]).unwrap();
+    // Others behind it are not mixed up with it.
+    other.send(&["SET", &format!("{{{}}}other", keys[1]), "small"]).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    stage.shards[1].kill();
+    let told = client.read().unwrap();
+    assert!(told.is_ok(), "{told}");
+    let small = other.read().unwrap();
+    assert!(small.is_ok() || small.error().is_some_and(|text| text.contains("shard2")), "{small}");
+    assert!(ask(&mut client, &["GET", &keys[1]]) == Reply::bulk(&value), "it is the value");
 }
 
 #[test]

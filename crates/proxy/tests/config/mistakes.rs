@@ -224,6 +224,20 @@ fn all_mistakes_in_a_ring_are_told_and_not_what_follows_from_them() {
         ],
     );
     is("[[rign]]\nname = \"r\"\n", &["f.toml:1: unknown field \"rign\""]);
+    // So can one behind the head of another table.
+    let misplaced =
+        "[[ring]]\nname = \"r\"\nlisten = \"0.0.0.0:1\"\n".to_owned() + &shard("a", "no_auth = true");
+    is(&misplaced, &["f.toml:7: ring \"r\": shard \"a\": unknown field \"no_auth\""]);
+    let two: String = ["r", "s"]
+        .map(|name| format!("[[ring]]\nname = \"{name}\"\n{}", shard("a", "listen = \"127.0.0.1:1\"")))
+        .concat();
+    is(
+        &two,
+        &[
+            "f.toml:6: ring \"r\": shard \"a\": unknown field \"listen\"",
+            "f.toml:12: ring \"s\": shard \"a\": unknown field \"listen\"",
+        ],
+    );
     let users = "[[ring]]\nname = \"r\"\nlisten = \"0.0.0.0\"\nwat = 1\n[[ring.user]]\nname = \"\"\n";
     let users = users.to_owned() + "[[ring.shard]]\nname = \"\"\n";
     is(
