@@ -64,20 +64,7 @@ pub(super) fn read(
     let on_lost = section.value(&mut errors, "on_lost", OnLost::Error, |field| {
         field.choice(&[("error", OnLost::Error), ("close", OnLost::Close)])
     });
-    let max_ejected = match &shards {
-        Some(shards) => section
-            .value(&mut errors, "max_ejected", None, |field| max_ejected(&field, shards.len()).map(Some)),
-        None => None,
-    };
-    let slow_ejection =
-        section.value(&mut errors, "slow_ejection", None, |field| slow_ejection(&field).map(Some));
-    if let Some(field) =
-        section.field("slow_ejection").filter(|_| on_down != OnDown::Reroute || max_ejected == Some(0))
-    {
-        let message =
-            "no shard is ever taken out; allowed: with on_down = \"reroute\" and a max_ejected above 0";
-        errors.add(field.error(message));
-    }
+    let (max_ejected, slow_ejection) = ejection(&section, &mut errors, on_down, shards.as_deref());
     let health = health(&section, &mut errors);
     let deadlines = section.value(&mut errors, "deadlines", Deadlines::default(), |field| deadlines(&field));
     let retries = section.value(&mut errors, "retries", Retries::default(), |field| retries(&field));
@@ -292,6 +279,26 @@ fn max_ejected(field: &Field<'_>, shards: usize) -> Result<usize, ConfigError> {
     field.integer(0..=i64::try_from(most).unwrap_or(i64::MAX)).map_err(|_| {
         field.wrong(&format!("a whole number from 0 to {most}, because the last shard is never taken out"))
     })
+}
+
+/// `max_ejected` and `slow_ejection`. How many may be taken out is not looked at where the shards cannot be read.
+fn ejection(
+    section: &Section<'_>,
+    errors: &mut Errors,
+    on_down: OnDown,
+    shards: Option<&[Shard]>,
+) -> (Option<usize>, Option<outlier::Settings>) {
+    let most = shards.and_then(|shards| {
+        section.value(errors, "max_ejected", None, |field| max_ejected(&field, shards.len()).map(Some))
+    });
+    let slow = section.value(errors, "slow_ejection", None, |field| slow_ejection(&field).map(Some));
+    let field = section.field("slow_ejection");
+    if let Some(field) = field.filter(|_| on_down != OnDown::Reroute || most == Some(0)) {
+        let message =
+            "no shard is ever taken out; allowed: with on_down = \"reroute\" and a max_ejected above 0";
+        errors.add(field.error(message));
+    }
+    (most, slow)
 }
 
 fn slow_ejection(field: &Field<'_>) -> Result<outlier::Settings, ConfigError> {

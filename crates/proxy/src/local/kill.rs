@@ -65,7 +65,6 @@ impl<'r> Chosen<'r> {
             let syntax = || "syntax error".to_owned();
             let word = request.argument(at).ok_or_else(syntax)?;
             let value = request.argument(at + 1).ok_or_else(syntax)?;
-            let text = || String::from_utf8_lossy(value);
             if is_word(word, "id") {
                 let id = number(value).filter(|id| *id > 0);
                 chosen.id = Some(id.map(i64::unsigned_abs).ok_or("client-id should be greater than 0")?);
@@ -74,7 +73,8 @@ impl<'r> Chosen<'r> {
             } else if is_word(word, "user") {
                 let name = std::str::from_utf8(value).ok();
                 let known = name.filter(|name| shared.rules.load().access.knows(name));
-                chosen.user = Some(known.ok_or_else(|| format!("No such user '{}'", text()))?);
+                let unknown = || format!("No such user '{}'", String::from_utf8_lossy(value));
+                chosen.user = Some(known.ok_or_else(unknown)?);
             } else if is_word(word, "addr") {
                 chosen.address = Some(value);
             } else if is_word(word, "laddr") {
