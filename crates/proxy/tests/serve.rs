@@ -177,6 +177,9 @@ fn what_is_not_finished_in_time_is_answered_with_shutdown() {
     assert_eq!(pipelines.command(&["PING"]).unwrap(), Reply::simple("PONG"));
     servers[0].stop();
     pipelines.send_raw(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$1\r\nb\r\n").unwrap();
+    // What is not read yet when the end begins is not begun.
+    let mut other = client(&proxy, "cache");
+    until("both are asked", || other.command(&["INFO", "shards"]).unwrap().text().contains("in_flight=2"));
     let begun = Instant::now();
     proxy.stop();
     assert_eq!(String::from_utf8(pipelines.read_to_end().unwrap()).unwrap(), SHUTDOWN.repeat(2));
