@@ -4,7 +4,7 @@
 
 mod side;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rendis_testkit::{Answer, Client, FakeServer, RedisServer, Reply, until};
 use side::{Raw, Side, compare, wording, words};
@@ -508,6 +508,125 @@ fn a_ring_without_a_shard_still_answers_for_itself() {
         assert!(std::time::Instant::now() < deadline, "{info}");
     }
     assert_eq!(client.command(&["PING"]).unwrap(), Reply::simple("PONG"));
-    let error = client.command(&["COMMAND", "COUNT"]).unwrap();
-    assert!(error.error().unwrap().starts_with("SHARDDOWN"), "{error}");
+    // Nobody but a shard knows.
+    for unknown in ["CONFIG GET maxmemory", "COMMAND GETKEYSANDFLAGS GET a"] {
+        let error = client.command(&words(unknown)).unwrap();
+        assert!(error.error().unwrap().starts_with("SHARDDOWN"), "{unknown}: {error}");
+    }
+}
+
+#[test]
+fn without_a_shard_commands_are_told_from_the_table() {
+    let side = Side::start(1, "");
+    let mut clients = [side.client(), side.client()];
+    clients[1].command(&["HELLO", "3"]).unwrap();
+    let served = clients.each_mut().map(About::ask);
+    let as_7_0 = side.servers[0].version() == (7, 0);
+    side.servers[0].kill();
+    for (client, served) in clients.iter_mut().zip(served) {
+        let known = About::ask(client);
+        // Newer commands are in the table too.
+        assert!(known.count >= served.count);
+        assert_eq!(known.entries.len(), known.count);
+        for (name, entry) in &served.entries {
+            let known = known.entries.get(name).unwrap_or_else(|| panic!("{name} is not told"));
+            if !as_7_0 {
+                // Servers of other versions say other things of the same commands.
+            } else if ["spublish", "ssubscribe", "sunsubscribe"].contains(&name.as_str()) {
+                // To a ring channels are no keys.
+                assert_eq!(known[3..6], ["Integer(0)"; 3]);
+                assert_eq!((&known[..3], &known[6..]), (&entry[..3], &entry[6..]));
+            } else if ["zrank", "zrevrank"].contains(&name.as_str()) {
+                // As of Redis 7.2, with an option more.
+                assert_eq!(known[1], "Integer(-3)");
+                assert_eq!(known[2..], entry[2..]);
+            } else {
+                assert_eq!(known, entry);
+            }
+        }
+        assert_eq!(known.one, served.one);
+        for (known, served) in known.lists.iter().zip(&served.lists) {
+            assert!(known.is_superset(served), "{:?}", served.difference(known).collect::<Vec<_>>());
+        }
+        assert!(known.lists[0].len() > known.lists[1].len() && known.lists[1].len() < 30);
+        assert_eq!(known.keys, served.keys);
+        // As of a command that a server does not know.
+        assert_eq!(known.docs, served.docs);
+        assert_eq!(client.command(&["COMMAND", "DOCS", "get"]).unwrap(), known.docs);
+    }
+}
+
+/// What is said about commands. Where the order says nothing, it is that of the names.
+struct About {
+    count: usize,
+    entries: BTreeMap<String, Vec<String>>,
+    one: Vec<Vec<String>>,
+    lists: Vec<BTreeSet<String>>,
+    keys: Vec<String>,
+    docs: Reply,
+}
+
+impl About {
+    fn ask(client: &mut Client) -> Self {
+        let mut ask = |text: &str| client.command(&words(text)).unwrap();
+        let count = usize::try_from(ask("COMMAND COUNT").integer()).unwrap();
+        let all = ask("COMMAND");
+        let entries = all.elements().iter().map(Self::entry);
+        let entries = entries.map(|entry| (entry.first().cloned().unwrap_or_default(), entry)).collect();
+        let one = ask("COMMAND INFO get Config|Get nosuch CONFIG|nosuch")
+            .elements()
+            .iter()
+            .map(Self::entry)
+            .collect();
+        let lists = [
+            "",
+            " FILTERBY PATTERN conf*[gs]et",
+            " FILTERBY ACLCAT transaction",
+            " FILTERBY ACLCAT nosuch",
+            " FILTERBY MODULE x",
+        ];
+        let lists = lists.map(|filter| {
+            let names = ask(&format!("COMMAND LIST{filter}"));
+            names.elements().iter().map(|name| name.text().to_owned()).collect()
+        });
+        let keys = [
+            "SET a b",
+            "MSET a 1 b 2",
+            "EVAL x 2 a b",
+            "EVAL x 0",
+            "XREAD COUNT 2 STREAMS a b 0 0",
+            "SET a",
+            "PING x",
+            "nosuch x",
+            "MSET a",
+            "ZUNION x a",
+            "CONFIG SET a b",
+            "CONFIG nosuch x",
+            "SORT a BY x STORE b",
+        ];
+        let docs = ask("COMMAND DOCS nosuch");
+        Self {
+            count,
+            entries,
+            one,
+            lists: lists.into(),
+            docs,
+            keys: keys.map(|of| ask(&format!("COMMAND GETKEYS {of}")).to_string()).into(),
+        }
+    }
+
+    /// As far as Redis 6 tells it.
+    fn entry(entry: &Reply) -> Vec<String> {
+        let Reply::Array(parts) = entry else { return vec![entry.to_string()] };
+        let part = |part: &Reply| match part {
+            Reply::Array(_) | Reply::Set(_) => {
+                let mut names: Vec<_> = part.elements().iter().map(Reply::text).collect();
+                names.sort_unstable();
+                format!("{} {names:?}", matches!(part, Reply::Set(_)))
+            }
+            other => format!("{other:?}"),
+        };
+        let [name, more @ ..] = parts.as_slice() else { return Vec::new() };
+        std::iter::once(name.text().to_owned()).chain(more.iter().take(6).map(part)).collect()
+    }
 }

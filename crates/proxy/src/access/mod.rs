@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use password::PasswordHash;
+pub(crate) use pattern::matches;
 pub use rules::{RuleError, Rules};
 pub use user::{Denied, User};
 

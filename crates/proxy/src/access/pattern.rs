@@ -1,7 +1,7 @@
 //! Glob patterns, as servers match them: `*`, `?`, `[abc]`, `[^a-z]`, and `\` before a character that means itself.
 
 /// Whether `text` as a whole matches `pattern`. Takes time in proportion to the product of their lengths at worst.
-pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut rest, mut left) = (pattern, text);
     // Where to go on when what follows the last asterisk does not match: the asterisk then stands for one byte more.
     let mut retry: Option<(&[u8], &[u8])> = None;
