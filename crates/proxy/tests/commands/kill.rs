@@ -124,6 +124,41 @@ fn what_the_thrown_out_waited_for_listened_to_and_watched_is_given_up() {
 }
 
 #[test]
+fn the_reply_to_a_transaction_whose_client_was_thrown_out_reaches_nobody() {
+    let stage = Stage::start();
+    let key = &stage.keys("k")[0];
+    let mut own = stage.client();
+    for watched in [true, false] {
+        let mut client = named(&stage, "transacting");
+        let own_id = id(&mut client);
+        if watched {
+            assert!(ask(&mut client, &["WATCH", key]).is_ok());
+        }
+        assert!(ask(&mut client, &["MULTI"]).is_ok());
+        ask(&mut client, &["EVAL", SLOW, "1", key]);
+        ask(&mut client, &["INCR", key]);
+        client.send(&["EXEC"]).unwrap();
+        until("it executes", || {
+            let list = ask(&mut own, &["CLIENT", "LIST", "ID", &own_id]).text().to_owned();
+            list.contains("cmd=exec")
+        });
+        assert_eq!(ask(&mut own, &["CLIENT", "KILL", "ID", &own_id]), Reply::Integer(1));
+        assert!(is_closed(&mut client));
+        // The others get their own replies, and the transaction is whole: the server had all of it.
+        assert_eq!(ask(&mut own, &["ECHO", "own"]).text(), "own");
+        assert_eq!(ask(&mut own, &["GET", key]).text(), "11");
+        assert!(ask(&mut own, &["WATCH", key]).is_ok());
+        assert!(ask(&mut own, &["MULTI"]).is_ok());
+        ask(&mut own, &["DEL", key]);
+        assert_eq!(ask(&mut own, &["EXEC"]), Reply::array([Reply::Integer(1)]));
+    }
+}
+
+/// Works for 300 ms, and sets its key to 10.
+const SLOW: &str = "local function now() local time = redis.call('time'); return time[1] * 1000000 + time[2] end \
+    local began = now(); while now() - began < 300000 do end; return redis.call('set', KEYS[1], 10)";
+
+#[test]
 fn the_clients_of_a_user_are_thrown_out_by_its_name() {
     let shards = Cluster::start(1);
     let user = |name: &str, rules: &str| {
