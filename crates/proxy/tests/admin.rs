@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rendis_proxy::serve::Proxy;
-use rendis_testkit::{Client, Cluster, Port};
+use rendis_testkit::{Client, Cluster, Port, Reply};
 
 use ring::{client, config, refuses, ring, until};
 
@@ -148,6 +148,32 @@ fn errors_that_only_clients_of_a_proxy_meet_are_counted_too() {
         assert_eq!(sample(&page, &name), count, "{kind}");
     }
     assert_eq!(sample(&page, "rendis_error_replies_total{ring=\"cache\"}"), 0);
+}
+
+#[test]
+fn processor_time_is_counted_by_thread() {
+    let servers = Cluster::start(1);
+    let text = ADMIN.to_owned() + &ring("cache", "", &servers.urls());
+    let proxy = Proxy::start(&config(&text)).unwrap();
+    let mut client = client(&proxy, "cache");
+    let read = || {
+        let (_, page) = get(admin(&proxy), "/metrics");
+        let of = |name: &str| -> f64 {
+            let lines = page.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+            lines.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
+        };
+        (of("process_cpu_seconds_total"), of("rendis_thread_cpu_seconds_total{thread=\""))
+    };
+    let (_, before) = read();
+    let pings = b"*1\r\n$4\r\nPING\r\n".repeat(1000);
+    until("work is counted", || {
+        client.send_raw(&pings).unwrap();
+        (0..1000).for_each(|_| assert_eq!(client.read().unwrap(), Reply::simple("PONG")));
+        read().1 >= before + 0.1
+    });
+    let (_, threads) = read();
+    let (all, _) = read();
+    assert!(threads <= all && all < 3600.0, "{threads} {all}");
 }
 
 #[test]

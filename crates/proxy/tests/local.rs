@@ -485,7 +485,12 @@ fn info_can_be_read_as_that_of_a_server_and_shows_the_shards() {
     assert!(field(&info, "db0").starts_with("keys=100,expires=1,avg_ttl="), "{info}");
     // The same sections in the same form as a server's.
     let sections: Vec<_> = info.lines().filter(|line| line.starts_with('#')).collect();
-    assert_eq!(sections.len(), 9);
+    assert_eq!(sections.len(), 10);
+    let used = |name| field(&info, name).parse::<f64>().unwrap();
+    assert!(
+        (0.0..600.0).contains(&used("used_cpu_sys")) && (0.0..600.0).contains(&used("used_cpu_user")),
+        "{info}"
+    );
     assert!(info.ends_with("\r\n") && info.contains("\r\n\r\n# Clients\r\n"));
     let two = client.command(&["INFO", "KEYSPACE", "replication"]).unwrap().text().to_owned();
     assert!(two.starts_with("# Replication\r\n") && two.contains("\r\n\r\n# Keyspace\r\ndb0:"), "{two}");

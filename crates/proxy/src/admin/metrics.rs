@@ -73,6 +73,20 @@ fn process(text: &mut Text, view: &View) {
         &unix(configured),
     );
     gauge("process_start_time_seconds", "When the process began to serve.", &unix(view.started));
+    if let Some(worked) = process::worked() {
+        let name = "process_cpu_seconds_total";
+        text.metric(name, "counter", "Processor time that the process has used, in all.");
+        text.sample(name, &[], worked.total().as_secs_f64());
+    }
+    let name = "rendis_thread_cpu_seconds_total";
+    text.metric(name, "counter", "Processor time that each thread which serves clients has used.");
+    for (number, worked) in process::threads_worked() {
+        text.sample(name, &[("thread", &number.to_string())], worked.as_secs_f64());
+    }
+    let mut gauge = |name: &str, help: &str, value: &dyn Display| {
+        text.metric(name, "gauge", help);
+        text.sample(name, &[], value);
+    };
     if let Some(memory) = process::memory() {
         gauge("process_resident_memory_bytes", "Memory that the process holds.", &memory.now);
     }

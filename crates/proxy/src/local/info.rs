@@ -25,18 +25,20 @@ enum Section {
     Persistence,
     Stats,
     Replication,
+    Cpu,
     Cluster,
     Shards,
     Keyspace,
 }
 
-const SECTIONS: [(&str, Section); 9] = [
+const SECTIONS: [(&str, Section); 10] = [
     ("Server", Section::Server),
     ("Clients", Section::Clients),
     ("Memory", Section::Memory),
     ("Persistence", Section::Persistence),
     ("Stats", Section::Stats),
     ("Replication", Section::Replication),
+    ("CPU", Section::Cpu),
     ("Cluster", Section::Cluster),
     ("Shards", Section::Shards),
     ("Keyspace", Section::Keyspace),
@@ -65,6 +67,7 @@ pub(super) async fn info(request: Request<'_>, identity: &Identity, context: &Co
             Section::Persistence => "loading:0\r\n".to_owned(),
             Section::Stats => stats(&context.shared),
             Section::Replication => replication(&context.shared),
+            Section::Cpu => cpu(),
             Section::Cluster => "cluster_enabled:0\r\n".to_owned(),
             Section::Shards => shards(context),
             Section::Keyspace => keyspace(context).await,
@@ -156,6 +159,13 @@ fn replication(shared: &Shared) -> String {
          master_replid2:{:040}\r\nmaster_repl_offset:0\r\nsecond_repl_offset:-1\r\nrepl_backlog_active:0\r\n",
         shared.run_id, 0
     )
+}
+
+/// What processors have worked for this process, not for its servers.
+fn cpu() -> String {
+    let worked = crate::process::worked().unwrap_or_default();
+    let (system, user) = (worked.system.as_secs_f64(), worked.user.as_secs_f64());
+    format!("used_cpu_sys:{system:.6}\r\nused_cpu_user:{user:.6}\r\n")
 }
 
 /// How a shard stands, in the words that operators read.

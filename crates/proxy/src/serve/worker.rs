@@ -20,6 +20,7 @@ use crate::config;
 use crate::context::{Context, Shared};
 use crate::listen::{Never, Target, Unopened};
 use crate::moderation::Moderation;
+use crate::process::thread_name;
 use crate::settings;
 
 /// See the module.
@@ -64,7 +65,7 @@ impl Worker {
         let runtime = runtime.enable_all().build()?;
         let (orders, received) = mpsc::channel(1);
         let (end, busy) = (end.clone(), end.subscribe());
-        let thread = thread::Builder::new().name(format!("rendis-{number}"));
+        let thread = thread::Builder::new().name(thread_name(number));
         let thread = thread.spawn(move || {
             runtime.block_on(async {
                 work(received, moderation).await;
