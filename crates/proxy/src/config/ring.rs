@@ -125,7 +125,13 @@ fn addresses(section: &Section<'_>) -> Result<Vec<listen::Placed>, ConfigError> 
         let default = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6380);
         return Ok(vec![(Listen::Tcp(default), section.span())]);
     };
-    field.texts(true)?.iter().map(|item| Ok((Listen::read(item, Listen::ALLOWED)?, item.span()))).collect()
+    let mut errors = Errors::default();
+    let mut addresses = Vec::new();
+    for item in field.texts(true)? {
+        let address = errors.keep(Listen::read(&item, Listen::ALLOWED));
+        addresses.extend(address.map(|address| (address, item.span())));
+    }
+    errors.or(addresses)
 }
 
 /// `placement`; what presets and options there are is core's to say.
@@ -304,48 +310,65 @@ fn ejection(
 fn slow_ejection(field: &Field<'_>) -> Result<outlier::Settings, ConfigError> {
     let default = outlier::Settings::default();
     let section = field.section(&fields::SLOW_EJECTION)?;
-    let duration = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
-    let number = |name, default: NonZeroU32| {
-        let number = section.read(name, default.get(), |field| field.integer(1..=1000))?;
-        Ok::<_, ConfigError>(NonZeroU32::new(number).unwrap_or(default))
+    let mut errors = Errors::default();
+    let duration = |errors: &mut Errors, name, default| {
+        section.value(errors, name, default, |field| field.duration(MILLISECOND..=HOUR))
     };
-    Ok(outlier::Settings {
-        factor: number("factor", default.factor)?,
-        floor: duration("floor", default.floor)?,
-        window: duration("window", default.window)?,
-        windows: number("windows", default.windows)?,
-        rest: duration("rest", default.rest)?,
-    })
+    let number = |errors: &mut Errors, name, default: NonZeroU32| {
+        let number = section.value(errors, name, default.get(), |field| field.integer(1..=1000));
+        NonZeroU32::new(number).unwrap_or(default)
+    };
+    let settings = outlier::Settings {
+        factor: number(&mut errors, "factor", default.factor),
+        floor: duration(&mut errors, "floor", default.floor),
+        window: duration(&mut errors, "window", default.window),
+        windows: number(&mut errors, "windows", default.windows),
+        rest: duration(&mut errors, "rest", default.rest),
+    };
+    errors.or(settings)
 }
 
 fn deadlines(field: &Field<'_>) -> Result<Deadlines, ConfigError> {
     let default = Deadlines::default();
     let section = field.section(&fields::DEADLINES)?;
-    let read = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
-    Ok(Deadlines {
-        connect: read("connect", default.connect)?,
-        reply: read("reply", default.reply)?,
-        write: read("write", default.write)?,
-        wait: read("wait", default.wait)?,
-    })
+    let mut errors = Errors::default();
+    let mut read =
+        |name, default| section.value(&mut errors, name, default, |field| field.duration(MILLISECOND..=HOUR));
+    let deadlines = Deadlines {
+        connect: read("connect", default.connect),
+        reply: read("reply", default.reply),
+        write: read("write", default.write),
+        wait: read("wait", default.wait),
+    };
+    errors.or(deadlines)
 }
 
 fn retries(field: &Field<'_>) -> Result<Retries, ConfigError> {
     let default = Retries::default();
     let section = field.section(&fields::RETRIES)?;
-    let read = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
-    let retries = Retries {
-        attempts: section.read("attempts", default.attempts, |field| field.integer(1..=100))?,
-        first: read("first", default.first)?,
-        longest: read("longest", default.longest)?,
-        idempotent_writes: section.read("idempotent_writes", default.idempotent_writes, Field::boolean)?,
-    };
-    if retries.first > retries.longest {
+    let mut errors = Errors::default();
+    let pause = |name, default| section.read(name, default, |field| field.duration(MILLISECOND..=HOUR));
+    let first = errors.keep(pause("first", default.first));
+    let longest = errors.keep(pause("longest", default.longest));
+    if let (Some(first), Some(longest)) = (first, longest)
+        && first > longest
+    {
         let show = humantime::format_duration;
-        let (first, longest) = (show(retries.first), show(retries.longest));
-        return Err(section.error(&format!("first is \"{first}\"; allowed: up to longest, \"{longest}\"")));
+        let (first, longest) = (show(first), show(longest));
+        errors.add(section.error(&format!("first is \"{first}\"; allowed: up to longest, \"{longest}\"")));
     }
-    Ok(retries)
+    let retries = Retries {
+        attempts: section.value(&mut errors, "attempts", default.attempts, |field| field.integer(1..=100)),
+        first: first.unwrap_or_default(),
+        longest: longest.unwrap_or_default(),
+        idempotent_writes: section.value(
+            &mut errors,
+            "idempotent_writes",
+            default.idempotent_writes,
+            Field::boolean,
+        ),
+    };
+    errors.or(retries)
 }
 
 /// More requests than an engine's own limit: clients are limited by their windows, and 500 of them with full ones on one
@@ -354,16 +377,20 @@ const QUEUE: QueueLimits = QueueLimits { requests: 1 << 18, bytes: 64 << 20 };
 
 fn queue(field: &Field<'_>) -> Result<QueueLimits, ConfigError> {
     let section = field.section(&fields::QUEUE)?;
-    Ok(QueueLimits {
-        requests: section.read("requests", QUEUE.requests, |field| field.integer(1..=16_777_216))?,
-        bytes: section.read("bytes", QUEUE.bytes, |field| field.bytes(1024))?,
-    })
+    let mut errors = Errors::default();
+    let limits = QueueLimits {
+        requests: section
+            .value(&mut errors, "requests", QUEUE.requests, |field| field.integer(1..=16_777_216)),
+        bytes: section.value(&mut errors, "bytes", QUEUE.bytes, |field| field.bytes(1024)),
+    };
+    errors.or(limits)
 }
 
 /// `allow`; what can be let through is core's to say.
 fn commands(field: &Field<'_>) -> Result<Allow, ConfigError> {
     let (table, items) = (Table::default(), field.texts(false)?);
     let names = items.iter().map(Field::text).collect::<Result<Vec<_>, _>>()?;
+    let mut errors = Errors::default();
     for (item, name) in items.iter().zip(&names) {
         let because = match Allow::new([*name], &table) {
             Ok(_) => continue,
@@ -373,7 +400,8 @@ fn commands(field: &Field<'_>) -> Result<Allow, ConfigError> {
         };
         let found = values::quoted(name);
         let allowed = "commands that administer servers, such as \"SAVE\" or \"CONFIG REWRITE\"";
-        return Err(item.error(&format!("found {found}, {because}; allowed: {allowed}")));
+        errors.add(item.error(&format!("found {found}, {because}; allowed: {allowed}")));
     }
+    errors.or(())?;
     Allow::new(names, &table).map_err(|error| field.error(&error.to_string()))
 }

@@ -75,8 +75,9 @@ impl<'a> Section<'a> {
         fields: &Fields,
     ) -> Result<Self, ConfigError> {
         let section = Self::new(document, table, span, place);
-        let unknown = section.unknown(fields).next();
-        unknown.map_or(Ok(section), Err)
+        let mut errors = Errors::default();
+        section.unknown(fields).for_each(|error| errors.add(error));
+        errors.or(section)
     }
 
     /// An error about each field that is not among these, in the order of the file.

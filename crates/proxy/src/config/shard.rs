@@ -7,7 +7,7 @@ use rendis_engine::settings::{ClientCertificate, TlsSettings};
 use rendis_engine::tls::Tls;
 use toml::de::DeTable;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Errors};
 use super::fields;
 use super::listen;
 use super::secret;
@@ -65,44 +65,61 @@ pub(super) fn read(
         None => format!("{ring}shard {number}: "),
     };
     let section = Section::open(document, table, span, place, &fields::SHARD)?;
-    let name = section.required("name")?;
-    let url_field = section.required("url")?;
-    let mut url = server_url(&url_field)?;
+    let mut errors = Errors::default();
+    let name_field = errors.keep(section.required("name"));
+    let name = name_field.as_ref().and_then(|field| errors.keep(field.name()));
+    let url = errors.keep(section.required("url").and_then(|field| server_url(&field)));
+    let weight =
+        section.value(&mut errors, "weight", None, |field| field.integer(0..=u32::MAX.into()).map(Some));
+    let id = section.value(&mut errors, "id", None, |field| match field.text()? {
+        "" => Err(field.wrong("a string that is not empty")),
+        id => Ok(Some(id.to_owned())),
+    });
+    let named = section.value(&mut errors, "named", false, Field::boolean);
+    // What goes with the URL is looked at where that can be read.
+    let way = url.and_then(|url| errors.keep(way(&section, url)));
+    let place = |name| section.field(name).map(|field| field.span());
+    let (Some(field), Some(name), Some((url, tls))) = (name_field, name, way) else {
+        return errors.or(()).and_then(|()| Err(section.error("it cannot be read")));
+    };
+    errors.or(Placed {
+        shard: Shard { name, url, weight, id, named, tls },
+        name: field.span(),
+        weight: place("weight"),
+        named: place("named"),
+        id: place("id"),
+    })
+}
+
+/// How the server of this URL is reached: with the password from a file, and the settings of TLS.
+fn way(section: &Section<'_>, mut url: ServerUrl) -> Result<(ServerUrl, Option<TlsSettings>), ConfigError> {
+    let mut errors = Errors::default();
     if let Some(field) = section.field("password_file") {
         if url.password.is_some() {
-            return Err(field.error("the url has a password already; allowed: one of both"));
+            errors.add(field.error("the url has a password already; allowed: one of both"));
+        } else {
+            url.password = errors.keep(secret::line(&field)).flatten();
         }
-        url.password = secret::line(&field)?;
     }
     let tls = match section.field("tls") {
         Some(field) if !url.tls => {
-            return Err(
-                field.error("the url is without TLS; allowed: tls where the url begins with rediss://")
-            );
+            errors
+                .add(field.error("the url is without TLS; allowed: tls where the url begins with rediss://"));
+            None
         }
-        Some(field) => {
-            let settings = tls(&field)?;
-            if let (Some(system), Address::Tcp { host, .. }) = (document.tries_certificates, &url.address) {
-                let tried = Tls::new(&settings, host, system);
-                tried.map_err(|error| field.error(error.text()))?;
-            }
-            Some(settings)
-        }
+        Some(field) => errors.keep(tried(&field, &url)),
         None => url.tls.then(TlsSettings::default),
     };
-    let shard = Shard {
-        name: name.name()?,
-        url,
-        weight: section.read("weight", None, |field| field.integer(0..=u32::MAX.into()).map(Some))?,
-        id: section.read("id", None, |field| match field.text()? {
-            "" => Err(field.wrong("a string that is not empty")),
-            id => Ok(Some(id.to_owned())),
-        })?,
-        named: section.read("named", false, Field::boolean)?,
-        tls,
-    };
-    let place = |name| section.field(name).map(|field| field.span());
-    Ok(Placed { shard, name: name.span(), weight: place("weight"), named: place("named"), id: place("id") })
+    errors.or((url, tls))
+}
+
+/// `tls`, with which a connection to this server could be begun.
+fn tried(field: &Field<'_>, url: &ServerUrl) -> Result<TlsSettings, ConfigError> {
+    let settings = tls(field)?;
+    if let (Some(system), Address::Tcp { host, .. }) = (field.document().tries_certificates, &url.address) {
+        Tls::new(&settings, host, system).map_err(|error| field.error(error.text()))?;
+    }
+    Ok(settings)
 }
 
 fn server_url(field: &Field<'_>) -> Result<ServerUrl, ConfigError> {

@@ -61,24 +61,33 @@ fn refuse_strangers(document: Document<'_>, place: &str, listen: &[Placed]) -> R
 }
 
 fn user(section: &Section<'_>) -> Result<User, ConfigError> {
-    let name_field = section.required("name")?;
-    let name = name_field.name()?;
-    if name.chars().any(char::is_whitespace) {
-        return Err(name_field.wrong("a string without blanks"));
-    }
-    let rules = section.read("rules", Rules::everything(), |field| rules(&field))?;
-    let passwords = passwords(section)?;
+    let mut errors = Errors::default();
+    let name = errors.keep(section.required("name").and_then(|field| name(&field))).unwrap_or_default();
+    let rules = errors.keep(section.read("rules", Rules::everything(), |field| rules(&field)));
+    let passwords = errors.keep(passwords(section)).unwrap_or_default();
     let given =
         ["password", "password_file", "password_sha256"].iter().any(|name| section.field(name).is_some());
-    match (given, rules.any_password()) {
-        (true, true) => Err(section.error("it has a password and the rule nopass; allowed: one of both")),
-        (false, false) => {
+    match rules.as_ref().map(|rules| (given, rules.any_password())) {
+        Some((true, true)) => {
+            errors.add(section.error("it has a password and the rule nopass; allowed: one of both"));
+        }
+        Some((false, false)) => {
             let allowed = "password, password_file, password_sha256, or the rule nopass";
             let also = if name == Access::DEFAULT { "" } else { ", or no such user" };
-            Err(section.error(&format!("it has no password; allowed: {allowed}{also}")))
+            errors.add(section.error(&format!("it has no password; allowed: {allowed}{also}")));
         }
-        _ => Ok(User::new(name, passwords, rules)),
+        // Without its rules it cannot be told whether it needs one.
+        Some(_) | None => {}
     }
+    errors.or(User::new(name, passwords, rules.unwrap_or_else(Rules::everything)))
+}
+
+fn name(field: &Field<'_>) -> Result<String, ConfigError> {
+    let name = field.name()?;
+    if name.chars().any(char::is_whitespace) {
+        return Err(field.wrong("a string without blanks"));
+    }
+    Ok(name)
 }
 
 /// `"+@read ~cache:*"`, or a list of such strings.
@@ -89,21 +98,25 @@ fn rules(field: &Field<'_>) -> Result<Rules, ConfigError> {
 }
 
 fn passwords(section: &Section<'_>) -> Result<Vec<PasswordHash>, ConfigError> {
+    let mut errors = Errors::default();
     let mut passwords = Vec::new();
-    for item in section.read("password", Vec::new(), |field| field.texts(true))? {
-        let password = secret::filled(&item)?;
-        if password.as_deref() == Some("") {
-            return Err(item.error("found an empty password; allowed: one with something in it"));
+    let mut each = |name, read: fn(&Field<'_>) -> Result<Option<PasswordHash>, ConfigError>| {
+        let items = errors.keep(section.read(name, Vec::new(), |field| field.texts(true)));
+        for item in items.into_iter().flatten() {
+            passwords.extend(errors.keep(read(&item)).flatten());
         }
-        passwords.extend(password.map(|password| PasswordHash::of(password.as_bytes())));
-    }
-    for item in section.read("password_file", Vec::new(), |field| field.texts(true))? {
-        let password = secret::line(&item)?;
-        passwords.extend(password.map(|password| PasswordHash::of(password.reveal().as_bytes())));
-    }
-    for item in section.read("password_sha256", Vec::new(), |field| field.texts(true))? {
+    };
+    each("password", |item| match secret::filled(item)?.as_deref() {
+        Some("") => Err(item.error("found an empty password; allowed: one with something in it")),
+        password => Ok(password.map(|password| PasswordHash::of(password.as_bytes()))),
+    });
+    each("password_file", |item| {
+        let password = secret::line(item)?;
+        Ok(password.map(|password| PasswordHash::of(password.reveal().as_bytes())))
+    });
+    each("password_sha256", |item| {
         let hash = PasswordHash::parse(item.text()?);
-        passwords.push(hash.ok_or_else(|| item.error("found something else than 64 hexadecimal digits"))?);
-    }
-    Ok(passwords)
+        hash.map(Some).ok_or_else(|| item.error("found something else than 64 hexadecimal digits"))
+    });
+    errors.or(passwords)
 }

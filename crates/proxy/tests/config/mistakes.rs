@@ -213,6 +213,26 @@ fn all_mistakes_in_a_ring_are_told_and_not_what_follows_from_them() {
             "f.toml:12: ring \"cache\": queue: bytes: ",
         ],
     );
+    let tables = "listen = [\"127.0.0.1\", \"127.0.0.1:1\", \"unix:\"]\ndeadlines = { connect = 1, reply = \"x\", wait = \"1s\" }\n\
+                  retries = { first = \"9s\", attempts = 0, longest = \"1s\" }\nqueue = { requests = 0, bytes = 1 }\n\
+                  slow_ejection = { factor = 0, rset = \"1s\", florr = \"1s\" }\nallow = [\"GET\", \"SAVE\", \"NOSUCH\"]";
+    is(
+        &ring(tables),
+        &[
+            "f.toml:3: ring \"cache\": listen: found \"127.0.0.1\"",
+            "f.toml:3: ring \"cache\": listen: found \"unix:\"",
+            "f.toml:4: ring \"cache\": deadlines: connect: ",
+            "f.toml:4: ring \"cache\": deadlines: reply: ",
+            "f.toml:5: ring \"cache\": retries: first is \"9s\"",
+            "f.toml:5: ring \"cache\": retries: attempts: ",
+            "f.toml:6: ring \"cache\": queue: requests: ",
+            "f.toml:6: ring \"cache\": queue: bytes: ",
+            "f.toml:7: ring \"cache\": slow_ejection: unknown field \"rset\"",
+            "f.toml:7: ring \"cache\": slow_ejection: unknown field \"florr\"",
+            "f.toml:8: ring \"cache\": allow: found \"GET\"",
+            "f.toml:8: ring \"cache\": allow: found \"NOSUCH\"",
+        ],
+    );
     // A misspelt field can be why another seems to be missing.
     let misspelt = "[[ring]]\nnam = \"r\"\nlistne = \"0.0.0.0:1\"\nfall = 0\n[[ring.shrad]]\nname = \"a\"\n";
     is(
@@ -244,8 +264,28 @@ fn all_mistakes_in_a_ring_are_told_and_not_what_follows_from_them() {
         &users,
         &[
             "f.toml:4: ring \"r\": unknown field \"wat\"",
+            "f.toml:5: ring \"r\": user \"\": it has no password",
             "f.toml:6: ring \"r\": user \"\": name: ",
             "f.toml:7: ring \"r\": shard \"\": the field url is missing",
+            "f.toml:8: ring \"r\": shard \"\": name: ",
+        ],
+    );
+    let parts = "[[ring.user]]\nname = \"a b\"\nrules = \"+@nosuch\"\npassword = [\"\", \"x\"]\npassword_sha256 = \"x\"\n\
+                 [[ring.shard]]\nname = \"s\"\nurl = \"redis://:pw@h\"\npassword_file = \"/f\"\ntls = {}\nweight = -1\n\
+                 [[ring.shard]]\nname = \"t\"\nurl = \"h\"\npassword_file = 1\ntls = 1\nid = \"\"\nnamed = 1\n";
+    is(
+        &format!("[[ring]]\nname = \"r\"\n{parts}"),
+        &[
+            "f.toml:4: ring \"r\": user \"a b\": name: ",
+            "f.toml:5: ring \"r\": user \"a b\": rules: ",
+            "f.toml:6: ring \"r\": user \"a b\": password: found an empty",
+            "f.toml:7: ring \"r\": user \"a b\": password_sha256: ",
+            "f.toml:11: ring \"r\": shard \"s\": password_file: the url has",
+            "f.toml:12: ring \"r\": shard \"s\": tls: the url is without",
+            "f.toml:13: ring \"r\": shard \"s\": weight: ",
+            "f.toml:16: ring \"r\": shard \"t\": url: ",
+            "f.toml:19: ring \"r\": shard \"t\": id: ",
+            "f.toml:20: ring \"r\": shard \"t\": named: ",
         ],
     );
 }
