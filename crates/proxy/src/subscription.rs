@@ -1,6 +1,7 @@
 //! The subscriptions of one client: what it listens to, how it is told, and what it may send meanwhile.
 
 use std::collections::BTreeSet;
+use std::future::pending;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -21,6 +22,8 @@ pub(crate) struct Subscriber {
     shard_channels: BTreeSet<Bytes>,
     /// The bytes of all their names.
     names: usize,
+    /// A message for a name that is not confirmed yet, behind whose confirmation it comes.
+    early: Option<Arc<Message>>,
 }
 
 impl Subscriber {
@@ -31,6 +34,7 @@ impl Subscriber {
             patterns: BTreeSet::new(),
             shard_channels: BTreeSet::new(),
             names: 0,
+            early: None,
         }
     }
 
@@ -69,9 +73,37 @@ impl Subscriber {
         }
     }
 
+    /// Waits for the next message while names are being added; of those, the first is kept, and none is taken behind it.
+    pub(crate) async fn next_confirmed(&mut self) -> Option<Result<Arc<Message>, Error>> {
+        if self.early.is_none() {
+            match self.listener.next().await {
+                Some(Ok(message)) if !self.has_confirmed(&message) => self.early = Some(message),
+                message => return message,
+            }
+        }
+        pending().await
+    }
+
+    fn has_confirmed(&self, message: &Message) -> bool {
+        let name = message.pattern.as_ref().unwrap_or(&message.channel);
+        match message.kind {
+            TopicKind::Channel => self.channels.contains(name),
+            TopicKind::Pattern => self.patterns.contains(name),
+            TopicKind::ShardChannel => self.shard_channels.contains(name),
+        }
+    }
+
+    /// Names could not be added: what came for one of them is not heard.
+    pub(crate) fn not_added(&mut self) {
+        self.early = None;
+    }
+
     /// Hands out the messages that have arrived: what comes behind them, such as the confirmation that there will be no
     /// more, is written later, as a server does.
-    fn hand_out(&self, resp3: bool, out: &mut Vec<u8>) -> Result<(), Error> {
+    fn hand_out(&mut self, resp3: bool, out: &mut Vec<u8>) -> Result<(), Error> {
+        if let Some(message) = self.early.take() {
+            push_message(out, resp3, &message);
+        }
         while let Some(message) = self.arrived() {
             let ended = || Err(Error::local(Kind::Refused, "the subscription has ended"));
             push_message(out, resp3, &*message.unwrap_or_else(ended)?);

@@ -201,7 +201,10 @@ impl Client {
         while let (Ok(()), Some(subscriber), Some(names)) = (&result, &self.subscriber, pieces.next()) {
             if !ends {
                 let adding = subscriber.begin(command, &names);
-                result = self.meanwhile(adding).await?;
+                match self.listen_meanwhile(adding).await? {
+                    Some(added) => result = added,
+                    None => return Ok(Flow::End),
+                }
             }
             if let (Ok(()), Some(subscriber)) = (&result, &mut self.subscriber) {
                 result = subscriber.command(command, names, resp3, &mut self.out.bytes);

@@ -96,6 +96,37 @@ impl Client {
         }
     }
 
+    /// Waits until names that it wants to listen to as well are added, and passes on what it listens to meanwhile. `None` when
+    /// it has to go.
+    pub(super) async fn listen_meanwhile(
+        &mut self,
+        adding: impl Future<Output = Result<(), Error>>,
+    ) -> io::Result<Option<Result<(), Error>>> {
+        let mut adding = pin!(adding);
+        loop {
+            let message = match &mut self.subscriber {
+                Some(subscriber) => tokio::select! {
+                    biased;
+                    added = &mut adding => {
+                        if added.is_err() {
+                            subscriber.not_added();
+                        }
+                        return Ok(Some(added));
+                    }
+                    message = subscriber.next_confirmed() => message,
+                    () = self.context.ticker.moment(), if !self.out.bytes.is_empty() => {
+                        self.flush().await?;
+                        continue;
+                    }
+                },
+                None => return Ok(None),
+            };
+            if self.hear(message) == Flow::End {
+                return Ok(None);
+            }
+        }
+    }
+
     /// Passes on what has arrived for it.
     pub(super) fn hear_arrived(&mut self) -> Flow {
         match self.subscriber.as_deref().and_then(Subscriber::arrived) {

@@ -231,6 +231,39 @@ fn who_listens_may_send_what_the_protocol_allows() {
     assert_eq!(both, [Reply::Integer(1), Reply::Push(bulks(&["message", "news", "me"]))]);
 }
 
+#[test]
+fn who_waits_for_a_new_subscription_hears_the_others_and_what_is_confirmed_is_confirmed_first() {
+    let slowly = "heartbeat_timeout = \"20s\"\ndeadlines = { connect = \"20s\", reply = \"20s\" }";
+    let stage = Stage::with(slowly);
+    let names = stage.keys("name");
+    let [frozen, known, fresh] = [&names[0], &names[1], &names[2]].map(String::as_str);
+    let mut sender = stage.client();
+    for resp3 in [false, true] {
+        let mut listener = if resp3 { stage.resp3() } else { stage.client() };
+        ask(&mut listener, &["SUBSCRIBE", known]);
+        stage.shards[0].stop();
+        listener.send(&["SUBSCRIBE", fresh, frozen]).unwrap();
+        let mut publish = |channel: &str, text: &str| {
+            until("somebody listens", || ask(&mut sender, &["PUBLISH", channel, text]).integer() == 1);
+        };
+        let mut hears =
+            |words: &[&str]| assert_eq!(listener.read().unwrap().elements()[..words.len()], bulks(words));
+        publish(known, "one");
+        hears(&["message", known, "one"]);
+        publish(known, "two");
+        hears(&["message", known, "two"]);
+        publish(fresh, "early");
+        publish(known, "three");
+        stage.shards[0].cont();
+        hears(&["subscribe", fresh]);
+        hears(&["subscribe", frozen]);
+        hears(&["message", fresh, "early"]);
+        hears(&["message", known, "three"]);
+        publish(frozen, "last");
+        hears(&["message", frozen, "last"]);
+    }
+}
+
 /// A client waits for a shard that is frozen, and messages wait for it; then come the answers to these two requests, which
 /// are given back. `news` stands for the channel.
 fn confirmed_behind_messages(quiet: bool, lines: [&[&str]; 2]) -> Vec<Reply> {
