@@ -12,6 +12,8 @@ use rendis_core::command::Table;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::AbortHandle;
 
+use crate::access::Access;
+
 /// Who is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
@@ -54,6 +56,13 @@ pub(crate) struct Facts {
     pub(crate) no_touch: bool,
     /// How many channels, patterns and shard channels it listens to.
     pub(crate) listens: [usize; 3],
+}
+
+impl Facts {
+    /// The name of its user. To servers too, who has not logged in is `default`, whether anybody can log in as that or not.
+    pub(crate) fn user(&self) -> &str {
+        self.user.as_deref().unwrap_or(Access::DEFAULT)
+    }
 }
 
 impl Clients {

@@ -51,9 +51,9 @@ impl Access {
         }
     }
 
-    /// Whether there is a user of this name.
+    /// Whether there is a user of this name, or clients have it that have not logged in.
     pub(crate) fn knows(&self, name: &str) -> bool {
-        self.users.contains_key(name)
+        name == Self::DEFAULT || self.users.contains_key(name)
     }
 
     /// Who a client is that has not logged in: the user `default` where that needs no password.

@@ -222,7 +222,7 @@ fn line(card: &Card, command: Option<&str>) -> String {
         card.since.elapsed().as_secs(),
         card.idle(),
         command.as_deref().unwrap_or("NULL"),
-        facts.user.as_deref().unwrap_or("(superuser)"),
+        facts.user(),
         if facts.resp3 { 3 } else { 2 },
         text(&facts.library),
         text(&facts.library_version),

@@ -93,6 +93,6 @@ impl<'r> Chosen<'r> {
             && self.address.is_none_or(|address| address == card.address.as_bytes())
             && self.local_address.is_none_or(|address| address == card.local_address.as_bytes())
             && self.kind.as_ref().is_none_or(|kind| kind.is_of(card))
-            && self.user.is_none_or(|user| card.facts().user.as_deref() == Some(user))
+            && self.user.is_none_or(|user| card.facts().user() == user)
     }
 }

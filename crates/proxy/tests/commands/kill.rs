@@ -180,4 +180,12 @@ fn the_clients_of_a_user_are_thrown_out_by_its_name() {
     assert_eq!(ask(&mut boss, &["CLIENT", "KILL", "USER", "guest"]), Reply::Integer(2));
     assert!(is_closed(&mut first) && is_closed(&mut second));
     alive(&mut boss);
+    // As to a server, who has not logged in is `default`.
+    let mut stranger = client(&proxy, "cache");
+    assert!(ask(&mut stranger, &["PING"]).error().unwrap().starts_with("NOAUTH "));
+    let list = ask(&mut boss, &["CLIENT", "LIST"]).text().to_owned();
+    assert_eq!(list.lines().filter(|line| line.contains(" user=default ")).count(), 1, "{list}");
+    assert_eq!(ask(&mut boss, &["CLIENT", "KILL", "USER", "default"]), Reply::Integer(1));
+    assert!(is_closed(&mut stranger));
+    assert_eq!(ask(&mut boss, &["CLIENT", "KILL", "USER", "default"]), Reply::Integer(0));
 }
