@@ -4,6 +4,7 @@
 //! lost and counted.
 
 use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
 
 use rendis_proxy::config::LogLevel;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -13,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::args::LogFormat;
+use crate::outcome::{self, Failure};
 
 /// A log whose level can be changed while it runs.
 pub(crate) struct Log {
@@ -66,6 +68,21 @@ impl Log {
     pub(crate) fn set(&self, level: LogLevel) {
         // It fails where the log has ended with the process.
         let _ = self.level.reload(filter(level));
+    }
+}
+
+/// Tells why there is nothing to serve, in the format of the log, which may not have begun or has ended. Gives the exit status.
+pub(crate) fn report(failure: Failure, format: LogFormat) -> ExitCode {
+    match format {
+        LogFormat::Text => outcome::report(Err(failure)),
+        LogFormat::Json => {
+            let (message, status) = failure.told();
+            let lines = fmt().json().flatten_event(true).with_writer(io::stderr).finish();
+            tracing::subscriber::with_default(lines, || {
+                message.lines().for_each(|line| tracing::error!("{line}"));
+            });
+            ExitCode::from(status)
+        }
     }
 }
 

@@ -36,6 +36,15 @@ impl From<StartError> for Failure {
 }
 
 impl Failure {
+    /// What the user hears, a line for each error, and the exit status.
+    pub(crate) fn told(&self) -> (&str, u8) {
+        match self {
+            Self::Unread => ("", 0),
+            Self::Failed(message) => (message, 1),
+            Self::Usage(message) => (message, 2),
+        }
+    }
+
     /// What an error of writing to standard output means.
     pub(crate) fn output(error: &io::Error) -> Self {
         match error.kind() {
@@ -67,11 +76,9 @@ fn unless_unread<T>(done: io::Result<T>, instead: T) -> io::Result<T> {
 
 /// Tells the user on standard error and gives the exit status.
 pub(crate) fn report(done: Result<(), Failure>) -> ExitCode {
-    match done {
-        Ok(()) | Err(Failure::Unread) => ExitCode::SUCCESS,
-        Err(Failure::Failed(message)) => complain(&message, 1),
-        Err(Failure::Usage(message)) => complain(&message, 2),
-    }
+    let failure = done.err().unwrap_or(Failure::Unread);
+    let (message, status) = failure.told();
+    complain(message, status)
 }
 
 /// Tells the user of something that is no failure.

@@ -26,20 +26,21 @@ use crate::args::ServeArguments;
 use crate::check;
 use crate::files;
 use crate::local::{LocalServer, LocalServers};
-use crate::log::Log;
-use crate::outcome::{self, Failure};
+use crate::log::{self, Log};
+use crate::outcome::Failure;
 
 /// Serves until a signal ends it. The exit status is 0 then, and 128 and the signal's number where a second signal did
 /// not wait for the end.
 pub(crate) fn run(arguments: &ServeArguments) -> ExitCode {
+    let report = |failure| log::report(failure, arguments.log_format);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return outcome::report(Err(Failure::Failed(format!("no runtime: {error}")))),
+        Err(error) => return report(Failure::Failed(format!("no runtime: {error}"))),
     };
     let ended = runtime.block_on(serve(arguments));
     // After a second signal there may be clients left that nobody waits for.
     runtime.shutdown_background();
-    ended.unwrap_or_else(|failure| outcome::report(Err(failure)))
+    ended.unwrap_or_else(report)
 }
 
 async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
@@ -173,6 +174,7 @@ impl Served {
 
     fn take(&mut self, config: &Config) -> Result<(), String> {
         let before = self.proxy.addresses().to_vec();
+        let admin = self.proxy.admin_address().map(str::to_owned);
         self.proxy.reload(config).map_err(|error| error.to_string())?;
         self.watching = config.watch;
         self.certificates.follow(config.certificate_files());
@@ -184,6 +186,9 @@ impl Served {
             if !before.iter().any(|(name, old)| (name, old) == (ring, address)) {
                 say(&listening(ring, address));
             }
+        }
+        if self.proxy.admin_address() != admin.as_deref() {
+            announce_admin(&self.proxy);
         }
         Ok(())
     }
@@ -266,10 +271,14 @@ fn announce(proxy: &Proxy) {
     for (ring, address) in proxy.addresses() {
         say(&listening(ring, address));
     }
+    announce_admin(proxy);
+    tell(&[NotifyState::Ready]);
+}
+
+fn announce_admin(proxy: &Proxy) {
     if let Some(address) = proxy.admin_address() {
         say(&format!("admin: listening on {address}"));
     }
-    tell(&[NotifyState::Ready]);
 }
 
 fn listening(ring: &str, address: &str) -> String {

@@ -239,6 +239,14 @@ fn check_connects_where_that_is_asked_for_and_says_which_shard_is_not_good() {
     assert_eq!(lines[3], format!("shard4 redis://{}: connection refused", gone.address()));
     assert_eq!((status(&output), text(&output.stderr)), (1, "error: 2 shards cannot be used\n"));
     assert!(!text(&output.stdout).contains("hunter"));
+    let (known, others) = (ca.display().to_string(), Certificates::generate());
+    let strange = shards[0].replace(&known, &others.ca().display().to_string());
+    let output = check(&configuration(&[strange]));
+    let line = text(&output.stdout).lines().last().unwrap();
+    assert!(
+        line.contains(" (who signed it is not trusted; name that certificate authority with `ca`)"),
+        "{line}"
+    );
     let good = configuration(&shards[..2]);
     let output = check(&good);
     assert_eq!((status(&output), text(&output.stderr)), (0, ""));

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -101,7 +101,15 @@ impl Tls {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         self.connector.connect(self.server_name.clone(), socket).await.map_err(|error| {
-            let text = format!("TLS handshake failed: {error}");
+            let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+            // Of an authority of the same name, too, the signature is wrong.
+            let hint = match cause {
+                Some(rustls::Error::InvalidCertificate(
+                    CertificateError::UnknownIssuer | CertificateError::BadSignature,
+                )) => " (who signed it is not trusted; name that certificate authority with `ca`)",
+                _ => "",
+            };
+            let text = format!("TLS handshake failed: {error}{hint}");
             Cause::caused_by(Kind::Tls, text, error)
         })
     }

@@ -208,6 +208,12 @@ async fn a_shard_has_forgotten_before_it_serves_though_it_was_being_taken_back_t
         event = events.next() => event.unwrap(),
     };
     assert!(matches!(&event, Event::Slow(shard) if shard.name == "a"), "{event}");
+    let members = world.engine.topology();
+    let trouble = members
+        .members()
+        .iter()
+        .find_map(|member| (member.shard.name() == "a").then(|| member.shard.trouble()).flatten());
+    assert_eq!(trouble.as_deref(), Some("it was much slower than the others"));
     world.host("a").answer_after(Duration::ZERO);
     world.set(&key, "new").await;
     // It has rested, and is about to forget the key; then it dies and lives again.

@@ -165,7 +165,9 @@ impl Card {
 
     /// For how many seconds it has done nothing.
     pub(crate) fn idle(&self) -> u64 {
-        seconds().saturating_sub(self.active.load(Ordering::Relaxed))
+        let idle = seconds().saturating_sub(self.active.load(Ordering::Relaxed));
+        // The clock counts whole seconds, and a client is not here for long enough to have waited one that it began in.
+        idle.min(self.since.elapsed().as_secs())
     }
 
     /// How many requests it has queued since `MULTI`.

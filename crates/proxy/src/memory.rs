@@ -27,6 +27,11 @@ impl Memory {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
+    /// Bytes that may be held.
+    pub(crate) fn most(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
     /// Bytes that are held now.
     pub(crate) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)

@@ -70,6 +70,7 @@ fn what_clients_do_is_counted_over_all_threads() {
     assert_eq!(sample(&page, "rendis_ready"), 1);
     assert_eq!(sample(&page, "rendis_clients{ring=\"cache\"}"), 8);
     assert_eq!(sample(&page, "rendis_max_clients{ring=\"cache\"}"), 8);
+    assert_eq!(sample(&page, "rendis_max_client_memory_bytes{ring=\"cache\"}"), 1 << 30);
     assert_eq!(sample(&page, "rendis_clients_accepted_total{ring=\"cache\"}"), 8);
     assert_eq!(sample(&page, "rendis_clients_refused_total{ring=\"cache\"}"), 1);
     assert_eq!(sample(&page, "rendis_logins_failed_total{ring=\"cache\"}"), 1);
@@ -89,6 +90,9 @@ fn what_clients_do_is_counted_over_all_threads() {
         assert_eq!((of("rendis_shard_up"), of("rendis_shard_in_flight")), (1, 0));
         assert_eq!(of("rendis_shard_keys_fail"), 0);
         assert_eq!(of("rendis_shard_queue_bytes"), 0);
+        let timeouts =
+            format!("rendis_shard_errors_total{{ring=\"cache\",shard=\"{shard}\",kind=\"timeout\"}}");
+        assert_eq!(sample(&page, &timeouts), 0, "before the first, so that it can be told from none");
         let connections = of("rendis_shard_connections");
         assert!(connections > 0 && connections == of("rendis_shard_connects_total"), "{connections}");
         assert!(of("rendis_shard_probe_seconds_count") > 0);

@@ -36,6 +36,26 @@ fn the_log_begins_with_what_is_started_and_ends_when_it_has_stopped() {
 }
 
 #[test]
+fn why_nothing_is_served_is_told_in_the_format_of_the_log() {
+    let file = File::new(CACHE);
+    let path = file.path().display().to_string();
+    let taken = CACHE.replace("127.0.0.1:0", &file.servers[0].address().to_string());
+    let wrong = CACHE.replace("SHARDS", "fall = 0\nrise = 0\nSHARDS");
+    for (text, status, expected) in [(taken, 1, &["cannot listen on"][..]), (wrong, 2, &["fall: ", "rise: "])]
+    {
+        file.write(&text);
+        let (ended, log) = Serve::start(&["--config", &path, "--log-format", "json"], |_| {}).end();
+        assert_eq!(ended.code(), Some(status), "{log}");
+        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let errors: Vec<_> = lines.filter(|line| line["level"] == "ERROR").collect();
+        assert_eq!(errors.len(), expected.len(), "{log}");
+        for (error, expected) in errors.iter().zip(expected) {
+            assert!(error["message"].as_str().unwrap().contains(expected), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_log_that_nobody_reads_holds_nobody_up() {
     let trust = Certificates::generate();
     let tls = format!(
@@ -92,18 +112,29 @@ fn logins_that_fail_are_told_once_a_second() {
 fn a_stop_while_a_shard_is_away_is_warned_of_where_it_is_to_forget() {
     let file = File::new(CACHE);
     file.servers[0].kill();
-    let stopped = |fields: &str| {
+    // Keys of both shards.
+    let use_all = |client: &mut Client, command: &[&str]| {
+        for number in 0..20 {
+            let key = number.to_string();
+            let words: Vec<&str> =
+                command.iter().map(|word| if *word == "KEY" { &*key } else { word }).collect();
+            client.command(&words).unwrap();
+        }
+    };
+    let stopped_after = |fields: &str, command: &[&str]| {
         file.write(&CACHE.replace("SHARDS", &format!("{fields}\nSHARDS")));
         let mut serve = Serve::of(&file.path());
         let mut client = Client::connect(serve.listening("cache")).unwrap();
         while !client.command(&["INFO", "shards"]).unwrap().text().contains("state=down") {
             std::thread::yield_now();
         }
+        use_all(&mut client, command);
         serve.signal(Signal::TERM);
         let (status, log) = serve.end();
         assert!(status.success(), "{log}");
         log
     };
+    let stopped = |fields: &str| stopped_after(fields, &["SET", "KEY", "v"]);
     let log = stopped("");
     let line = log.lines().find(|line| line.contains("the proxy stops while a shard is away")).unwrap();
     assert!(line.contains("WARN") && line.ends_with("ring=\"cache\" shard=\"shard0\""), "{line}");
@@ -114,6 +145,7 @@ fn a_stop_while_a_shard_is_away_is_warned_of_where_it_is_to_forget() {
     while !client.command(&["INFO", "shards"]).unwrap().text().contains("state=down") {
         std::thread::yield_now();
     }
+    use_all(&mut client, &["DEL", "KEY"]);
     file.write(&CACHE.replace("\"cache\"", "\"other\""));
     serve.signal(Signal::HUP);
     let line = serve.logged("the ring is removed while a shard is away");
@@ -123,6 +155,8 @@ fn a_stop_while_a_shard_is_away_is_warned_of_where_it_is_to_forget() {
     for fields in ["on_return = \"flush\"", "on_down = \"fail\""] {
         assert!(!stopped(fields).contains("while a shard is away"), "{fields}");
     }
+    // Nothing was written elsewhere.
+    assert!(!stopped_after("", &["GET", "KEY"]).contains("while a shard is away"));
 }
 
 #[test]

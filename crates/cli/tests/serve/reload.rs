@@ -74,6 +74,11 @@ fn sighup_reloads_and_a_broken_file_changes_nothing() {
     ping(serve.listening("more"));
     let line: serde_json::Value = serde_json::from_str(&serve.logged("was reloaded")).unwrap();
     assert_eq!(line["level"], "INFO");
+    file.write(&format!("[admin]\nlisten = \"127.0.0.1:0\"\n{CACHE}\n{MORE}").replace("threads = 2\n", ""));
+    serve.signal(Signal::HUP);
+    let line = serve.line();
+    assert!(line.starts_with("admin: listening on 127.0.0.1:"), "{line}");
+    serve.logged("was reloaded");
     // What cannot be changed is told.
     file.write(&format!("{}\n{MORE}", CACHE.replace("threads = 2", "threads = 1")));
     serve.signal(Signal::HUP);

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use crate::command::{Class, Row, Table};
+use crate::command::{Class, LocalCommand, Row, Table};
 
 /// The commands that an operator lets through although a ring refuses them.
 ///
@@ -58,6 +58,9 @@ impl Allow {
             match row.class() {
                 Class::Refused { because, allowable: false } => {
                     return Err(AllowError::Never { name, because });
+                }
+                Class::Local(LocalCommand::Select) => {
+                    return Err(AllowError::Never { name, because: "a ring has one database" });
                 }
                 _ if allow.names.len() == before && !allow.names.contains(row.name()) => {
                     return Err(AllowError::NotRefused(name));

@@ -218,6 +218,7 @@ impl Coordinator {
                 });
                 drop(handed_over);
                 if rests {
+                    shard.pulse().noticed(&Cause::new(Kind::Timeout, "it was much slower than the others"));
                     shard.pulse().tally().health_changed();
                     coordinator.emit(Event::Slow(Arc::clone(shard.endpoint())));
                 }

@@ -26,7 +26,7 @@ use crate::coordinator::{Coordinator, Follower};
 use crate::error::{Error, Kind};
 use crate::events::Events;
 use crate::exclusive::Lease;
-use crate::ledger::Ledger;
+use crate::ledger::{Extent, Ledger};
 use crate::members::{self, build};
 use crate::probe::Heartbeat;
 use crate::scripts::Scripts;
@@ -255,6 +255,13 @@ impl Engine {
 
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.inner.coordinator.scripts
+    }
+
+    /// Whether keys of this shard were written elsewhere by engines of the ring in this process, so that it has to forget them
+    /// before it serves again.
+    #[must_use]
+    pub fn has_to_forget(&self, shard: &str) -> bool {
+        self.ledger().extent(shard) != Extent::Keys(0)
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {

@@ -133,6 +133,9 @@ fn clients(text: &mut Text, rings: &[Ring]) {
     each("rendis_client_memory_bytes", "gauge", help, &|ring| {
         u64::try_from(ring.shared.memory.held()).unwrap_or(u64::MAX)
     });
+    each("rendis_max_client_memory_bytes", "gauge", "How much that may be (client_memory).", &|ring| {
+        u64::try_from(ring.shared.memory.most()).unwrap_or(u64::MAX)
+    });
     each("rendis_logins_failed_total", "counter", "Logins with a wrong name or password.", &|ring| {
         ring.shared.failed_logins.load(Ordering::Relaxed)
     });

@@ -71,7 +71,7 @@ pub(super) fn overview(threads: &[ThreadRing]) -> Vec<Overview> {
                     health_changes: shard.health_changes(),
                     probes: shard.probes().read(),
                     bytes: shard.bytes(),
-                    errors: shard.errors().filter(|(_, count)| *count > 0).collect(),
+                    errors: shard.errors().collect(),
                     replies: shard.replies().read(),
                     trouble: shard.trouble(),
                 });

@@ -145,12 +145,12 @@ fn spec(field: &Field<'_>, place: &str) -> Result<Spec, ConfigError> {
         }
         Err(_) => field.table()?,
     };
-    let like = match table.get("like") {
-        Some(like) => like.get_ref().as_str(),
-        None => return Err(field.error("the field like is missing")),
-    };
     let document = field.document();
     let allowed = || format!("allowed: {}", Spec::PRESETS.join(", "));
+    let like = match table.get("like") {
+        Some(like) => like.get_ref().as_str(),
+        None => return Err(field.error(&format!("the field like is missing; {}", allowed()))),
+    };
     let like = like.ok_or_else(|| field.error(&format!("like is not a string; {}", allowed())))?;
     let mut options = Vec::new();
     for (name, value) in table.iter().filter(|(name, _)| name.get_ref() != "like") {

@@ -51,7 +51,8 @@ pub(super) fn line(field: &Field<'_>) -> Result<Option<Secret>, ConfigError> {
         named(&path)
     } else {
         let directory = field.document().sources.directory.to_string_lossy();
-        format!("the file of this name in {}", values::quoted(&directory))
+        let directory = if directory.is_empty() { "." } else { &directory };
+        format!("the file of this name in {}", values::quoted(directory))
     };
     let wrong = |what: &str| field.error(&format!("{shown} {what}"));
     let Some(bytes) = file(field, &shown)? else { return Ok(None) };

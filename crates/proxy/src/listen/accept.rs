@@ -124,7 +124,8 @@ fn welcome(arrival: Arrival, target: Target) {
             return;
         };
         if let Some(acceptor) = tls {
-            match Box::pin(handshake(peer, &acceptor, &context)).await {
+            let from = &identity.card().address;
+            match Box::pin(handshake(peer, from, &acceptor, &context)).await {
                 Some(secured) => peer = secured,
                 None => return,
             }
@@ -135,7 +136,7 @@ fn welcome(arrival: Arrival, target: Target) {
 }
 
 /// The TLS handshake, within [`HANDSHAKE`]. `None` when it failed.
-async fn handshake(peer: Peer, acceptor: &TlsAcceptor, context: &Context) -> Option<Peer> {
+async fn handshake(peer: Peer, from: &str, acceptor: &TlsAcceptor, context: &Context) -> Option<Peer> {
     let Peer::Tcp(socket) = peer else { return None };
     let shaken = tokio::select! {
         shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)) => shaken,
@@ -143,8 +144,10 @@ async fn handshake(peer: Peer, acceptor: &TlsAcceptor, context: &Context) -> Opt
     };
     match shaken {
         Ok(Ok(stream)) => return Some(Peer::Tls(Box::new(stream))),
-        Ok(Err(error)) => tracing::debug!(ring = context.shared.name, %error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!(ring = context.shared.name, "a TLS handshake took too long"),
+        Ok(Err(error)) => {
+            tracing::debug!(ring = context.shared.name, client = from, %error, "a TLS handshake failed");
+        }
+        Err(_) => tracing::debug!(ring = context.shared.name, client = from, "a TLS handshake took too long"),
     }
     context.stats.handshakes_failed.add(1);
     None

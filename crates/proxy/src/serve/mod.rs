@@ -314,6 +314,12 @@ impl Proxy {
                         fields,
                         "ring is changed"
                     );
+                    if ring.users.is_empty() && !served.config.users.is_empty() {
+                        tracing::warn!(
+                            ring = ring.name,
+                            "the ring has no users any more: nobody has to log in"
+                        );
+                    }
                 }
                 Some(_) => {}
             }
@@ -338,8 +344,8 @@ impl Proxy {
     }
 }
 
-/// A ring comes to its end: warns of the shards that are away, whose keys go to others, and that are to forget these when
-/// they return. Only this process knows which, and only while it has the ring.
+/// A ring comes to its end: warns of the shards that are away, whose keys were written elsewhere, and that are to forget these
+/// when they return. Only this process knows which, and only while it has the ring.
 fn warn_of_away(ring: &ServedRing, when: &str) {
     if ring.config.on_return != OnReturn::Forget {
         return;
@@ -356,11 +362,12 @@ fn warn_of_away(ring: &ServedRing, when: &str) {
     }
 }
 
-/// The shards whose keys go to others.
+/// The shards whose keys went to others and were written there.
 fn away(engine: &Engine) -> Vec<String> {
     let topology = engine.topology();
     let away = topology.members().iter().filter(|member| member.standing == Standing::Ejected);
-    away.map(|member| member.shard.name().to_owned()).collect()
+    let names = away.map(|member| member.shard.name()).filter(|shard| engine.has_to_forget(shard));
+    names.map(str::to_owned).collect()
 }
 
 impl Drop for Proxy {

@@ -127,6 +127,10 @@ fn each_mistake_in_a_ring_names_line_field_found_and_allowed() {
             "allow = [\"SAVE\", \"bad;\\u001bname\"]",
             "allow: found \"bad;\\u{1b}name\", which is no command that is known; allowed: commands that administer",
         ),
+        (
+            "allow = [\"SELECT\"]",
+            "allow: found \"SELECT\", which is never let through: a ring has one database",
+        ),
         ("allow = [\"GET\"]", "allow: found \"GET\", which nobody refuses; allowed"),
         (
             "allow = [\"monitor\"]",
