@@ -11,11 +11,10 @@ use rendis_engine::coordinator::Coordinator;
 use rendis_engine::engine::Engine;
 use rendis_engine::pubsub::Hub;
 use rendis_engine::settings::Protocol;
-use tokio_rustls::rustls::ServerConfig;
 
 use crate::access::Access;
 use crate::clients::Clients;
-use crate::config::{self, OnLost, ServerTls};
+use crate::config::{self, OnLost, ServerTls, Shown};
 use crate::memory::Memory;
 use crate::moderation::Moderation;
 use crate::stats::Stats;
@@ -57,7 +56,7 @@ pub(crate) struct Shared {
     /// How often that was. Clients compare it with what they know before each batch of requests.
     epoch: AtomicU64,
     /// What clients that speak TLS are met with.
-    pub(crate) tls: ArcSwapOption<ServerConfig>,
+    pub(crate) tls: ArcSwapOption<Shown>,
     threads: Mutex<Vec<ThreadRing>>,
 }
 
@@ -108,17 +107,17 @@ impl Shared {
             port: AtomicU16::new(0),
             rules: ArcSwap::from_pointee(Rules::new(ring)),
             epoch: AtomicU64::new(0),
-            tls: ArcSwapOption::new(ring.tls.as_ref().map(ServerTls::server_config).transpose()?),
+            tls: ArcSwapOption::new(ring.tls.as_ref().map(ServerTls::shown).transpose()?.map(Arc::new)),
             threads: Mutex::new(Vec::new()),
         })
     }
 
     /// What a reload changes.
-    pub(crate) fn apply(&self, ring: &config::Ring, rules: Rules, tls: Option<Arc<ServerConfig>>) {
+    pub(crate) fn apply(&self, ring: &config::Ring, rules: Rules, tls: Option<Shown>) {
         self.memory.limit(ring.client_memory);
         self.rules.store(Arc::new(rules));
         self.epoch.fetch_add(1, Ordering::Release);
-        self.tls.store(tls);
+        self.tls.store(tls.map(Arc::new));
     }
 
     /// How often the rules were changed. Whoever reads this first and then the rules has these or newer ones.

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rendis_proxy::serve::Proxy;
-use rendis_testkit::{Client, Cluster, Port, Reply};
+use rendis_testkit::{Certificates, Client, Cluster, Port, Reply};
 
 use ring::{client, config, refuses, ring, until};
 
@@ -152,6 +152,24 @@ fn errors_that_only_clients_of_a_proxy_meet_are_counted_too() {
         assert_eq!(sample(&page, &name), count, "{kind}");
     }
     assert_eq!(sample(&page, "rendis_error_replies_total{ring=\"cache\"}"), 0);
+}
+
+#[test]
+fn when_a_certificate_expires_is_told_of_rings_that_have_one() {
+    let (servers, certificates) = (Cluster::start(1), Certificates::generate());
+    let (cert, key) = (certificates.server_cert(), certificates.server_key());
+    let plain = ADMIN.to_owned() + &ring("cache", "", &servers.urls());
+    let tls = format!("tls = {{ cert = \"{}\", key = \"{}\" }}", cert.display(), key.display());
+    let secured =
+        plain.replacen("listen = \"127.0.0.1:0\"\n\n", &format!("listen = \"tls:127.0.0.1:0\"\n{tls}\n"), 1);
+    assert_ne!(secured, plain);
+    let mut proxy = Proxy::start(&config(&secured)).unwrap();
+    let at = admin(&proxy);
+    let expires = "rendis_certificate_expires_timestamp_seconds{ring=\"cache\"}";
+    // In the year 4096.
+    assert_eq!(sample(&get(at, "/metrics").1, expires) / 86_400, 776_506);
+    proxy.reload(&config(&plain)).unwrap();
+    assert!(!get(at, "/metrics").1.contains(expires));
 }
 
 #[test]

@@ -149,6 +149,13 @@ fn clients(text: &mut Text, rings: &[Ring]) {
     each("rendis_sent_bytes_total", "counter", "Bytes to clients.", &|ring| {
         ring.sum(|stats| stats.sent.read())
     });
+    let name = "rendis_certificate_expires_timestamp_seconds";
+    text.metric(name, "gauge", "When the certificate that clients are shown expires.");
+    for ring in rings {
+        if let Some(expires) = ring.shared.tls.load().as_ref().and_then(|shown| shown.expires) {
+            text.sample(name, &[("ring", &ring.shared.name)], expires);
+        }
+    }
 }
 
 fn requests(text: &mut Text, rings: &[Ring]) {

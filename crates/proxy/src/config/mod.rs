@@ -48,6 +48,7 @@ use toml::de::DeTable;
 
 pub use self::error::ConfigError;
 pub use self::listen::Listen;
+pub(crate) use self::server_tls::Shown;
 pub use self::server_tls::{ServerTls, ServerTlsFiles};
 pub use self::settings::{Health, OnLost, Retries, Ring, RingChanges};
 pub use self::shard::Shard;

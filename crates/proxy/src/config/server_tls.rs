@@ -34,6 +34,14 @@ pub struct ServerTls {
     pub files: ServerTlsFiles,
 }
 
+/// A [`ServerTls`] as clients meet it.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) config: Arc<ServerConfig>,
+    /// When the certificate expires, in seconds since 1970, where it does.
+    pub(crate) expires: Option<u64>,
+}
+
 /// The files of a [`ServerTls`], from where the process was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTlsFiles {
@@ -67,8 +75,9 @@ impl ServerTls {
     ///
     /// # Errors
     /// What is wrong with which file, in words, beginning with `tls` and its field. Secrets are not repeated.
-    pub(crate) fn server_config(&self) -> Result<Arc<ServerConfig>, String> {
-        self.made().map_err(|wrong| format!("tls: {wrong}"))
+    pub(crate) fn shown(&self) -> Result<Shown, String> {
+        let config = self.made().map_err(|wrong| format!("tls: {wrong}"))?;
+        Ok(Shown { config, expires: self.expires() })
     }
 
     fn made(&self) -> Result<Arc<ServerConfig>, String> {
@@ -113,27 +122,36 @@ impl ServerTls {
         Ok(Arc::new(config))
     }
 
+    /// When the certificate expires, in seconds since 1970; `None` where it does not, or cannot be read.
+    fn expires(&self) -> Option<u64> {
+        match self.verified_at(LAST) {
+            Some(CertificateError::ExpiredContext { not_after, .. }) => Some(not_after.as_secs()),
+            _ => None,
+        }
+    }
+
     /// What clients will hold against the certificate at this time though it can be used: that it is not valid yet, or no
     /// more.
     #[must_use]
     pub fn out_of_date(&self, now: SystemTime) -> Option<String> {
-        let certificate = CertificateDer::from_pem_slice(&self.identity.as_ref()?.certificate).ok()?;
-        let certificate = ParsedCertificate::try_from(&certificate).ok()?;
-        let now =
-            UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO));
-        // Nobody is trusted, so it fails in any case: with the dates first, because they need no issuer.
-        let found =
-            verify_server_cert_signed_by_trust_anchor(&certificate, &RootCertStore::empty(), &[], now, &[]);
-        let how = match found {
-            Err(Error::InvalidCertificate(
-                CertificateError::Expired | CertificateError::ExpiredContext { .. },
-            )) => "has expired",
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-            )) => "is not valid yet",
+        let how = match self.verified_at(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())? {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "is not valid yet",
             _ => return None,
         };
         Some(format!("tls: cert: the certificate in {} {how}", secret::named(&self.files.cert)))
+    }
+
+    /// What is wrong with the certificate for somebody who trusts nobody, that long after the beginning of 1970: its dates
+    /// first, because they need no issuer.
+    fn verified_at(&self, time: Duration) -> Option<CertificateError> {
+        let certificate = CertificateDer::from_pem_slice(&self.identity.as_ref()?.certificate).ok()?;
+        let certificate = ParsedCertificate::try_from(&certificate).ok()?;
+        let (nobody, time) = (RootCertStore::empty(), UnixTime::since_unix_epoch(time));
+        match verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, &[], time, &[]) {
+            Err(Error::InvalidCertificate(error)) => Some(error),
+            _ => None,
+        }
     }
 }
 
@@ -194,6 +212,9 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
+/// The last second of the year 9999, at which certificates end that do not expire (RFC 5280).
+const LAST: Duration = Duration::from_secs(253_402_300_799);
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -244,6 +265,9 @@ mod tests {
         assert_eq!(tls.out_of_date(SystemTime::UNIX_EPOCH), told("is not valid yet"));
         let told = read(&old).out_of_date(SystemTime::now()).unwrap();
         assert!(told.ends_with("has expired"), "{told}");
+        // In the days of the first of January 4096 and 2001.
+        assert_eq!(tls.expires().map(|time| time / 86_400), Some(776_506));
+        assert_eq!(read(&old).expires().map(|time| time / 86_400), Some(11_323));
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn welcome(arrival: Arrival, target: Target) {
     let place = ClientPermit::take(&context.shared);
     let tls = match &peer {
         Peer::Tcp(_) if tls => match context.shared.tls.load_full() {
-            Some(config) => Some(TlsAcceptor::from(config)),
+            Some(shown) => Some(TlsAcceptor::from(Arc::clone(&shown.config))),
             None => return,
         },
         _ => None,

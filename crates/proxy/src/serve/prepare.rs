@@ -5,12 +5,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio_rustls::rustls::ServerConfig;
-
 use super::StartError;
 use super::room::Room;
 use super::worker::{ThreadListener, Wanted};
-use crate::config::{self, Listen, ServerTls};
+use crate::config::{self, Listen, ServerTls, Shown};
 use crate::context::{Rules, Shared};
 use crate::listen::Bound;
 use crate::settings;
@@ -35,7 +33,7 @@ impl ServedRing {
         if tls == *before {
             return Ok(Renewed::No);
         }
-        self.shared.tls.store(Some(tls.server_config()?));
+        self.shared.tls.store(Some(Arc::new(tls.shown()?)));
         self.config = Arc::new(config::Ring { tls: Some(tls), ..(*self.config).clone() });
         Ok(Renewed::Yes)
     }
@@ -70,7 +68,7 @@ pub(super) struct Prepared {
 
 struct Change {
     rules: Rules,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Shown>,
 }
 
 struct PreparedPlace {
@@ -117,7 +115,7 @@ pub(super) fn bounds(served_rings: &[ServedRing]) -> impl Iterator<Item = &Bound
 /// # Errors
 /// [`StartError::Ring`]
 pub(super) fn check(ring: &config::Ring) -> Result<(), StartError> {
-    let tls = || ring.tls.as_ref().map(ServerTls::server_config).transpose();
+    let tls = || ring.tls.as_ref().map(ServerTls::shown).transpose();
     settings::dialers(ring).and_then(|_| tls().map(drop)).map_err(|text| wrong(ring, text))
 }
 
@@ -145,7 +143,7 @@ fn one(
     let (id, shared, change) = match own {
         Some(own) => {
             let rules = Rules::new(ring);
-            let tls = ring.tls.as_ref().map(ServerTls::server_config).transpose().map_err(wrong)?;
+            let tls = ring.tls.as_ref().map(ServerTls::shown).transpose().map_err(wrong)?;
             (own.id, Arc::clone(&own.shared), Some(Change { rules, tls }))
         }
         None => {
