@@ -7,9 +7,13 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use rendis_proxy::config::LogLevel;
+use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
 
@@ -39,6 +43,12 @@ impl Log {
             io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
         // It fails where there is a log already, which is as good.
         let _ = match format {
+            LogFormat::Text if is_journal() => {
+                let lines = Prioritized(fmt::format().without_time().with_target(false));
+                registry
+                    .with(fmt::layer().with_writer(writer).with_ansi(false).event_format(lines))
+                    .try_init()
+            }
             LogFormat::Text => registry
                 .with(fmt::layer().with_writer(writer).with_ansi(coloured).with_target(false))
                 .try_init(),
@@ -69,6 +79,39 @@ impl Log {
         // It fails where the log has ended with the process.
         let _ = self.level.reload(filter(level));
     }
+}
+
+/// Lines for the journal of systemd: it adds the time itself, and takes the level from the number at the beginning, as
+/// `sd-daemon(3)` has it.
+struct Prioritized<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Prioritized<F>
+where
+    S: Subscriber + for<'l> LookupSpan<'l>,
+    N: for<'w> FormatFields<'w> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        self.0.format_event(context, writer, event)
+    }
+}
+
+/// Whether standard error is the journal, which says in `JOURNAL_STREAM` which file that is.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    rustix::fs::fstat(io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// Tells why there is nothing to serve, in the format of the log, which may not have begun or has ended. Gives the exit status.
