@@ -102,6 +102,9 @@ pub enum Transition {
     Rose,
     /// It was up or down and is loading.
     StartedLoading,
+    /// It is up as before, and answered well after probes that failed: it may have been started anew in between, too quickly to
+    /// be found down.
+    Recovered,
 }
 
 /// The state of one shard.
@@ -153,12 +156,15 @@ impl Health {
     pub fn probed(&mut self, probe: Probe) -> Transition {
         match probe {
             Probe::Good | Probe::Busy => {
-                self.failed = 0;
+                let had_failed = std::mem::take(&mut self.failed) > 0;
                 self.good = self.good.saturating_add(1);
                 // After a good sign the next probe comes soon, however long the shard was away.
                 self.interval = self.settings.interval;
                 if self.status != Status::Up && self.good >= self.settings.rise.get() {
                     return self.turn(Status::Up);
+                }
+                if had_failed && self.status == Status::Up && probe == Probe::Good {
+                    return Transition::Recovered;
                 }
             }
             Probe::Unasked => {}
@@ -275,8 +281,15 @@ mod tests {
     #[test]
     fn three_failed_probes_in_a_row_make_it_down() {
         let mut health = health();
-        for probe in [Probe::Failed, Probe::Failed, Probe::Good, Probe::Failed, Probe::Failed] {
-            assert_eq!(health.probed(probe), Transition::Unchanged);
+        for (probe, transition) in [
+            (Probe::Failed, Transition::Unchanged),
+            (Probe::Failed, Transition::Unchanged),
+            (Probe::Good, Transition::Recovered),
+            (Probe::Good, Transition::Unchanged),
+            (Probe::Failed, Transition::Unchanged),
+            (Probe::Failed, Transition::Unchanged),
+        ] {
+            assert_eq!(health.probed(probe), transition);
         }
         assert_eq!(health.probed(Probe::Failed), Transition::Fell);
         assert_eq!(health.status(), Status::Down);

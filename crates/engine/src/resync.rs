@@ -51,6 +51,11 @@ pub(crate) async fn functions(teacher: &Shard) -> Result<Option<Vec<u8>>, Arc<Ca
     Ok(dump.as_bulk().map(<[u8]>::to_vec))
 }
 
+/// Whether there are functions in what a shard handed out.
+pub(crate) const fn has_functions(functions: &[u8]) -> bool {
+    functions.len() > NO_FUNCTIONS
+}
+
 /// Gives a shard the functions that another has handed out. Best effort where the server refuses, which is logged.
 ///
 /// # Errors
@@ -62,7 +67,7 @@ pub(crate) async fn teach_functions(
     surplus: Surplus,
 ) -> Result<(), Arc<Cause>> {
     let policy: &[u8] = match surplus {
-        Surplus::Stays if functions.len() <= NO_FUNCTIONS => return Ok(()),
+        Surplus::Stays if !has_functions(functions) => return Ok(()),
         Surplus::Stays => b"REPLACE",
         Surplus::Goes => b"FLUSH",
     };

@@ -549,3 +549,26 @@ async fn a_shard_that_loads_is_told_of_once_however_often_the_settings_change() 
     let loading = told.iter().filter(|text| text.contains("load")).count();
     assert_eq!((loading, told.len()), (1, 3), "{told:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_was_started_anew_before_anybody_noticed_is_given_the_functions_of_the_others() {
+    let mut settings = settings();
+    settings.health.votes.fall = NonZeroU32::new(3).unwrap();
+    let world = World::start(&["a", "b", "c"], Spec::go_redis(), settings).await;
+    let code = "#!lua name=l redis.register_function('f', function() return 1 end)";
+    world.ask(&["FUNCTION", "LOAD", code]).await.unwrap();
+    let (a, b) = (world.host("a"), world.host("b"));
+    let mut events = world.engine.events();
+    b.kill(true);
+    b.start(false);
+    assert!(b.functions().is_empty());
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(b.functions(), a.functions());
+    assert!(timeout(Duration::ZERO, events.next()).await.is_err(), "it was up all the time");
+    // Who has none, because there are none any more, is given none.
+    world.ask(&["FUNCTION", "FLUSH"]).await.unwrap();
+    b.kill(true);
+    b.start(false);
+    sleep(Duration::from_secs(3)).await;
+    assert!(b.functions().is_empty() && a.functions().is_empty());
+}

@@ -170,6 +170,7 @@ impl Coordinator {
         let place = || Arc::clone(shard.endpoint());
         match transition {
             Transition::Unchanged => {}
+            Transition::Recovered => self.teach_anew(shard),
             Transition::Rose => {
                 if !self.lock().answers(shard) {
                     self.emit(Event::Up(place()));

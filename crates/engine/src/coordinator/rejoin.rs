@@ -167,6 +167,29 @@ impl Coordinator {
             state.keep(tokio::spawn(task).abort_handle());
         }
     }
+
+    /// Gives a shard that serves, and may have been started anew, the functions of another, beside its calls, where it has
+    /// none. What it lost of scripts it says of itself when it is asked for them.
+    pub(super) fn teach_anew(self: &Arc<Self>, shard: &Arc<Shard>) {
+        let mut state = self.lock();
+        let others = state.serving().filter(|other| other.name() != shard.name());
+        let teachers: Vec<Arc<Shard>> = others.cloned().collect();
+        if teachers.is_empty() {
+            return;
+        }
+        let (coordinator, shard) = (Arc::downgrade(self), Arc::clone(shard));
+        let task = async move {
+            let Ok(Ok(Some(own))) = timeout(LAST_ROUND, resync::functions(&shard)).await else { return };
+            if resync::has_functions(&own) {
+                return;
+            }
+            let Ok(mut connection) = resync::dial(&shard).await else { return };
+            let Some(coordinator) = Weak::upgrade(&coordinator) else { return };
+            // Where this fails another probe has failed, or it is asked again at the next time.
+            let _ = coordinator.give_functions(&shard, &teachers, &mut connection).await;
+        };
+        state.keep(tokio::spawn(task).abort_handle());
+    }
 }
 
 /// Why a shard that is taken back did not serve.

@@ -169,6 +169,10 @@ impl Store {
                     self.functions.insert(library.clone());
                     bulk(resp3, Some(library))
                 }
+                (b"FLUSH", []) => {
+                    self.functions.clear();
+                    b"+OK\r\n".to_vec()
+                }
                 (b"DUMP", []) => {
                     let libraries: Vec<Vec<u8>> = self.functions.iter().cloned().collect();
                     bulk(resp3, Some(&libraries.join(&b'\n')))
