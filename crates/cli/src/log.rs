@@ -3,7 +3,7 @@
 //! A thread of its own writes them, so that nobody waits for who reads them. Where that is too slow for long, lines are
 //! lost and counted.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use rendis_proxy::config::LogLevel;
@@ -117,6 +117,12 @@ fn is_journal() -> bool {
 /// Tells why there is nothing to serve, in the format of the log, which may not have begun or has ended. Gives the exit status.
 pub(crate) fn report(failure: Failure, format: LogFormat) -> ExitCode {
     match format {
+        LogFormat::Text if is_journal() => {
+            let (message, status) = failure.told();
+            // Where standard error is gone there is nobody to tell; the status still tells.
+            message.lines().for_each(|line| drop(writeln!(io::stderr(), "<3>ERROR {line}")));
+            ExitCode::from(status)
+        }
         LogFormat::Text => outcome::report(Err(failure)),
         LogFormat::Json => {
             let (message, status) = failure.told();

@@ -102,8 +102,8 @@ pub enum Transition {
     Rose,
     /// It was up or down and is loading.
     StartedLoading,
-    /// It is up as before, and answered well after probes that failed: it may have been started anew in between, too quickly to
-    /// be found down.
+    /// It is up as before, and answered well after probes that failed: it may have been started anew in between, too
+    /// quickly to be found down.
     Recovered,
 }
 
@@ -124,6 +124,8 @@ pub struct Health {
     status: Status,
     /// Probes that failed in a row.
     failed: u32,
+    /// A probe failed while it was up, and none has gone well since.
+    doubted: bool,
     /// Requests that failed in a row while up.
     traffic_failed: u32,
     /// Probes that succeeded in a row while not up.
@@ -137,7 +139,7 @@ impl Health {
     #[must_use]
     pub const fn new(settings: Settings) -> Self {
         let interval = settings.interval;
-        Self { settings, status: Status::Up, failed: 0, traffic_failed: 0, good: 0, interval }
+        Self { settings, status: Status::Up, failed: 0, doubted: false, traffic_failed: 0, good: 0, interval }
     }
 
     /// A shard that is known to be up, loading or down.
@@ -156,14 +158,14 @@ impl Health {
     pub fn probed(&mut self, probe: Probe) -> Transition {
         match probe {
             Probe::Good | Probe::Busy => {
-                let had_failed = std::mem::take(&mut self.failed) > 0;
+                self.failed = 0;
                 self.good = self.good.saturating_add(1);
                 // After a good sign the next probe comes soon, however long the shard was away.
                 self.interval = self.settings.interval;
                 if self.status != Status::Up && self.good >= self.settings.rise.get() {
                     return self.turn(Status::Up);
                 }
-                if had_failed && self.status == Status::Up && probe == Probe::Good {
+                if probe == Probe::Good && std::mem::take(&mut self.doubted) {
                     return Transition::Recovered;
                 }
             }
@@ -172,6 +174,7 @@ impl Health {
             Probe::Failed => {
                 self.good = 0;
                 self.failed = self.failed.saturating_add(1);
+                self.doubted = self.status == Status::Up;
                 if self.status == Status::Down {
                     let longest = self.settings.longest_interval.max(self.settings.interval);
                     self.interval = (self.interval.saturating_mul(3) / 2).min(longest);
@@ -222,6 +225,7 @@ impl Health {
     fn turn(&mut self, status: Status) -> Transition {
         let before = std::mem::replace(&mut self.status, status);
         self.failed = 0;
+        self.doubted = false;
         self.traffic_failed = 0;
         self.good = 0;
         self.interval = self.settings.interval;
@@ -286,6 +290,9 @@ mod tests {
             (Probe::Failed, Transition::Unchanged),
             (Probe::Good, Transition::Recovered),
             (Probe::Good, Transition::Unchanged),
+            (Probe::Failed, Transition::Unchanged),
+            (Probe::Busy, Transition::Unchanged),
+            (Probe::Good, Transition::Recovered),
             (Probe::Failed, Transition::Unchanged),
             (Probe::Failed, Transition::Unchanged),
         ] {

@@ -68,7 +68,8 @@ pub(crate) async fn watch<R>(
                     health = Health::found(settings.votes, Status::Down);
                 }
                 // Of a shard that is up, the next is due already, whatever this one said.
-                if transition != Transition::Unchanged || health.status() != Status::Up {
+                let changed = !matches!(transition, Transition::Unchanged | Transition::Recovered);
+                if changed || health.status() != Status::Up {
                     next = asked + health.next_probe(fastrand::f64());
                 }
             }

@@ -93,9 +93,19 @@ impl Subscriber {
         }
     }
 
-    /// Names could not be added: what came for one of them is not heard.
-    pub(crate) fn not_added(&mut self) {
+    /// Names could not be added: of what has arrived, what is for one of them is not heard.
+    ///
+    /// # Errors
+    /// That the subscription has ended.
+    pub(crate) fn not_added(&mut self, resp3: bool, out: &mut Vec<u8>) -> Result<(), Error> {
         self.early = None;
+        while let Some(message) = self.arrived() {
+            let message = message.unwrap_or_else(has_ended)?;
+            if self.has_confirmed(&message) {
+                push_message(out, resp3, &message);
+            }
+        }
+        Ok(())
     }
 
     /// Hands out the messages that have arrived: what comes behind them, such as the confirmation that there will be no
@@ -105,8 +115,7 @@ impl Subscriber {
             push_message(out, resp3, &message);
         }
         while let Some(message) = self.arrived() {
-            let ended = || Err(Error::local(Kind::Refused, "the subscription has ended"));
-            push_message(out, resp3, &*message.unwrap_or_else(ended)?);
+            push_message(out, resp3, &*message.unwrap_or_else(has_ended)?);
         }
         Ok(())
     }
@@ -203,6 +212,10 @@ impl Subscriber {
             TopicKind::Channel | TopicKind::Pattern => self.channels.len() + self.patterns.len(),
         }
     }
+}
+
+fn has_ended<T>() -> Result<T, Error> {
+    Err(Error::local(Kind::Refused, "the subscription has ended"))
 }
 
 /// Confirms to a client that listens to nothing that it does not listen to these.

@@ -168,6 +168,12 @@ fn when_a_certificate_expires_is_told_of_rings_that_have_one() {
     let expires = "rendis_certificate_expires_timestamp_seconds{ring=\"cache\"}";
     // In the year 4096.
     assert_eq!(sample(&get(at, "/metrics").1, expires) / 86_400, 776_506);
+    let old = Certificates::expired();
+    std::fs::copy(old.server_cert(), &cert).unwrap();
+    std::fs::copy(old.server_key(), &key).unwrap();
+    proxy.renew_certificates();
+    // In the year 2001.
+    assert_eq!(sample(&get(at, "/metrics").1, expires) / 86_400, 11_323);
     proxy.reload(&config(&plain)).unwrap();
     assert!(!get(at, "/metrics").1.contains(expires));
 }
@@ -186,16 +192,20 @@ fn processor_time_is_counted_by_thread() {
         };
         (of("process_cpu_seconds_total"), of("rendis_thread_cpu_seconds_total{thread=\""))
     };
-    let (_, before) = read();
+    // Proxies of other tests count too, as long as they are there.
+    let mut least = f64::INFINITY;
     let pings = b"*1\r\n$4\r\nPING\r\n".repeat(1000);
     until("work is counted", || {
         client.send_raw(&pings).unwrap();
         (0..1000).for_each(|_| assert_eq!(client.read().unwrap(), Reply::simple("PONG")));
-        read().1 >= before + 0.1
+        let worked = read().1;
+        least = least.min(worked);
+        worked >= least + 0.1
     });
     let (_, threads) = read();
     let (all, _) = read();
-    assert!(threads <= all && all < 3600.0, "{threads} {all}");
+    // Each is rounded to hundredths, twice.
+    assert!(threads <= all + 0.05 && all < 3600.0, "{threads} {all}");
 }
 
 #[test]

@@ -585,7 +585,7 @@ impl About {
             .collect();
         let lists = [
             "",
-            " FILTERBY PATTERN conf*[gs]et",
+            " FILTERBY PATTERN Conf*[gs]ET",
             " FILTERBY ACLCAT transaction",
             " FILTERBY ACLCAT nosuch",
             " FILTERBY MODULE x",

@@ -2,7 +2,7 @@
 //! from starting. A second signal waits for nobody, and a server that does not answer holds nothing up.
 
 use std::fs;
-use std::io::{BufReader, Read as _};
+use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
@@ -168,7 +168,7 @@ fn the_limit_of_open_files_is_raised_and_where_it_is_too_low_fewer_clients_are_l
             env!("CARGO_BIN_EXE_rendis"),
             file.path().display()
         );
-        let mut child = Command::new("sh")
+        let child = Command::new("sh")
             .args(["-c", &line])
             .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
@@ -176,9 +176,7 @@ fn the_limit_of_open_files_is_raised_and_where_it_is_too_low_fewer_clients_are_l
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Serve { child, output, log }
+        Serve::of_process(child)
     };
     let file = File::new(&CACHE.replace("SHARDS", "max_clients = 300\nSHARDS"));
     let mut serve = start(&file, "60 && ulimit -H -n 800");

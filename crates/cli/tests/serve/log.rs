@@ -1,13 +1,12 @@
 //! What the log says and how often, what is warned of, and that nobody waits for who reads it.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rendis_testkit::{Certificates, Client};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::{CACHE, File, MORE, Serve, ping};
 
@@ -46,20 +45,13 @@ fn lines_for_the_journal_have_their_priority_and_no_time() {
     let journal = format!("{}:{}", stat.dev(), stat.ino());
     for (stream, ours) in [(&*journal, true), ("1:1", false)] {
         into.set_len(0).unwrap();
-        let mut serve = Command::new(env!("CARGO_BIN_EXE_rendis"))
-            .args(["serve", "--config", &file.path().display().to_string()])
-            .env_remove("NOTIFY_SOCKET")
-            .env("JOURNAL_STREAM", stream)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(into.try_clone().unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(serve.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut serve = Serve::start(&["--config", &file.path().display().to_string()], |command| {
+            command.env("JOURNAL_STREAM", stream).stderr(into.try_clone().unwrap());
+        });
+        serve.listening("cache");
         file.write(&CACHE.replace("\"cache\"", "5"));
         for signal in [Signal::HUP, Signal::TERM] {
-            kill_process(Pid::from_child(&serve), signal).unwrap();
+            serve.signal(signal);
             let wanted = if signal == Signal::HUP { "was not reloaded" } else { "stopped" };
             let deadline = Instant::now() + Duration::from_secs(20);
             while !std::fs::read_to_string(&lines).unwrap().contains(wanted) {
@@ -67,15 +59,28 @@ fn lines_for_the_journal_have_their_priority_and_no_time() {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        assert!(serve.wait().unwrap().success());
+        assert!(serve.end().0.success());
         file.write(CACHE);
         let log = std::fs::read_to_string(&lines).unwrap().replace('\0', "");
         let [first, .., last] = log.lines().collect::<Vec<_>>()[..] else { panic!("{log}") };
         let refused = log.lines().find(|line| line.contains("was not reloaded")).unwrap();
         assert_eq!(first.starts_with("<6> INFO starting"), ours, "{first}");
         assert_eq!(refused.starts_with("<3>ERROR the configuration was not"), ours, "{refused}");
-        assert_eq!(last, if ours { "<6> INFO stopped" } else { last }, "{log}");
+        assert!(last.ends_with(" INFO stopped") && last.starts_with("<6>") == ours, "{last}");
         assert_eq!(first.starts_with('<'), ours, "{first}");
+        // And why nothing is served.
+        into.set_len(0).unwrap();
+        file.write(&CACHE.replace("SHARDS", "fall = 0\nSHARDS"));
+        let serve = Serve::start(&["--config", &file.path().display().to_string()], |command| {
+            command.env("JOURNAL_STREAM", stream).stderr(into.try_clone().unwrap());
+        });
+        assert_eq!(serve.end().0.code(), Some(2));
+        file.write(CACHE);
+        let log = std::fs::read_to_string(&lines).unwrap().replace('\0', "");
+        assert!(
+            log.starts_with(if ours { "<3>ERROR " } else { "error: " }) && log.contains("fall: "),
+            "{log}"
+        );
     }
 }
 

@@ -6,10 +6,10 @@ mod log;
 mod reload;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use rendis_testkit::{Client, Cluster, Reply};
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,7 +18,8 @@ use rustix::process::{Pid, Signal, kill_process};
 struct Serve {
     child: Child,
     output: BufReader<ChildStdout>,
-    log: BufReader<ChildStderr>,
+    /// Empty where it goes elsewhere.
+    log: BufReader<Box<dyn Read>>,
 }
 
 impl Serve {
@@ -27,10 +28,16 @@ impl Serve {
         command.arg("serve").args(arguments).env_remove("NOTIFY_SOCKET");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         change(&mut command);
-        let mut child = command.spawn().unwrap();
+        Self::of_process(command.spawn().unwrap())
+    }
+
+    fn of_process(mut child: Child) -> Self {
         let output = BufReader::new(child.stdout.take().unwrap());
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Self { child, output, log }
+        let log: Box<dyn Read> = match child.stderr.take() {
+            Some(log) => Box::new(log),
+            None => Box::new(std::io::empty()),
+        };
+        Self { child, output, log: BufReader::new(log) }
     }
 
     fn of(file: &Path) -> Self {

@@ -1,9 +1,10 @@
 //! Takes shards back that answer again.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use rendis_core::topology::Standing;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::handover::Rounds;
 use super::state::State;
@@ -172,25 +173,56 @@ impl Coordinator {
     /// none. What it lost of scripts it says of itself when it is asked for them.
     pub(super) fn teach_anew(self: &Arc<Self>, shard: &Arc<Shard>) {
         let mut state = self.lock();
-        let others = state.serving().filter(|other| other.name() != shard.name());
-        let teachers: Vec<Arc<Shard>> = others.cloned().collect();
-        if teachers.is_empty() {
+        if state.standing(shard.name()) != Standing::Serving {
             return;
         }
-        let (coordinator, shard) = (Arc::downgrade(self), Arc::clone(shard));
+        let others = state.serving().filter(|other| other.name() != shard.name());
+        let (teachers, shard) = (others.cloned().collect::<Vec<_>>(), Arc::clone(shard));
         let task = async move {
-            let Ok(Ok(Some(own))) = timeout(LAST_ROUND, resync::functions(&shard)).await else { return };
-            if resync::has_functions(&own) {
-                return;
+            for _ in 0..LESSONS {
+                match timeout(LAST_ROUND, give_lost_functions(&shard, &teachers)).await {
+                    Ok(Ok(())) => return,
+                    Ok(Err(_)) | Err(_) => sleep(BETWEEN_LESSONS).await,
+                }
             }
-            let Ok(mut connection) = resync::dial(&shard).await else { return };
-            let Some(coordinator) = Weak::upgrade(&coordinator) else { return };
-            // Where this fails another probe has failed, or it is asked again at the next time.
-            let _ = coordinator.give_functions(&shard, &teachers, &mut connection).await;
+            tracing::warn!(
+                shard = shard.name(),
+                "it could not be found out whether the shard lost its functions"
+            );
         };
         state.keep(tokio::spawn(task).abort_handle());
     }
 }
+
+/// Gives a shard that has no functions those of the first of these that hands them out.
+///
+/// # Errors
+/// What ended a connection, or that a server is not ready.
+async fn give_lost_functions(shard: &Shard, teachers: &[Arc<Shard>]) -> Result<(), Arc<Cause>> {
+    let Some(own) = resync::functions(shard).await? else { return Ok(()) };
+    if resync::has_functions(&own) {
+        return Ok(());
+    }
+    let mut surplus = Surplus::Stays;
+    for teacher in teachers {
+        let Some(mut functions) = resync::functions(teacher).await? else { continue };
+        let mut connection = resync::dial(shard).await?;
+        loop {
+            resync::teach_functions(&mut connection, shard.name(), &functions, surplus).await?;
+            // What was changed meanwhile was changed on both, and may have been undone here.
+            let Some(now) = resync::functions(teacher).await? else { return Ok(()) };
+            if now == functions {
+                return Ok(());
+            }
+            (functions, surplus) = (now, Surplus::Goes);
+        }
+    }
+    Ok(())
+}
+
+/// How often it is tried to give a shard the functions that it may have lost, and after which pause again.
+const LESSONS: u32 = 5;
+const BETWEEN_LESSONS: Duration = Duration::from_secs(1);
 
 /// Why a shard that is taken back did not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

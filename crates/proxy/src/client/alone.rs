@@ -208,6 +208,10 @@ impl Client {
             }
             if let (Ok(()), Some(subscriber)) = (&result, &mut self.subscriber) {
                 result = subscriber.command(command, names, resp3, &mut self.out.bytes);
+                // Its user may have become another while it waited.
+                if !self.identity.user().is_some_and(|user| subscriber.suits(user)) {
+                    return Ok(Flow::End);
+                }
             }
             if let Err(too_much) = self.count() {
                 self.dismiss(&too_much);

@@ -108,10 +108,9 @@ impl Client {
                 Some(subscriber) => tokio::select! {
                     biased;
                     added = &mut adding => {
-                        if added.is_err() {
-                            subscriber.not_added();
-                        }
-                        return Ok(Some(added));
+                        let ended =
+                            added.is_err() && subscriber.not_added(self.identity.resp3, &mut self.out.bytes).is_err();
+                        return Ok((!ended).then_some(added));
                     }
                     message = subscriber.next_confirmed() => message,
                     () = self.context.ticker.moment(), if !self.out.bytes.is_empty() => {
@@ -121,8 +120,12 @@ impl Client {
                 },
                 None => return Ok(None),
             };
+            self.identity.card().heard();
             if self.hear(message) == Flow::End {
                 return Ok(None);
+            }
+            if self.out.bytes.len() >= FLUSH_AT {
+                self.flush().await?;
             }
         }
     }

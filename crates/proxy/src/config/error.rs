@@ -20,8 +20,8 @@ impl ConfigError {
         Self { file: file.to_owned(), line, message: message.into(), others: Vec::new() }
     }
 
-    /// This and all others that were found, in the order of the file: of each field of a ring, of its shards and of its users,
-    /// and of the small tables and the lists in them.
+    /// This and all others that were found, in the order of the file: of each field of a ring, of its shards and of its
+    /// users, and of the small tables and the lists in them; but the first only of a `placement` and of a `tls`.
     #[must_use]
     pub fn all(&self) -> Vec<&Self> {
         let mut all: Vec<_> = iter::once(self).chain(&self.others).collect();

@@ -76,8 +76,7 @@ pub(super) fn read(
         id => Ok(Some(id.to_owned())),
     });
     let named = section.value(&mut errors, "named", false, Field::boolean);
-    // What goes with the URL is looked at where that can be read.
-    let way = url.and_then(|url| errors.keep(way(&section, url)));
+    let way = way(&section, &mut errors, url);
     let place = |name| section.field(name).map(|field| field.span());
     let (Some(field), Some(name), Some((url, tls))) = (name_field, name, way) else {
         return errors.or(()).and_then(|()| Err(section.error("it cannot be read")));
@@ -91,35 +90,47 @@ pub(super) fn read(
     })
 }
 
-/// How the server of this URL is reached: with the password from a file, and the settings of TLS.
-fn way(section: &Section<'_>, mut url: ServerUrl) -> Result<(ServerUrl, Option<TlsSettings>), ConfigError> {
-    let mut errors = Errors::default();
+/// How a server is reached: its URL with the password from a file, and the settings of TLS. What of these depends on the
+/// URL is looked at where that can be read.
+fn way(
+    section: &Section<'_>,
+    errors: &mut Errors,
+    url: Option<ServerUrl>,
+) -> Option<(ServerUrl, Option<TlsSettings>)> {
+    let mut password = None;
     if let Some(field) = section.field("password_file") {
-        if url.password.is_some() {
+        if url.as_ref().is_some_and(|url| url.password.is_some()) {
             errors.add(field.error("the url has a password already; allowed: one of both"));
         } else {
-            url.password = errors.keep(secret::line(&field)).flatten();
+            password = errors.keep(secret::line(&field)).flatten();
         }
     }
-    let tls = match section.field("tls") {
-        Some(field) if !url.tls => {
+    let tls_field = section.field("tls");
+    let settings = tls_field.as_ref().map(|field| errors.keep(tls(field)));
+    let mut url = url?;
+    url.password = url.password.or(password);
+    let tls = match (tls_field, settings) {
+        (Some(field), _) if !url.tls => {
             errors
                 .add(field.error("the url is without TLS; allowed: tls where the url begins with rediss://"));
             None
         }
-        Some(field) => errors.keep(tried(&field, &url)),
-        None => url.tls.then(TlsSettings::default),
+        (Some(field), Some(settings)) => {
+            let settings = settings?;
+            errors.keep(tried(&field, &settings, &url));
+            Some(settings)
+        }
+        _ => url.tls.then(TlsSettings::default),
     };
-    errors.or((url, tls))
+    Some((url, tls))
 }
 
-/// `tls`, with which a connection to this server could be begun.
-fn tried(field: &Field<'_>, url: &ServerUrl) -> Result<TlsSettings, ConfigError> {
-    let settings = tls(field)?;
+/// Whether a connection to this server could be begun with `tls`.
+fn tried(field: &Field<'_>, settings: &TlsSettings, url: &ServerUrl) -> Result<(), ConfigError> {
     if let (Some(system), Address::Tcp { host, .. }) = (field.document().tries_certificates, &url.address) {
-        Tls::new(&settings, host, system).map_err(|error| field.error(error.text()))?;
+        Tls::new(settings, host, system).map_err(|error| field.error(error.text()))?;
     }
-    Ok(settings)
+    Ok(())
 }
 
 fn server_url(field: &Field<'_>) -> Result<ServerUrl, ConfigError> {

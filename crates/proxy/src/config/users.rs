@@ -32,8 +32,8 @@ pub(super) fn read(ring: &Section<'_>, listen: &[Placed]) -> Result<(Vec<User>, 
         });
         users.extend(errors.keep(read));
     }
+    let no_auth = ring.value(&mut errors, "no_auth", false, Field::boolean);
     let users = errors.or(users)?;
-    let no_auth = ring.read("no_auth", false, Field::boolean)?;
     match ring.field("no_auth") {
         Some(field) if no_auth && !users.is_empty() => {
             return Err(field.error("found true, though there are users; allowed: one of both"));
@@ -73,7 +73,7 @@ fn user(section: &Section<'_>) -> Result<User, ConfigError> {
         }
         Some((false, false)) => {
             let allowed = "password, password_file, password_sha256, or the rule nopass";
-            let also = if name == Access::DEFAULT { "" } else { ", or no such user" };
+            let also = if name.is_empty() || name == Access::DEFAULT { "" } else { ", or no such user" };
             errors.add(section.error(&format!("it has no password; allowed: {allowed}{also}")));
         }
         // Without its rules it cannot be told whether it needs one.

@@ -111,7 +111,8 @@ impl Known<'_> {
         let names: Vec<&str> = if request.count() == 2 {
             rows.map(Row::name).collect()
         } else if filtered("pattern") {
-            rows.map(Row::name).filter(|name| matches(wanted, name.as_bytes())).collect()
+            let wanted = wanted.to_ascii_lowercase();
+            rows.map(Row::name).filter(|name| matches(&wanted, name.as_bytes())).collect()
         } else if filtered("aclcat") {
             let category = Categories::named(wanted).unwrap_or(Categories::NONE);
             rows.filter(|row| row.categories().overlaps(category)).map(Row::name).collect()

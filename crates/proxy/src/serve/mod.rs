@@ -362,7 +362,7 @@ fn warn_of_away(ring: &ServedRing, when: &str) {
     }
 }
 
-/// The shards whose keys went to others and were written there.
+/// The shards whose keys go to others, and that have to forget some.
 fn away(engine: &Engine) -> Vec<String> {
     let topology = engine.topology();
     let away = topology.members().iter().filter(|member| member.standing == Standing::Ejected);

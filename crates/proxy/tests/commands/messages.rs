@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rendis_proxy::serve::Proxy;
-use rendis_testkit::{Cluster, RedisServer, Reply};
+use rendis_testkit::{Client, Cluster, RedisServer, Reply};
 
 use crate::ring::{client, config, ring, until};
 use crate::{Stage, alive, ask, bulks, texts};
@@ -235,10 +235,11 @@ fn who_listens_may_send_what_the_protocol_allows() {
 fn who_waits_for_a_new_subscription_hears_the_others_and_what_is_confirmed_is_confirmed_first() {
     let slowly = "heartbeat_timeout = \"20s\"\ndeadlines = { connect = \"20s\", reply = \"20s\" }";
     let stage = Stage::with(slowly);
-    let names = stage.keys("name");
-    let [frozen, known, fresh] = [&names[0], &names[1], &names[2]].map(String::as_str);
     let mut sender = stage.client();
     for resp3 in [false, true] {
+        // Other names each time: shards hear a moment later that nobody listens any more.
+        let names = stage.keys(if resp3 { "new" } else { "old" });
+        let [frozen, known, fresh] = [&names[0], &names[1], &names[2]].map(String::as_str);
         let mut listener = if resp3 { stage.resp3() } else { stage.client() };
         ask(&mut listener, &["SUBSCRIBE", known]);
         stage.shards[0].stop();
@@ -262,6 +263,48 @@ fn who_waits_for_a_new_subscription_hears_the_others_and_what_is_confirmed_is_co
         publish(frozen, "last");
         hears(&["message", frozen, "last"]);
     }
+}
+
+#[test]
+fn who_may_not_hear_a_channel_any_more_does_not_get_it_though_others_were_heard_meanwhile() {
+    let fields = "heartbeat_timeout = \"20s\"\ndeadlines = { connect = \"20s\", reply = \"20s\" }";
+    let shards = Cluster::start(3);
+    let with = |rules: &str| {
+        let user = |name: &str, rules: &str| {
+            format!("[[ring.user]]\nname = \"{name}\"\npassword = \"{name}\"\nrules = \"{rules}\"\n")
+        };
+        let text = ring("cache", fields, &shards.urls());
+        config(&format!("{text}{}{}", user("boss", "+@all ~* &*"), user("guest", rules)))
+    };
+    let mut proxy = Proxy::start(&with("+@all ~* &*")).unwrap();
+    let login = |proxy: &Proxy, name: &str| {
+        let mut client = client(proxy, "cache");
+        assert!(ask(&mut client, &["AUTH", name, name]).is_ok());
+        client
+    };
+    let (mut boss, mut guest) = (login(&proxy, "boss"), login(&proxy, "guest"));
+    let home = |number: usize, boss: &mut Client| {
+        let on_shard = |key: &String| {
+            assert!(ask(boss, &["SET", key, "here"]).is_ok());
+            shards[number].command(&["EXISTS", key]).integer() == 1
+        };
+        (0..).map(|number| format!("name:{number}")).find(on_shard).unwrap()
+    };
+    let (frozen, known) = (home(0, &mut boss), home(1, &mut boss));
+    ask(&mut guest, &["SUBSCRIBE", &known]);
+    shards[0].stop();
+    guest.send(&["SUBSCRIBE", &frozen]).unwrap();
+    let mut publish = |text: &str| {
+        until("it listens", || ask(&mut boss, &["PUBLISH", &known, text]).integer() == 1);
+    };
+    publish("one");
+    assert_eq!(guest.read().unwrap(), Reply::Array(bulks(&["message", &known, "one"])));
+    proxy.reload(&with(&format!("+@all ~* &{known}"))).unwrap();
+    publish("two");
+    assert_eq!(guest.read().unwrap(), Reply::Array(bulks(&["message", &known, "two"])));
+    shards[0].cont();
+    let rest = String::from_utf8_lossy(&guest.read_to_end().unwrap()).into_owned();
+    assert!(!rest.contains("message"), "{rest}");
 }
 
 /// A client waits for a shard that is frozen, and messages wait for it; then come the answers to these two requests, which

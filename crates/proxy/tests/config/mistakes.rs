@@ -288,6 +288,8 @@ fn all_mistakes_in_a_ring_are_told_and_not_what_follows_from_them() {
             "f.toml:12: ring \"r\": shard \"s\": tls: the url is without",
             "f.toml:13: ring \"r\": shard \"s\": weight: ",
             "f.toml:16: ring \"r\": shard \"t\": url: ",
+            "f.toml:17: ring \"r\": shard \"t\": password_file: ",
+            "f.toml:18: ring \"r\": shard \"t\": tls: ",
             "f.toml:19: ring \"r\": shard \"t\": id: ",
             "f.toml:20: ring \"r\": shard \"t\": named: ",
         ],
