@@ -94,18 +94,14 @@ impl Subscriber {
     }
 
     /// Names could not be added: of what has arrived, what is for one of them is not heard.
-    ///
-    /// # Errors
-    /// That the subscription has ended.
-    pub(crate) fn not_added(&mut self, resp3: bool, out: &mut Vec<u8>) -> Result<(), Error> {
+    pub(crate) fn not_added(&mut self, resp3: bool, out: &mut Vec<u8>) {
         self.early = None;
-        while let Some(message) = self.arrived() {
-            let message = message.unwrap_or_else(has_ended)?;
+        // Where the subscription has ended, that is why they could not be added, and is told so.
+        while let Some(Some(Ok(message))) = self.arrived() {
             if self.has_confirmed(&message) {
                 push_message(out, resp3, &message);
             }
         }
-        Ok(())
     }
 
     /// Hands out the messages that have arrived: what comes behind them, such as the confirmation that there will be no
@@ -115,7 +111,8 @@ impl Subscriber {
             push_message(out, resp3, &message);
         }
         while let Some(message) = self.arrived() {
-            push_message(out, resp3, &*message.unwrap_or_else(has_ended)?);
+            let ended = || Err(Error::local(Kind::Refused, "the subscription has ended"));
+            push_message(out, resp3, &*message.unwrap_or_else(ended)?);
         }
         Ok(())
     }
@@ -212,10 +209,6 @@ impl Subscriber {
             TopicKind::Channel | TopicKind::Pattern => self.channels.len() + self.patterns.len(),
         }
     }
-}
-
-fn has_ended<T>() -> Result<T, Error> {
-    Err(Error::local(Kind::Refused, "the subscription has ended"))
 }
 
 /// Confirms to a client that listens to nothing that it does not listen to these.

@@ -108,9 +108,10 @@ impl Client {
                 Some(subscriber) => tokio::select! {
                     biased;
                     added = &mut adding => {
-                        let ended =
-                            added.is_err() && subscriber.not_added(self.identity.resp3, &mut self.out.bytes).is_err();
-                        return Ok((!ended).then_some(added));
+                        if added.is_err() {
+                            subscriber.not_added(self.identity.resp3, &mut self.out.bytes);
+                        }
+                        return Ok(Some(added));
                     }
                     message = subscriber.next_confirmed() => message,
                     () = self.context.ticker.moment(), if !self.out.bytes.is_empty() => {

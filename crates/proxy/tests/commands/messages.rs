@@ -266,6 +266,33 @@ fn who_waits_for_a_new_subscription_hears_the_others_and_what_is_confirmed_is_co
 }
 
 #[test]
+fn of_a_subscription_that_fails_nothing_is_heard_and_of_the_others_everything() {
+    let stage = Stage::with("heartbeat_timeout = \"20s\"\ndeadlines = { connect = \"1s\", reply = \"1s\" }");
+    let names = stage.keys("name");
+    let [frozen, known, fresh] = [&names[0], &names[1], &names[2]].map(String::as_str);
+    let (mut sender, mut listener) = (stage.client(), stage.client());
+    ask(&mut listener, &["SUBSCRIBE", known]);
+    stage.shards[0].stop();
+    listener.send(&["SUBSCRIBE", fresh, frozen]).unwrap();
+    let mut publish = |channel: &str, text: &str| {
+        until("it listens", || ask(&mut sender, &["PUBLISH", channel, text]).integer() == 1);
+    };
+    for (channel, text) in [(known, "one"), (fresh, "first"), (fresh, "second"), (known, "two")] {
+        publish(channel, text);
+    }
+    let mut heard = Vec::new();
+    while heard.len() < 3 {
+        heard.push(listener.read().unwrap());
+    }
+    let error = heard.iter().position(|reply| reply.error().is_some()).unwrap();
+    assert!(heard.remove(error).error().unwrap().starts_with("TIMEOUT "), "{heard:?}");
+    assert_eq!(heard, ["one", "two"].map(|text| Reply::Array(bulks(&["message", known, text]))));
+    publish(known, "three");
+    assert_eq!(listener.read().unwrap(), Reply::Array(bulks(&["message", known, "three"])));
+    stage.shards[0].cont();
+}
+
+#[test]
 fn who_may_not_hear_a_channel_any_more_does_not_get_it_though_others_were_heard_meanwhile() {
     let fields = "heartbeat_timeout = \"20s\"\ndeadlines = { connect = \"20s\", reply = \"20s\" }";
     let shards = Cluster::start(3);
