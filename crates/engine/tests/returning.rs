@@ -559,10 +559,22 @@ async fn who_was_started_anew_before_anybody_noticed_is_given_the_functions_of_t
     world.ask(&["FUNCTION", "LOAD", code]).await.unwrap();
     let (a, b) = (world.host("a"), world.host("b"));
     let mut events = world.engine.events();
+    // One of those that could tell takes no more connections.
+    a.ignore(true);
     b.kill(true);
     b.start(false);
     assert!(b.functions().is_empty());
     sleep(Duration::from_secs(3)).await;
     assert_eq!(b.functions(), a.functions());
+    // Two at once, of which either may be asked first.
+    a.ignore(false);
+    for host in [&a, &b] {
+        host.kill(true);
+        host.start(false);
+    }
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(a.functions(), world.host("c").functions());
+    assert_eq!(b.functions(), a.functions());
+    assert!(!a.functions().is_empty());
     assert!(timeout(Duration::ZERO, events.next()).await.is_err(), "it was up all the time");
 }

@@ -116,16 +116,15 @@ impl Coordinator {
         let surplus = if changed { Surplus::Goes } else { Surplus::Stays };
         let mut trouble = None;
         for teacher in teachers {
-            match timeout(LAST_ROUND, resync::functions(teacher)).await {
-                Ok(Ok(Some(functions))) => {
+            match handed_out(teacher).await {
+                Ok(Some(functions)) => {
                     resync::teach_functions(connection, shard.name(), &functions, surplus).await?;
                     return Ok(Some(Arc::clone(teacher)));
                 }
                 // Its server knows none, or its user may not see them. Nobody else is asked where it does not matter.
-                Ok(Ok(None)) if changed => {}
-                Ok(Ok(None)) => return Ok(Some(Arc::clone(teacher))),
-                Ok(Err(cause)) => trouble = Some(cause.text.clone()),
-                Err(_) => trouble = Some("no answer in time".into()),
+                Ok(None) if changed => {}
+                Ok(None) => return Ok(Some(Arc::clone(teacher))),
+                Err(cause) => trouble = Some(cause.text.clone()),
             }
         }
         let Some(why) = trouble else { return Ok(None) };
@@ -180,9 +179,9 @@ impl Coordinator {
         let (teachers, shard) = (others.cloned().collect::<Vec<_>>(), Arc::clone(shard));
         let task = async move {
             for _ in 0..LESSONS {
-                match timeout(LAST_ROUND, give_lost_functions(&shard, &teachers)).await {
-                    Ok(Ok(())) => return,
-                    Ok(Err(_)) | Err(_) => sleep(BETWEEN_LESSONS).await,
+                match give_lost_functions(&shard, &teachers).await {
+                    Ok(()) => return,
+                    Err(_) => sleep(BETWEEN_LESSONS).await,
                 }
             }
             tracing::warn!(
@@ -197,27 +196,41 @@ impl Coordinator {
 /// Gives a shard that has no functions those of the first of these that hands them out.
 ///
 /// # Errors
-/// What ended a connection, or that a server is not ready.
+/// What ended a connection, or that a server is not ready; of the others, where none of them hands them out.
 async fn give_lost_functions(shard: &Shard, teachers: &[Arc<Shard>]) -> Result<(), Arc<Cause>> {
-    let Some(own) = resync::functions(shard).await? else { return Ok(()) };
+    let Some(own) = handed_out(shard).await? else { return Ok(()) };
     if resync::has_functions(&own) {
         return Ok(());
     }
-    let mut surplus = Surplus::Stays;
+    let (mut surplus, mut trouble) = (Surplus::Stays, None);
     for teacher in teachers {
-        let Some(mut functions) = resync::functions(teacher).await? else { continue };
+        let mut functions = match handed_out(teacher).await {
+            Ok(Some(functions)) if resync::has_functions(&functions) => functions,
+            // Who has none may have been started anew as well.
+            Ok(_) => continue,
+            Err(cause) => {
+                trouble = Some(cause);
+                continue;
+            }
+        };
         let mut connection = resync::dial(shard).await?;
         loop {
             resync::teach_functions(&mut connection, shard.name(), &functions, surplus).await?;
             // What was changed meanwhile was changed on both, and may have been undone here.
-            let Some(now) = resync::functions(teacher).await? else { return Ok(()) };
+            let Some(now) = handed_out(teacher).await? else { return Ok(()) };
             if now == functions {
                 return Ok(());
             }
             (functions, surplus) = (now, Surplus::Goes);
         }
     }
-    Ok(())
+    trouble.map_or(Ok(()), Err)
+}
+
+/// [`resync::functions`], where they come soon.
+async fn handed_out(shard: &Shard) -> Result<Option<Vec<u8>>, Arc<Cause>> {
+    let late = |_| Cause::new(Kind::Timeout, "no answer in time");
+    timeout(LAST_ROUND, resync::functions(shard)).await.map_err(late)?
 }
 
 /// How often it is tried to give a shard the functions that it may have lost, and after which pause again.
