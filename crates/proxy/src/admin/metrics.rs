@@ -62,17 +62,6 @@ fn process(text: &mut Text, view: &View) {
     text.metric(reloads, "counter", "Configurations that were taken over or could not be had while running.");
     text.sample(reloads, &[("result", "done")], view.reloads.load(Ordering::Relaxed));
     text.sample(reloads, &[("result", "refused")], view.refused.load(Ordering::Relaxed));
-    let mut gauge = |name: &str, help: &str, value: &dyn Display| {
-        text.metric(name, "gauge", help);
-        text.sample(name, &[], value);
-    };
-    let configured = *view.configured.lock().unwrap_or_else(PoisonError::into_inner);
-    gauge(
-        "rendis_config_loaded_timestamp_seconds",
-        "When the configuration in force was taken over.",
-        &unix(configured),
-    );
-    gauge("process_start_time_seconds", "When the process began to serve.", &unix(view.started));
     if let Some(worked) = process::worked() {
         let name = "process_cpu_seconds_total";
         text.metric(name, "counter", "Processor time that the process has used, in all.");
@@ -87,6 +76,13 @@ fn process(text: &mut Text, view: &View) {
         text.metric(name, "gauge", help);
         text.sample(name, &[], value);
     };
+    let configured = *view.configured.lock().unwrap_or_else(PoisonError::into_inner);
+    gauge(
+        "rendis_config_loaded_timestamp_seconds",
+        "When the configuration in force was taken over.",
+        &unix(configured),
+    );
+    gauge("process_start_time_seconds", "When the process began to serve.", &unix(view.started));
     if let Some(memory) = process::memory() {
         gauge("process_resident_memory_bytes", "Memory that the process holds.", &memory.now);
     }
